@@ -1,0 +1,1 @@
+//! Halfshake: a concurrent cache for TLS server sessions.

@@ -1,0 +1,2 @@
+//! The program `halfshake`.
+fn main() {}
