@@ -1,0 +1,70 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by the scripts of this folder: where things are, and how a check says what it could not do.
+set -euo pipefail
+
+# A target folder given from outside is meant relative to where the script was called.
+given_target=${CARGO_TARGET_DIR:+$(realpath -m "$CARGO_TARGET_DIR")}
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+target_root=${given_target:-$PWD/target}
+
+# One target folder for all checks with ordinary flags, so that none compiles what another has.
+# Nothing here is compiled twice from the same folder: incremental state would only cost space.
+export CARGO_TARGET_DIR=$target_root
+export CARGO_INCREMENTAL=0
+export CARGO_PROFILE_DEV_DEBUG=line-tables-only
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+
+# Workspaces of their own, beside the one at the root.
+small_workspaces=(benches loom-tests fuzz)
+
+# Where ci/install unpacks Debian's compiler with the libraries of another platform.
+foreign_rust=${XDG_CACHE_HOME:-$HOME/.cache}/halfshake-ci/rust-aarch64
+foreign_target=aarch64-unknown-linux-gnu
+
+fail() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+# Says aloud that something was not checked. ci/test repeats it at its end.
+not_checked() {
+    echo "NOT CHECKED: $*" >&2
+    if [[ -n ${HALFSHAKE_NOT_CHECKED:-} ]]; then
+        echo "$*" >>"$HALFSHAKE_NOT_CHECKED"
+    fi
+}
+
+# A missing tool is an error, never a skipped check.
+need() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || fail "$tool is missing; ci/install installs it"
+    done
+}
+
+need_nightly() {
+    RUSTUP_AUTO_INSTALL=0 cargo +nightly --version >/dev/null 2>&1 ||
+        fail "a nightly toolchain is missing: rustup toolchain install nightly"
+}
+
+# Flags and folder of the model builds: loom's atomics in the table and in crossbeam-epoch.
+use_loom_flags() {
+    export RUSTFLAGS="--cfg halfshake_loom --cfg crossbeam_loom -C debug-assertions"
+    export CARGO_TARGET_DIR=$target_root/loom
+}
+
+# run_tests LEAST COMMAND...: runs cargo test, and refuses a green run of fewer tests than LEAST.
+run_tests() {
+    local least=$1 log passed
+    shift
+    log=$(mktemp)
+    "$@" 2>&1 | tee "$log" || { rm -f "$log"; return 1; }
+    passed=$(awk '/^test result: ok\./ { sum += $4 } END { print sum + 0 }' "$log")
+    rm -f "$log"
+    ((passed >= least)) || fail "only $passed tests ran; at least $least were expected"
+}
+
+# Whether the ordinary toolchain has the standard library of a target.
+rust_knows() {
+    [[ -d $(rustc --print sysroot)/lib/rustlib/$1/lib ]]
+}
