@@ -1,0 +1,126 @@
+//! What a server counts, in the form in which it is scraped.
+
+use std::io;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Version {
+    Tls12,
+    Tls13,
+}
+
+impl Version {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Full,
+    Resumed,
+}
+
+impl Kind {
+    pub(crate) fn is_resumed(self) -> bool {
+        self == Self::Resumed
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+        }
+    }
+}
+
+/// Labels of one finished handshake.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct HandshakeLabels {
+    version: &'static str,
+    kind: &'static str,
+}
+
+impl HandshakeLabels {
+    pub(crate) fn new(version: Version, kind: Kind) -> Self {
+        Self { version: version.name(), kind: kind.name() }
+    }
+}
+
+/// Why a handshake did not finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    /// The peer does not speak TLS, or nothing that this server accepts.
+    Tls,
+    /// The connection ended.
+    Io,
+    Timeout,
+}
+
+impl Failure {
+    pub(crate) const ALL: [Self; 3] = [Self::Tls, Self::Io, Self::Timeout];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Io => "io",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match error.get_ref() {
+            Some(inner) if inner.is::<rustls::Error>() => Self::Tls,
+            _ => Self::Io,
+        }
+    }
+}
+
+/// Labels of one handshake that did not finish.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct FailureLabels {
+    reason: &'static str,
+}
+
+impl From<Failure> for FailureLabels {
+    fn from(reason: Failure) -> Self {
+        Self { reason: reason.name() }
+    }
+}
+
+/// How often the certificate was read again.
+#[derive(Debug, Default)]
+pub(crate) struct Reloads {
+    pub(crate) done: Counter,
+    pub(crate) failed: Counter,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) connections: Counter,
+    pub(crate) open: Gauge,
+    pub(crate) handshakes: Family<HandshakeLabels, Counter>,
+    pub(crate) failures: Family<FailureLabels, Counter>,
+    pub(crate) early_data_connections: Counter,
+    pub(crate) early_data_bytes: Counter,
+    pub(crate) upstream_failures: Counter,
+    pub(crate) reloads: Reloads,
+}
+
+impl Counters {
+    pub(crate) fn handshakes_of(&self, version: Version, kind: Kind) -> u64 {
+        self.handshakes.get_or_create(&HandshakeLabels::new(version, kind)).get()
+    }
+
+    pub(crate) fn failures_of(&self, reason: Failure) -> u64 {
+        self.failures.get_or_create(&reason.into()).get()
+    }
+}

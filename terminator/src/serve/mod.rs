@@ -1,0 +1,146 @@
+//! `halfshake serve`: from the arguments to a running server, and from a signal to its end.
+//!
+//! ```text
+//! listener ─ accept ─ connection (handshake) ─┬─ page   no upstream: say how this one began
+//!                                             └─ proxy  bytes to and from the upstream
+//! ```
+
+mod connection;
+pub(crate) mod counters;
+mod page;
+mod proxy;
+pub(crate) mod server;
+mod signals;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::admin;
+use crate::certs::CertSource;
+use crate::cli::ServeArgs;
+use crate::endpoint::EndpointSettings;
+use crate::sessions::RustlsSessions;
+use crate::setup_error::SetupError;
+
+use self::server::{Server, Service, Stop};
+use self::signals::{Asked, Signals};
+
+/// After the grace, connections that are told to end get this long to say so to their peers.
+const CLOSE_TIME: Duration = Duration::from_secs(3);
+
+pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
+    let settings = endpoint_settings(&args);
+    let endpoint = settings.build()?;
+    let sessions = Arc::new(RustlsSessions::new(args.cache_entries));
+    let listener = bind("--listen", args.listen).await?;
+    let admin_listener = match args.admin {
+        Some(address) => Some(bind("--admin", address).await?),
+        None => None,
+    };
+    let mut signals = Signals::install()?;
+
+    let service = args.upstream.clone().map_or(Service::Page, Service::Upstream);
+    let server = Arc::new(Server::new(endpoint, sessions, service, args.max_connections));
+    announce(&args, &listener, admin_listener.as_ref());
+
+    let admin_task = admin_listener
+        .map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(server.counters()))));
+    let stop = Stop::default();
+    let accepting = tokio::spawn(Arc::clone(&server).accept(listener, stop.clone()));
+
+    while signals.next().await == Asked::Reload {
+        reload(&server, &settings);
+    }
+    drain(&server, &stop, &mut signals, Duration::from_secs(args.grace)).await;
+    accepting.abort();
+    if let Some(task) = admin_task {
+        task.abort();
+    }
+    Ok(())
+}
+
+fn endpoint_settings(args: &ServeArgs) -> EndpointSettings {
+    let certificate = match (&args.cert, &args.key) {
+        (Some(cert), Some(key)) => CertSource::Files { cert: cert.clone(), key: key.clone() },
+        _ => CertSource::SelfSigned { listen: args.listen.ip() },
+    };
+    EndpointSettings {
+        certificate,
+        oldest: args.tls_min,
+        newest: args.tls_max,
+        early_data: args.early_data,
+    }
+}
+
+pub(crate) async fn bind(
+    option: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, SetupError> {
+    TcpListener::bind(address).await.map_err(|source| SetupError::Listen {
+        option,
+        address,
+        source,
+    })
+}
+
+/// The lines on standard output that a person or a script waits for.
+fn announce(args: &ServeArgs, listener: &TcpListener, admin_listener: Option<&TcpListener>) {
+    if args.cert.is_none() {
+        println!(
+            "certificate: self-signed for localhost, made in memory; give --cert and --key for a \
+             real one"
+        );
+    }
+    match &args.upstream {
+        Some(upstream) => println!("upstream: {upstream}"),
+        None => println!("upstream: none, answering with a page"),
+    }
+    if let Some(address) = admin_listener.and_then(|listener| listener.local_addr().ok()) {
+        println!("admin: http://{address}/metrics http://{address}/stats");
+    }
+    // Last, so that who has read it knows that everything is there.
+    if let Ok(address) = listener.local_addr() {
+        println!("listening on {address}");
+    }
+}
+
+fn reload(server: &Server, settings: &EndpointSettings) {
+    if matches!(settings.certificate, CertSource::SelfSigned { .. }) {
+        tracing::warn!("SIGHUP: nothing to read again, the certificate was made in memory");
+        return;
+    }
+    match settings.build() {
+        Ok(endpoint) => {
+            server.replace_endpoint(endpoint);
+            server.counters().reloads.done.inc();
+            tracing::info!("SIGHUP: certificate read again; sessions stay");
+        }
+        Err(error) => {
+            server.counters().reloads.failed.inc();
+            tracing::error!("SIGHUP: the old certificate stays in use: {error}");
+        }
+    }
+}
+
+/// Stops accepting and waits for connections: first for them to finish, then for them to close.
+async fn drain(server: &Server, stop: &Stop, signals: &mut Signals, grace: Duration) {
+    stop.drain.cancel();
+    server.connections().close();
+    tracing::info!(open = server.connections().len(), "draining");
+    tokio::select! {
+        () = server.connections().wait() => {}
+        () = tokio::time::sleep(grace) => {}
+        () = signals.stop() => {}
+    }
+    let late = server.connections().len();
+    if late > 0 {
+        tracing::warn!(late, "cutting off what has not finished");
+        stop.cut.cancel();
+        // Whoever does not close in time is dropped with the runtime.
+        let _ = tokio::time::timeout(CLOSE_TIME, server.connections().wait()).await;
+    }
+    tracing::info!("stopped");
+}

@@ -1,0 +1,92 @@
+//! Why the work could not begin: each variant is one line that says what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A reason for exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum SetupError {
+    #[error("cannot start the runtime: {source}")]
+    Runtime { source: io::Error },
+
+    #[error("cannot listen on {address} ({option}): {}", listen_advice(source))]
+    Listen { option: &'static str, address: SocketAddr, source: io::Error },
+
+    #[error("cannot install the signal handlers: {source}")]
+    Signals { source: io::Error },
+
+    #[error(
+        "cannot read {path:?} ({option}): {source}; give a readable PEM file",
+        path = path.display().to_string()
+    )]
+    ReadPem { option: &'static str, path: PathBuf, source: io::Error },
+
+    #[error(
+        "{path:?} ({option}) is not valid PEM: {reason}; give a file with -----BEGIN lines",
+        path = path.display().to_string()
+    )]
+    BadPem { option: &'static str, path: PathBuf, reason: String },
+
+    #[error(
+        "no certificate in {path:?} (--cert); give a PEM file with the chain, the leaf first",
+        path = path.display().to_string()
+    )]
+    NoCertificate { path: PathBuf },
+
+    #[error(
+        "no private key in {path:?} (--key); give an unencrypted PKCS#8, SEC1 or PKCS#1 PEM file",
+        path = path.display().to_string()
+    )]
+    NoKey { path: PathBuf },
+
+    #[error(
+        "the key in {key:?} does not belong to the certificate in {cert:?}; \
+         give the --key that was used for the --cert",
+        key = key.display().to_string(), cert = cert.display().to_string()
+    )]
+    KeyMismatch { cert: PathBuf, key: PathBuf },
+
+    #[error(
+        "cannot use the certificate in {cert:?}: {reason}; give an X.509 v3 certificate with an \
+         RSA, ECDSA or Ed25519 key",
+        cert = cert.display().to_string()
+    )]
+    UnusableCertificate { cert: PathBuf, reason: String },
+
+    #[error("cannot make a self-signed certificate: {reason}; give --cert and --key")]
+    SelfSigned { reason: String },
+
+    #[error("TLS cannot be set up: {reason}")]
+    Tls { reason: String },
+
+    #[error("--tls-min {min} is above --tls-max {max}; swap them")]
+    Versions { min: &'static str, max: &'static str },
+
+    #[expect(dead_code, reason = "until the cache of this library is in place")]
+    #[error("the session cache cannot be made: {reason}; choose another --cache-entries")]
+    Cache { reason: String },
+
+    #[error("cannot find the address of {target:?} ({option}): {reason}; give it as HOST:PORT")]
+    Resolve { option: &'static str, target: String, reason: String },
+
+    #[error("{name:?} is no server name; give --server-name a DNS name or an IP address")]
+    ServerName { name: String },
+}
+
+fn listen_advice(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use; choose another one, or stop the program that holds it".into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "this user may not use that port; choose one above 1023".into()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address; use 127.0.0.1, 0.0.0.0 or one of its own"
+                .into()
+        }
+        _ => format!("{source}; choose another address"),
+    }
+}
