@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034
-# Sourced by the scripts of this folder: where things are, and how a check says what it could not do.
+# Sourced by the scripts of this folder: where things are, and how a check says what it could
+# not do.
 set -euo pipefail
 
 # A target folder given from outside is meant relative to where the script was called.

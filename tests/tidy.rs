@@ -1,0 +1,157 @@
+//! The house rules that no compiler checks, on the sources as text.
+//!
+//! Each rule is a function from text to findings with its own tests, which show it bite; here they
+//! are let loose on the tree. A new file of `src/` needs a line in [`ROOMS`].
+
+#[path = "tidy/comments.rs"]
+mod comments;
+#[path = "tidy/layers.rs"]
+mod layers;
+#[path = "tidy/paths.rs"]
+mod paths;
+#[path = "tidy/sizes.rs"]
+mod sizes;
+#[path = "tidy/source.rs"]
+mod source;
+
+use layers::Room;
+use source::{Finding, Source};
+use std::path::Path;
+use std::process::Command;
+
+/// The layers of ARCHITECTURE.md, lowest first.
+const ROOMS: &[Room] = &[
+    safe("sync", 0),
+    safe("clock", 0),
+    safe("hash", 0),
+    unsafe_("prefetch", 0),
+    unsafe_("reclaim", 1),
+    unsafe_("entry", 1),
+    safe("table", 2),
+    unsafe_("table/set", 2),
+    safe("table/retired", 2),
+    safe("table/summary", 2),
+    safe("budget", 2),
+    safe("policy", 3),
+    safe("expire", 3),
+    safe("removal", 3),
+    safe("stats", 3),
+    safe("error", 3),
+];
+
+const fn safe(module: &'static str, layer: u8) -> Room {
+    Room { module, layer, has_unsafe: false }
+}
+
+const fn unsafe_(module: &'static str, layer: u8) -> Room {
+    Room { module, layer, has_unsafe: true }
+}
+
+/// A text file of the repository; the path is relative to its root.
+struct File {
+    path: String,
+    text: String,
+}
+
+/// What git tracks, and what it would if it were added now; binary files are left out.
+fn files() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root)
+        .output()
+        .expect("git lists the files of the repository");
+    assert!(listed.status.success(), "git: {}", String::from_utf8_lossy(&listed.stderr));
+    let paths = String::from_utf8(listed.stdout).expect("paths are UTF-8");
+    let files: Vec<File> = paths
+        .lines()
+        .filter_map(|path| {
+            let text = String::from_utf8(std::fs::read(root.join(path)).ok()?).ok()?;
+            Some(File { path: path.to_owned(), text })
+        })
+        .collect();
+    assert!(files.iter().any(|file| file.path == "src/lib.rs"), "the sources are listed");
+    files
+}
+
+fn sources(folder: &str) -> Vec<Source> {
+    files()
+        .iter()
+        .filter(|file| file.path.starts_with(folder) && file.path.ends_with(".rs"))
+        .map(|file| Source::parse(&file.path, &file.text))
+        .collect()
+}
+
+fn is_script(file: &File) -> bool {
+    file.path == ".ci/run" || file.path.starts_with("ci/")
+}
+
+#[track_caller]
+fn none(findings: impl IntoIterator<Item = Finding>) {
+    let findings: Vec<String> = findings.into_iter().map(|found| found.to_string()).collect();
+    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}
+
+#[test]
+fn every_file_has_its_layer() {
+    none(layers::rooms_and_files(ROOMS, &sources("src/")));
+}
+
+#[test]
+fn imports_point_downwards() {
+    none(sources("src/").iter().flat_map(|source| layers::imports(ROOMS, source)));
+}
+
+#[test]
+fn unsafe_stays_in_its_files() {
+    none(sources("src/").iter().flat_map(|source| layers::unsafe_rooms(ROOMS, source)));
+}
+
+#[test]
+fn atomics_loom_and_epochs_stay_in_their_files() {
+    none(sources("src/").iter().flat_map(layers::names));
+}
+
+#[test]
+fn every_unsafe_block_says_why_it_is_sound() {
+    none(sources("").iter().flat_map(comments::safety));
+}
+
+#[test]
+fn every_ordering_names_its_partner() {
+    none(sources("src/").iter().flat_map(comments::orderings));
+}
+
+#[test]
+fn files_and_functions_are_small() {
+    let sources = sources("");
+    none(
+        sources.iter().flat_map(|source| [sizes::file(source), sizes::functions(source)].concat()),
+    );
+}
+
+#[test]
+fn lines_are_short_and_nothing_is_left_over() {
+    let is_code = |file: &&File| file.path.ends_with(".rs") || is_script(file);
+    none(files().iter().filter(is_code).flat_map(|File { path, text }| {
+        [sizes::columns(path, text), sizes::leftovers(path, text)].concat()
+    }));
+}
+
+#[test]
+fn tests_wait_for_conditions() {
+    let is_test = |file: &&File| file.path.starts_with("tests/");
+    none(files().iter().filter(is_test).flat_map(|file| sizes::sleeps(&file.path, &file.text)));
+}
+
+#[test]
+fn no_file_names_a_path_of_one_machine() {
+    none(files().iter().flat_map(|file| sizes::machine_paths(&file.path, &file.text)));
+}
+
+#[test]
+fn the_readme_is_short() {
+    let files = files();
+    let readme = files.iter().find(|file| file.path == "README.md").expect("there is a README.md");
+    none(sizes::readme(&readme.path, &readme.text));
+}
