@@ -29,6 +29,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Serve(ServeArgs),
     Load(LoadArgs),
+    Demo(DemoArgs),
 }
 
 /// Terminate TLS and resume the sessions of returning clients.
@@ -167,6 +168,24 @@ pub(crate) struct LoadArgs {
     pub(crate) json: bool,
 }
 
+/// Show what the cache does for real handshakes, next to rustls's own cache.
+///
+/// Starts two servers in this process on free loopback ports, one over this program's cache and
+/// one over rustls's ServerSessionMemoryCache of the same capacity, both full from the start.
+/// The same clients connect to them in turns; then one screen shows handshakes, resumptions,
+/// and how much of a handshake the cache is. Nothing has to be set up.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Seconds of handshakes, both caches together, 1 to 600.
+    #[arg(long, value_name = "S", default_value = "8", value_parser = demo_seconds)]
+    pub(crate) seconds: f64,
+
+    /// Entries of each cache.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_ENTRIES,
+          value_parser = clap::value_parser!(u64).range(1..=4_194_304))]
+    pub(crate) entries: u64,
+}
+
 /// A version of TLS that can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum TlsVersion {
@@ -196,6 +215,13 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write it as ADDRESS:PORT, for example 127.0.0.1:8443".into())
 }
 
+fn demo_seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (1.0..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("write a number of seconds from 1 to 600".into()),
+    }
+}
+
 fn host_and_port(text: &str) -> Result<String, String> {
     match text.rsplit_once(':') {
         Some((host, port))
@@ -209,6 +235,10 @@ fn host_and_port(text: &str) -> Result<String, String> {
 
 /// What clap says over several lines, without its usage, as one.
 pub(crate) fn one_line(error: &clap::Error) -> String {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "halfshake: no command is given: use serve, load or demo; see halfshake --help"
+            .into();
+    }
     let text = error.to_string();
     let said: Vec<&str> = text
         .lines()
@@ -234,7 +264,8 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_in_one_line() {
-        let mistakes: [&[&str]; 6] = [
+        let mistakes: [&[&str]; 7] = [
+            &["halfshake"],
             &["halfshake", "serve", "--listen", "nowhere"],
             &["halfshake", "serve", "--cert", "a.pem"],
             &["halfshake", "serve", "--cache-entries", "0"],

@@ -7,6 +7,7 @@
 mod admin;
 mod certs;
 mod cli;
+mod demo;
 mod endpoint;
 mod load;
 mod serve;
@@ -56,6 +57,7 @@ fn run(command: Command) -> Result<Outcome, SetupError> {
     match command {
         Command::Serve(args) => runtime.block_on(serve::run(args)).map(|()| Outcome::Done),
         Command::Load(args) => runtime.block_on(load::run(args)),
+        Command::Demo(args) => runtime.block_on(demo::run(args)),
     }
 }
 

@@ -49,14 +49,17 @@ impl Plan {
 }
 
 impl Share {
-    /// The part of worker `index` of `workers`: the parts differ by one at most, and add up.
-    pub(crate) fn of_worker(self, index: u32, workers: u32) -> Self {
+    /// The part of worker `index` of `workers`, and how many connections the workers before it
+    /// make: the parts differ by one at most, and add up.
+    pub(crate) fn of_worker(self, index: u32, workers: u32) -> (Self, u64) {
         match self {
             Self::Connections(all) => {
                 let (index, workers) = (u64::from(index), u64::from(workers));
-                Self::Connections(all / workers + u64::from(index < all % workers))
+                let (each, rest) = (all / workers, all % workers);
+                let before = each * index + rest.min(index);
+                (Self::Connections(each + u64::from(index < rest)), before)
             }
-            Self::Until(end) => Self::Until(end),
+            Self::Until(end) => (Self::Until(end), 0),
         }
     }
 
@@ -87,12 +90,16 @@ mod tests {
     #[test]
     fn the_parts_of_the_workers_add_up() {
         for (all, workers) in [(1, 1), (7, 3), (3, 7), (20_000, 32), (0, 4)] {
-            let sum: u64 = (0..workers)
-                .map(|index| match Share::Connections(all).of_worker(index, workers) {
-                    Share::Connections(part) => part,
-                    Share::Until(_) => unreachable!("a count stays a count"),
-                })
-                .sum();
+            let mut sum = 0;
+            for index in 0..workers {
+                let (Share::Connections(part), before) =
+                    Share::Connections(all).of_worker(index, workers)
+                else {
+                    unreachable!("a count stays a count")
+                };
+                assert_eq!(before, sum, "before worker {index} of {workers}");
+                sum += part;
+            }
             assert_eq!(sum, all, "{all} connections by {workers} workers");
         }
     }

@@ -20,8 +20,9 @@ pub(crate) async fn run_all(
     let begin = Instant::now();
     for index in 0..workers {
         let client = Client::new(plan)?;
-        let part = share.of_worker(index, workers);
-        running.spawn(work(plan.clone(), client, part, bar.clone()));
+        let (part, before) = share.of_worker(index, workers);
+        let offers = Offers::new(plan.resume_percent, before);
+        running.spawn(work(plan.clone(), client, part, offers, bar.clone()));
     }
     let mut total = Tally::new();
     while let Some(ended) = running.join_next().await {
@@ -34,9 +35,14 @@ pub(crate) async fn run_all(
     Ok(total)
 }
 
-async fn work(plan: Plan, client: Client, share: Share, bar: ProgressBar) -> Tally {
+async fn work(
+    plan: Plan,
+    client: Client,
+    share: Share,
+    mut offers: Offers,
+    bar: ProgressBar,
+) -> Tally {
     let mut tally = Tally::new();
-    let mut offers = Offers::new(plan.resume_percent);
     let mut made = 0;
     while share.has_more(made) {
         let offer = offers.next(client.memory().holds_session());
@@ -67,8 +73,11 @@ struct Offers {
 }
 
 impl Offers {
-    fn new(percent: u8) -> Self {
-        Self { percent: percent.into(), owed: 0 }
+    /// For a worker before whom others make `before` connections: what they leave over of a
+    /// hundred percent is this one's to make, so that all together come to the percentage.
+    fn new(percent: u8, before: u64) -> Self {
+        let percent = u64::from(percent);
+        Self { percent, owed: before % 100 * percent % 100 }
     }
 
     fn next(&mut self, holds_session: bool) -> bool {
@@ -86,17 +95,24 @@ mod tests {
     use super::Offers;
 
     #[test]
-    fn offers_come_to_the_percentage_although_the_first_connection_has_none() {
-        for percent in [0, 1, 33, 50, 80, 99] {
-            let mut offers = Offers::new(percent);
-            let made = (0..1000).filter(|&index| offers.next(index > 0)).count();
-            assert_eq!(made, usize::from(percent) * 10, "{percent} %");
+    fn offers_come_to_the_percentage_although_no_first_connection_has_one() {
+        for percent in [0, 1, 33, 50, 75, 80, 99] {
+            for workers in [1, 3, 8] {
+                let each = 2400 / workers;
+                let made: usize = (0..workers)
+                    .map(|worker| {
+                        let mut offers = Offers::new(percent, each * worker);
+                        (0..each).filter(|&index| offers.next(index > 0)).count()
+                    })
+                    .sum();
+                assert_eq!(made, usize::from(percent) * 24, "{percent} %, {workers} workers");
+            }
         }
     }
 
     #[test]
     fn a_hundred_percent_offers_whenever_it_can() {
-        let mut offers = Offers::new(100);
+        let mut offers = Offers::new(100, 0);
         assert!(!offers.next(false));
         assert!((0..1000).all(|_| offers.next(true)));
     }
