@@ -23,7 +23,7 @@ foreign_rust=${XDG_CACHE_HOME:-$HOME/.cache}/halfshake-ci/rust-aarch64
 foreign_target=aarch64-unknown-linux-gnu
 
 fail() {
-    echo "${0##*/}: $*" >&2
+    echo "ci/${0##*/}: $*" >&2
     exit 1
 }
 
