@@ -88,19 +88,41 @@ pub(crate) fn unsafe_rooms(rooms: &[Room], source: &Source) -> Vec<Finding> {
         }
         _ => {}
     }
-    for (at, token) in source.tokens.iter().enumerate() {
-        let child = if token.text == "unsafe_code" { declared_after(source, at) } else { continue };
-        let parent = module.map_or(String::new(), |module| format!("{module}/"));
-        let expected = child.is_some_and(|child| {
-            let child = format!("{parent}{child}");
-            rooms.iter().any(|room| room.has_unsafe && room.module == child)
-        });
-        if !expected {
+    for (line, child) in lifts(source) {
+        let is_room =
+            |child: &str| rooms.iter().any(|room| room.has_unsafe && room.module == child);
+        if !child.is_some_and(|child| is_room(&child)) {
             let message = "lifts `unsafe_code`, but not for a file that tests/tidy.rs knows";
-            findings.push(source.finding(token.line, message));
+            findings.push(source.finding(line, message));
         }
     }
     findings
+}
+
+/// The `mod` line of each file that may contain `unsafe` says so: the module list is also theirs.
+pub(crate) fn lifted(rooms: &[Room], sources: &[Source]) -> Vec<Finding> {
+    let lifted: Vec<String> =
+        sources.iter().flat_map(lifts).filter_map(|(_, child)| child).collect();
+    let missing = |source: &&Source| {
+        let module = module_of(&source.path);
+        rooms.iter().any(|room| room.has_unsafe && Some(room.module) == module)
+            && !lifted.iter().any(|child| Some(child.as_str()) == module)
+    };
+    let message = "may contain `unsafe`, but its `mod` line does not expect `unsafe_code`";
+    sources.iter().filter(missing).map(|source| source.finding(0, message)).collect()
+}
+
+/// Where a file lifts `unsafe_code`, and the module (with `/`) whose declaration that stands on.
+fn lifts(source: &Source) -> Vec<(usize, Option<String>)> {
+    let parent = module_of(&source.path).map_or(String::new(), |module| format!("{module}/"));
+    let tokens = source.tokens.iter().enumerate();
+    tokens
+        .filter(|(_, token)| token.text == "unsafe_code")
+        .map(|(at, token)| {
+            let child = declared_after(source, at).map(|child| format!("{parent}{child}"));
+            (token.line, child)
+        })
+        .collect()
 }
 
 /// The module that is declared by the item whose attribute stands at `at`.
@@ -205,6 +227,20 @@ mod tests {
         assert_eq!(check("src/lib.rs", declared).len(), 1);
         assert_eq!(check("src/lib.rs", "#![allow(unsafe_code)]\nmod sync;").len(), 1);
         assert_eq!(check("src/cache.rs", "#[allow(unsafe_code)]\nfn f() {}").len(), 1);
+    }
+
+    #[test]
+    fn an_unsafe_file_that_its_mod_line_hides_is_found() {
+        let check = |declared| {
+            let files = [("src/table/mod.rs", declared), ("src/table/set.rs", "")];
+            messages(lifted(ROOMS, &files.map(|(path, text)| Source::parse(path, text))))
+        };
+        assert_eq!(check("#[expect(unsafe_code, reason = \"cells\")]\nmod set;"), [""; 0]);
+        assert_eq!(
+            check("mod set;"),
+            ["src/table/set.rs:1: may contain `unsafe`, but its `mod` line does not expect \
+              `unsafe_code`"]
+        );
     }
 
     #[test]
