@@ -49,6 +49,12 @@ const ROOMS: &[Room] = &[
     safe("cache/bytes", 5),
     safe("cache/pair", 5),
     safe("cache/refs", 5),
+    safe("builder", 5),
+    safe("maintenance", 5),
+    safe("once", 5),
+    safe("reader", 5),
+    safe("adapters", 7),
+    safe("adapters/rustls", 7),
 ];
 
 const fn safe(module: &'static str, layer: u8) -> Room {
