@@ -1,0 +1,166 @@
+//! Time: a monotonic clock that can be injected, and the coarse word that look-ups read.
+//!
+//! One *tick* is a millisecond of the cache's clock. An entry is expired when `now >= deadline`.
+
+use crate::sync::{Ordering, PlainU64};
+use crossbeam_utils::CachePadded;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A monotonic clock.
+///
+/// A clock that steps back is tolerated: a cache never uses a time older than the latest that it
+/// has seen, so an expired entry stays expired.
+pub trait Clock: Debug + Send + Sync + 'static {
+    /// Time since an origin of the clock's own choice.
+    fn now(&self) -> Duration;
+}
+
+/// The operating system's monotonic clock.
+#[derive(Debug)]
+pub struct SystemClock {
+    origin: std::time::Instant,
+}
+
+impl SystemClock {
+    /// A clock that starts at zero now.
+    #[must_use]
+    pub fn new() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is the room of the clock")]
+        Self { origin: std::time::Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+}
+
+/// A clock that moves only when it is told to: for tests of whatever depends on a timeout.
+///
+/// ```
+/// use halfshake::{Clock, ManualClock};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new();
+/// clock.advance(Duration::from_secs(3));
+/// assert_eq!(clock.now(), Duration::from_secs(3));
+/// ```
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    nanoseconds: PlainU64,
+}
+
+impl ManualClock {
+    /// A clock that stands at zero, ready to be shared with a cache.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Moves the clock forward. It stops at the largest time that it can tell, 584 years.
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now().saturating_add(by));
+    }
+
+    /// Sets the clock, also back (a cache then keeps to the latest time that it has seen).
+    pub fn set(&self, to: Duration) {
+        // Relaxed: the time publishes nothing but itself.
+        let nanoseconds = u64::try_from(to.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.store(nanoseconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed))
+    }
+}
+
+/// A deadline that no clock reaches.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// Whole ticks, rounded up: a timeout never ends before it was asked to.
+pub(crate) fn ticks_up(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos().div_ceil(1_000_000)).unwrap_or(NEVER)
+}
+
+/// Whole ticks, rounded down: the clock's present tick.
+pub(crate) fn ticks_down(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(NEVER)
+}
+
+/// What the engine asks for the time.
+#[derive(Debug)]
+pub(crate) struct Time {
+    clock: Arc<dyn Clock>,
+    /// Whether somebody calls [`Time::tick`] all the time, so that operations need not.
+    ticked: bool,
+    /// The latest tick seen by anybody; never decreases.
+    seen: CachePadded<PlainU64>,
+}
+
+impl Time {
+    pub(crate) fn new(clock: Arc<dyn Clock>, ticked: bool) -> Self {
+        let seen = CachePadded::new(PlainU64::new(ticks_down(clock.now())));
+        Self { clock, ticked, seen }
+    }
+
+    /// The present tick: one relaxed load where a maintenance thread ticks, else the clock itself.
+    pub(crate) fn now(&self) -> u64 {
+        // Relaxed: a time publishes nothing; a thread's own view never steps back (coherence).
+        if self.ticked { self.seen.load(Ordering::Relaxed) } else { self.tick() }
+    }
+
+    /// Reads the clock and moves the shared word forward, never back.
+    pub(crate) fn tick(&self) -> u64 {
+        let read = ticks_down(self.clock.now());
+        let seen = self.seen.load(Ordering::Relaxed);
+        if read <= seen {
+            return seen;
+        }
+        // Relaxed: as above. A read-modify-write, so that a late thread can't set the word back.
+        self.seen.fetch_max(read, Ordering::Relaxed).max(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_rounded_up_and_the_clock_down() {
+        assert_eq!(ticks_up(Duration::from_micros(1)), 1);
+        assert_eq!(ticks_up(Duration::ZERO), 0);
+        assert_eq!(ticks_down(Duration::from_micros(1999)), 1);
+        assert_eq!(ticks_up(Duration::MAX), NEVER);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_does_not_turn_time_back() {
+        let clock = ManualClock::new();
+        let time = Time::new(clock.clone(), false);
+        clock.set(Duration::from_secs(5));
+        assert_eq!(time.now(), 5000);
+        clock.set(Duration::from_secs(1));
+        assert_eq!(time.now(), 5000);
+    }
+
+    #[test]
+    fn a_ticked_clock_stands_still_until_it_is_ticked() {
+        let clock = ManualClock::new();
+        let time = Time::new(clock.clone(), true);
+        clock.set(Duration::from_secs(5));
+        assert_eq!(time.now(), 0);
+        time.tick();
+        assert_eq!(time.now(), 5000);
+    }
+}

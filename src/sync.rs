@@ -1,0 +1,166 @@
+//! The only file that names atomics, fences or loom.
+//!
+//! Plain builds alias the standard types: nothing is added. Model builds (`--cfg halfshake_loom`)
+//! put loom's types behind the same names and close two of loom's blind spots:
+//!
+//! * **Loads.** loom forgets a thread's earlier load of a word once another thread has loaded it,
+//!   and so never tries some orders of a store against a load. Each atomic therefore has a *twin*:
+//!   every access first stores to it, relaxed. Nobody reads the twin, so it adds no happens-before
+//!   edge, but all accesses of the word now depend on one another and every order is tried.
+//! * **Fences** are no scheduling points: see the gate in [`crate::reclaim`].
+
+#[cfg(not(halfshake_loom))]
+mod imp {
+    #![expect(clippy::disallowed_types, reason = "this is the room of the atomics")]
+
+    pub(crate) type AtomicU64 = core::sync::atomic::AtomicU64;
+    pub(crate) type AtomicI64 = core::sync::atomic::AtomicI64;
+    pub(crate) type AtomicU32 = core::sync::atomic::AtomicU32;
+
+    /// Before an acquire load that must not be satisfied by anything older than the fence.
+    pub(crate) fn fence(order: super::Ordering) {
+        core::sync::atomic::fence(order);
+    }
+
+    /// Gives the processor away once; used only by the bounded helps of a refused insert.
+    pub(crate) fn yield_now() {
+        std::thread::yield_now();
+    }
+}
+
+#[cfg(halfshake_loom)]
+mod imp {
+    use super::Ordering;
+
+    pub(crate) use loom::cell::UnsafeCell as ModelCell;
+    pub(crate) use loom::sync::atomic::fence;
+    pub(crate) use loom::thread::yield_now;
+
+    macro_rules! atomic {
+        ($name:ident, $int:ty) => {
+            /// A loom atomic with its twin.
+            #[derive(Debug)]
+            pub(crate) struct $name {
+                value: loom::sync::atomic::$name,
+                twin: loom::sync::atomic::AtomicBool,
+            }
+
+            impl $name {
+                pub(crate) fn new(value: $int) -> Self {
+                    Self {
+                        value: loom::sync::atomic::$name::new(value),
+                        twin: loom::sync::atomic::AtomicBool::new(false),
+                    }
+                }
+                #[track_caller]
+                fn touch(&self) -> &loom::sync::atomic::$name {
+                    // Relaxed: a scheduling point, not an edge.
+                    self.twin.store(false, Ordering::Relaxed);
+                    &self.value
+                }
+                #[track_caller]
+                pub(crate) fn load(&self, order: Ordering) -> $int {
+                    self.touch().load(order)
+                }
+                #[track_caller]
+                pub(crate) fn store(&self, value: $int, order: Ordering) {
+                    self.touch().store(value, order);
+                }
+                #[track_caller]
+                pub(crate) fn swap(&self, value: $int, order: Ordering) -> $int {
+                    self.touch().swap(value, order)
+                }
+                #[track_caller]
+                pub(crate) fn fetch_add(&self, value: $int, order: Ordering) -> $int {
+                    self.touch().fetch_add(value, order)
+                }
+                #[track_caller]
+                pub(crate) fn fetch_and(&self, value: $int, order: Ordering) -> $int {
+                    self.touch().fetch_and(value, order)
+                }
+                #[track_caller]
+                pub(crate) fn fetch_or(&self, value: $int, order: Ordering) -> $int {
+                    self.touch().fetch_or(value, order)
+                }
+                #[track_caller]
+                pub(crate) fn fetch_min(&self, value: $int, order: Ordering) -> $int {
+                    self.touch().fetch_min(value, order)
+                }
+                #[track_caller]
+                pub(crate) fn fetch_max(&self, value: $int, order: Ordering) -> $int {
+                    self.touch().fetch_max(value, order)
+                }
+                #[track_caller]
+                pub(crate) fn compare_exchange(
+                    &self,
+                    old: $int,
+                    new: $int,
+                    ok: Ordering,
+                    failed: Ordering,
+                ) -> Result<$int, $int> {
+                    self.touch().compare_exchange(old, new, ok, failed)
+                }
+            }
+        };
+    }
+    atomic!(AtomicU64, u64);
+    atomic!(AtomicI64, i64);
+    atomic!(AtomicU32, u32);
+}
+
+pub(crate) use imp::*;
+pub(crate) type Ordering = core::sync::atomic::Ordering;
+
+mod plain {
+    #![expect(clippy::disallowed_types, reason = "words that no model explores")]
+
+    /// Counters, the clock's word and ids: words that publish nothing, and are not explored.
+    pub(crate) type PlainU64 = core::sync::atomic::AtomicU64;
+    pub(crate) type PlainBool = core::sync::atomic::AtomicBool;
+}
+pub(crate) use plain::*;
+
+/// A shared pointer that can be exchanged while others use it (arc-swap). Readers take no lock.
+///
+/// arc-swap knows nothing of loom, so a model build adds one explored read-modify-write before
+/// each access: a scheduling point, and the edges that arc-swap's own orderings give.
+#[derive(Debug)]
+pub(crate) struct Swap<T> {
+    inner: arc_swap::ArcSwapOption<T>,
+    #[cfg(halfshake_loom)]
+    edge: AtomicU64,
+}
+
+impl<T> Swap<T> {
+    pub(crate) fn new(value: Option<std::sync::Arc<T>>) -> Self {
+        Self {
+            inner: arc_swap::ArcSwapOption::new(value),
+            #[cfg(halfshake_loom)]
+            edge: AtomicU64::new(0),
+        }
+    }
+
+    fn explored(&self) -> &arc_swap::ArcSwapOption<T> {
+        // AcqRel: what arc-swap's own protocol gives between a store and a load that sees it.
+        #[cfg(halfshake_loom)]
+        self.edge.fetch_add(1, Ordering::AcqRel);
+        &self.inner
+    }
+
+    /// The value, kept alive for as long as the answer lives.
+    pub(crate) fn load(&self) -> arc_swap::Guard<Option<std::sync::Arc<T>>> {
+        self.explored().load()
+    }
+
+    pub(crate) fn swap(&self, value: Option<std::sync::Arc<T>>) -> Option<std::sync::Arc<T>> {
+        self.explored().swap(value)
+    }
+
+    /// Lock-free read, copy, update: `next` may run more than once.
+    pub(crate) fn update(
+        &self,
+        mut next: impl FnMut(&Option<std::sync::Arc<T>>) -> Option<std::sync::Arc<T>>,
+    ) {
+        self.explored().rcu(|old| next(old));
+    }
+}

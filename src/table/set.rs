@@ -1,0 +1,467 @@
+//! One set: its control word, its cells, and the state machine of a way.
+//!
+//! # State
+//!
+//! Bit `i` of the control word is set while way `i` is *live*; bit 63 says that the set is closed.
+//! The cell of a way is 0 while the way is free, else the entry's address and tag. A way goes
+//!
+//! ```text
+//! free -claim-> reserved -publish-> live -unlink-> unlinked -retire, grace period, recycle-> free
+//!               reserved -abandon-> free
+//! ```
+//!
+//! The third word holds what only the choice of a victim reads: which ways were hit (bits 0..) and
+//! the *hand*, the way claimed last (bits 56..). It may lose updates; nothing depends on it.
+//!
+//! # Operations
+//!
+//! Every publication, removal and replacement is one read-modify-write on the control word. A load
+//! of it under a guard ([`Set::load`]) is a snapshot of the whole set: a way that was live in it
+//! keeps its entry until the guard goes, for it can be filled again only after a grace period.
+//!
+//! # Orderings
+//!
+//! The control word alone publishes: cells are accessed relaxed, since whoever reads one has seen
+//! its live bit with Acquire, and the claim was written before the bit was set with Release; it is
+//! overwritten only after a grace period, which is ordered after every guard that saw the bit.
+//!
+//! # ABA
+//!
+//! The control word never returns to an old value with a new meaning while a thread that saw the
+//! old one is pinned: bits that were set then can only be cleared, and their ways are not reused;
+//! bits that were clear may have been set, which makes a compare-and-swap fail. No version needed.
+//!
+//! # Progress
+//!
+//! `load`, `find`, `unlink` and `close` are wait-free; `publish` and `claim` are single attempts.
+//!
+//! Loom: `get_*`, `take_*`, `insert_*`, `replace_*`, `reuse_*`, `aba_*` in `loom-tests`.
+
+use super::retired::Graced;
+use crate::entry::{ADDRESS_BITS, EntryRef, Object, Owned};
+use crate::prefetch::prefetch;
+use crate::reclaim::Guard;
+use crate::sync::{AtomicU64, Ordering};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+
+/// Ways of a set: two cache lines less the control word and the hints.
+pub(crate) const WAYS: usize = if cfg!(halfshake_loom) { 4 } else { 14 };
+/// At most this many ways of a set are live, so that a replacement always finds one to claim.
+pub(crate) const MOST_LIVE: u32 = if cfg!(halfshake_loom) { 2 } else { WAYS as u32 - 1 };
+
+const LIVE: u64 = (1 << WAYS) - 1;
+const CLOSED: u64 = 1 << 63;
+const HAND_SHIFT: u32 = 56;
+
+/// Two cache lines: the control word, the hints, the cells.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub(crate) struct Set<O: Object> {
+    control: AtomicU64,
+    hints: AtomicU64,
+    cells: [AtomicU64; WAYS],
+    holds: PhantomData<fn() -> O>,
+}
+
+#[cfg(not(halfshake_loom))]
+const _: () = assert!(size_of::<Set<crate::entry::Record>>() == 128);
+
+/// Ways that this thread has unlinked: it alone delivers their events and retires them.
+#[derive(Debug)]
+#[must_use = "an unlinked way must be retired, or it is lost"]
+pub(crate) struct Unlinked {
+    way: u32,
+}
+
+impl Unlinked {
+    pub(crate) fn way(&self) -> u32 {
+        self.way
+    }
+
+    /// Turns the owner of a way into a number, for a list.
+    pub(super) fn into_way(self) -> u32 {
+        self.way
+    }
+
+    /// The owner again. Call it once for each `into_way`.
+    pub(super) fn from_way(way: u32) -> Self {
+        Self { way }
+    }
+}
+
+/// The ways in a mask, lowest first.
+pub(crate) fn ways_in(mut mask: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        (mask != 0).then(|| {
+            let way = mask.trailing_zeros();
+            mask &= mask - 1;
+            way
+        })
+    })
+}
+
+pub(crate) fn bit(way: u32) -> u64 {
+    1 << way
+}
+
+impl<O: Object> Set<O> {
+    pub(crate) fn new() -> Self {
+        Self {
+            control: AtomicU64::new(0),
+            hints: AtomicU64::new(0),
+            cells: std::array::from_fn(|_| AtomicU64::new(0)),
+            holds: PhantomData,
+        }
+    }
+
+    /// Starts to fetch both lines.
+    pub(crate) fn prefetch(&self) {
+        prefetch(&raw const self.control);
+        prefetch(&raw const self.cells[WAYS / 2]);
+    }
+
+    /// A snapshot: the ways that are live now, readable for as long as the guard pins.
+    pub(crate) fn load<'g>(&'g self, guard: &'g Guard) -> Live<'g, O> {
+        // Acquire: pairs with the Release of `publish`; the entries of all live ways are visible.
+        let control = self.control.load(Ordering::Acquire);
+        Live { set: self, control, _guard: guard }
+    }
+
+    /// A snapshot that is ordered against every publication in the set: each one is either seen,
+    /// or its publisher sees whatever this thread wrote before.
+    pub(crate) fn load_ordered<'g>(&'g self, guard: &'g Guard) -> Live<'g, O> {
+        // AcqRel: Acquire as in `load`; Release pairs with the Acquire of `publish`: a publisher
+        // that comes later sees the hints that were cleared before (see `super::summary`).
+        let control = self.control.fetch_or(0, Ordering::AcqRel);
+        Live { set: self, control, _guard: guard }
+    }
+
+    /// Reserves a free way for `entry`, next after the hand; hands the entry back if none is free.
+    pub(crate) fn claim(&self, entry: Owned<O>, tag: u16) -> Result<Claim<'_, O>, Owned<O>> {
+        let word = entry.into_word(tag);
+        let hints = self.hints();
+        for way in after(hints.hand) {
+            let cell = &self.cells[way as usize];
+            // Relaxed, both: a free cell publishes nothing (the entry's memory is new, not the
+            // cell's), and `publish` makes this word visible to readers.
+            let free = cell.load(Ordering::Relaxed) == 0
+                && cell.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            if free {
+                self.set_hints(Hints { visited: hints.visited & !bit(way), hand: way });
+                return Ok(Claim { set: self, way });
+            }
+        }
+        // SAFETY: the word was made here and stored nowhere.
+        Err(unsafe { Owned::from_word(word) })
+    }
+
+    /// The entry of a way that the caller has unlinked.
+    pub(crate) fn unlinked_entry<'a>(&'a self, unlinked: &'a Unlinked) -> EntryRef<'a, O> {
+        let word = self.cell(unlinked.way);
+        // SAFETY: only the owner of `Unlinked`, which is borrowed, can retire the way, and the
+        // entry is freed only after that.
+        unsafe { EntryRef::from_word(word) }
+    }
+
+    /// Closes the set for ever and unlinks all that was live.
+    pub(crate) fn close(&self) -> impl Iterator<Item = Unlinked> {
+        // AcqRel: Acquire pairs with the Release of `publish`, for the owner reads entries that it
+        // never loaded; Release orders the unlink before the unit of capacity is given back.
+        let old = self.control.swap(CLOSED, Ordering::AcqRel);
+        ways_in(old & LIVE).map(|way| Unlinked { way })
+    }
+
+    /// Unlinks all that is live.
+    pub(crate) fn clear(&self) -> impl Iterator<Item = Unlinked> {
+        // AcqRel: as in `close`.
+        let old = self.control.fetch_and(CLOSED, Ordering::AcqRel);
+        ways_in(old & LIVE).map(|way| Unlinked { way })
+    }
+
+    /// The entry of a way whose grace period is over.
+    pub(crate) fn graced_entry<'a>(&'a self, way: &'a Graced) -> EntryRef<'a, O> {
+        let word = self.cell(way.way());
+        // SAFETY: only `recycle`, which consumes the borrowed `Graced`, frees the entry.
+        unsafe { EntryRef::from_word(word) }
+    }
+
+    /// Drops the entry of a way whose grace period is over, and frees the way. Says whether the
+    /// entry's own `Drop` panicked (the way is free all the same).
+    pub(crate) fn recycle(&self, way: Graced) -> bool {
+        let cell = &self.cells[way.way() as usize];
+        let word = cell.load(Ordering::Relaxed);
+        // SAFETY: `Graced` says that a grace period has passed since the way was unlinked, and
+        // there is one for each way that was retired: nobody else refers to the entry.
+        let entry = unsafe { Owned::<O>::from_word(word) };
+        let panicked = drop_caught(entry);
+        // Relaxed: the next claim only needs the 0; it brings an entry of its own.
+        cell.store(0, Ordering::Relaxed);
+        panicked
+    }
+
+    fn cell(&self, way: u32) -> u64 {
+        // Relaxed: whoever asks has seen the way's live bit, see the module's documentation.
+        self.cells[way as usize].load(Ordering::Relaxed)
+    }
+
+    fn hints(&self) -> Hints {
+        // Relaxed: hints; a lost or late one only makes a worse victim.
+        Hints::unpack(self.hints.load(Ordering::Relaxed))
+    }
+
+    fn set_hints(&self, hints: Hints) {
+        // Relaxed: as above.
+        self.hints.store(hints.pack(), Ordering::Relaxed);
+    }
+
+    /// For `validate`: claimed ways, and the live ones among them.
+    #[cfg(any(test, feature = "validate"))]
+    pub(crate) fn occupancy(&self) -> (u32, u32) {
+        let claimed = self.cells.iter().filter(|c| c.load(Ordering::Relaxed) != 0).count();
+        let live = (self.control.load(Ordering::Relaxed) & LIVE).count_ones();
+        (u32::try_from(claimed).unwrap_or(u32::MAX), live)
+    }
+}
+
+impl<O: Object> Drop for Set<O> {
+    /// Frees whatever the ways hold, live, retired or owned by an operation that never ended:
+    /// nobody is pinned any more when a table goes.
+    fn drop(&mut self) {
+        if cfg!(halfshake_loom) && std::thread::panicking() {
+            return; // a loom step while unwinding aborts the process
+        }
+        for cell in &self.cells {
+            let word = cell.load(Ordering::Relaxed);
+            if word != 0 {
+                // SAFETY: `&mut self`: no guard, claim or owner is left; each cell holds its own.
+                let entry = unsafe { Owned::<O>::from_word(word) };
+                drop_caught(entry);
+            }
+        }
+    }
+}
+
+/// Drops an entry; true if a user's `Drop` panicked.
+fn drop_caught<O: Object>(entry: Owned<O>) -> bool {
+    if cfg!(halfshake_loom) {
+        drop(entry); // a model's assertion must come through
+        return false;
+    }
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(entry))).is_err()
+}
+
+/// What the choice of a victim goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hints {
+    /// Ways that were hit since they were claimed or last passed over.
+    pub(crate) visited: u64,
+    /// The way that was claimed last.
+    pub(crate) hand: u32,
+}
+
+impl Hints {
+    fn pack(self) -> u64 {
+        self.visited | u64::from(self.hand) << HAND_SHIFT
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "eight bits")]
+    fn unpack(word: u64) -> Self {
+        Self { visited: word & LIVE, hand: (word >> HAND_SHIFT) as u32 % WAYS as u32 }
+    }
+}
+
+/// All ways, the one after the hand first.
+pub(crate) fn after(hand: u32) -> impl Iterator<Item = u32> {
+    (hand + 1..WAYS as u32).chain(0..=hand)
+}
+
+/// A way that is claimed for an entry and not yet published; dropping it abandons the claim.
+#[derive(Debug)]
+#[must_use = "dropping a claim frees the entry"]
+pub(crate) struct Claim<'s, O: Object> {
+    set: &'s Set<O>,
+    way: u32,
+}
+
+impl<O: Object> Claim<'_, O> {
+    /// Gives the way up and the entry back.
+    pub(crate) fn abandon(self) -> Owned<O> {
+        ManuallyDrop::new(self).take()
+    }
+
+    pub(crate) fn entry(&self) -> EntryRef<'_, O> {
+        let word = self.set.cell(self.way);
+        // SAFETY: the claim owns the entry, and is borrowed.
+        unsafe { EntryRef::from_word(word) }
+    }
+
+    fn take(&self) -> Owned<O> {
+        let cell = &self.set.cells[self.way as usize];
+        // Relaxed, both: the way was never live, so nobody else has looked at the word.
+        let word = cell.load(Ordering::Relaxed);
+        cell.store(0, Ordering::Relaxed);
+        // SAFETY: called once, by `abandon` or `drop`; the claim was the word's owner.
+        unsafe { Owned::from_word(word) }
+    }
+}
+
+impl<O: Object> Drop for Claim<'_, O> {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+/// A snapshot of a set, under a guard.
+#[derive(Debug)]
+pub(crate) struct Live<'g, O: Object> {
+    set: &'g Set<O>,
+    control: u64,
+    /// Pinned since before `control` was loaded.
+    _guard: &'g Guard,
+}
+
+impl<'g, O: Object> Live<'g, O> {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.control & CLOSED != 0
+    }
+
+    /// The ways that are live in this snapshot.
+    pub(crate) fn mask(&self) -> u64 {
+        self.control & LIVE
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.mask().count_ones()
+    }
+
+    /// The entry of a way that is live in this snapshot.
+    ///
+    /// # Panics
+    /// If the way is not.
+    pub(crate) fn entry(&self, way: u32) -> EntryRef<'g, O> {
+        assert!(self.mask() & bit(way) != 0, "way {way} is not live in {:#x}", self.control);
+        self.entry_in(self.set.cell(way))
+    }
+
+    fn entry_in(&self, word: u64) -> EntryRef<'g, O> {
+        // SAFETY: `word` is the cell of a way that was live in a control word loaded under the
+        // guard, which is borrowed for 'g: the way is not recycled before the guard goes.
+        unsafe { EntryRef::from_word(word) }
+    }
+
+    /// The live way whose key `is_key` accepts, if any; compares keys only where the tag is equal.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        tag: u16,
+        mut is_key: impl FnMut(&'g O::Key) -> bool,
+    ) -> Option<(u32, EntryRef<'g, O>)> {
+        let mut mask = self.mask();
+        while mask != 0 {
+            let way = mask.trailing_zeros();
+            let word = self.set.cell(way);
+            if word >> ADDRESS_BITS == u64::from(tag) {
+                let entry = self.entry_in(word);
+                if is_key(entry.key()) {
+                    return Some((way, entry));
+                }
+            }
+            mask &= mask - 1;
+        }
+        None
+    }
+
+    /// Starts to fetch the entries whose tags are equal.
+    pub(crate) fn prefetch(&self, tag: u16) {
+        for way in ways_in(self.mask()) {
+            let word = self.set.cell(way);
+            if word >> ADDRESS_BITS == u64::from(tag) {
+                prefetch(self.entry_in(word).as_ptr());
+            }
+        }
+    }
+
+    /// Remembers that a way was hit: one relaxed store, only if it was not remembered yet.
+    #[inline]
+    pub(crate) fn visit(&self, way: u32) {
+        // Relaxed: a hint, see `Hints`.
+        let hints = self.set.hints.load(Ordering::Relaxed);
+        if hints & bit(way) == 0 {
+            self.set.hints.store(hints | bit(way), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn hints(&self) -> Hints {
+        self.set.hints()
+    }
+
+    /// Forgets that these ways were hit.
+    pub(crate) fn pass_over(&self, ways: u64) {
+        let hints = self.set.hints();
+        self.set.set_hints(Hints { visited: hints.visited & !ways, ..hints });
+    }
+
+    /// In one step makes the claimed way live and unlinks the ways in `gone`, all of which are
+    /// live in this snapshot. Fails, handing the claim back, if the set has changed since.
+    pub(crate) fn publish<'s>(
+        &self,
+        claim: Claim<'s, O>,
+        gone: u64,
+    ) -> Result<impl Iterator<Item = Unlinked> + use<O>, Claim<'s, O>> {
+        debug_assert!(gone & !self.mask() == 0 && std::ptr::eq(self.set, claim.set));
+        let next = self.control & !gone | bit(claim.way);
+        // AcqRel: Release publishes the entry to the Acquire of `load`; Acquire pairs with the
+        // Release of `load_ordered`, so that this thread sees which hints it must set again.
+        // Relaxed on failure: the caller loads anew.
+        match self.set.control.compare_exchange(
+            self.control,
+            next,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => {
+                let _published = ManuallyDrop::new(claim);
+                Ok(ways_in(gone).map(|way| Unlinked { way }))
+            }
+            Err(_) => Err(claim),
+        }
+    }
+
+    /// Unlinks `ways`, all live in this snapshot; the answer is those that this thread unlinked.
+    ///
+    /// No comparison is needed: a way that was live in the snapshot holds the same entry, or none,
+    /// until the guard goes.
+    pub(crate) fn unlink(&self, ways: u64) -> impl Iterator<Item = Unlinked> + use<O> {
+        debug_assert!(ways & !self.mask() == 0);
+        // AcqRel: Release orders what the owner does next after the unlink; Acquire keeps the chain
+        // of publications intact for whoever reads this value.
+        let old = self.set.control.fetch_and(!ways, Ordering::AcqRel);
+        ways_in(old & ways).map(|way| Unlinked { way })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_survive_packing() {
+        for hand in 0..WAYS as u32 {
+            for visited in [0, 1, LIVE, LIVE / 3] {
+                let hints = Hints { visited, hand };
+                assert_eq!(Hints::unpack(hints.pack()), hints);
+            }
+        }
+        assert!(Hints::unpack(u64::MAX).hand < WAYS as u32);
+    }
+
+    #[test]
+    fn the_walk_after_the_hand_visits_every_way_once() {
+        for hand in 0..WAYS as u32 {
+            let mut ways: Vec<_> = after(hand).collect();
+            assert_eq!(ways.last(), Some(&hand));
+            ways.sort_unstable();
+            assert_eq!(ways, (0..WAYS as u32).collect::<Vec<_>>());
+        }
+    }
+}
