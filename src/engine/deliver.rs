@@ -1,0 +1,248 @@
+//! Events: every unlinked entry is told about once, outside the epoch, and then retired; and the
+//! way of its storage back to the table.
+
+use super::{Delivery, Engine, Listener, Local};
+use crate::entry::Object;
+use crate::removal::RemovalCause;
+use crate::stats::Counter;
+use crate::sync::Ordering;
+use crate::table::Away;
+use smallvec::SmallVec;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+type Payload = Box<dyn Any + Send>;
+
+/// Retired ways of one shard that are handed to the collector together.
+const RETIRE_BATCH: u64 = 64;
+
+/// Entries that an operation has unlinked and still has to tell about.
+///
+/// Dropping it tells about them, too: what an operation has unlinked is delivered and retired even
+/// if a later step of it panics.
+#[derive(Debug)]
+pub(crate) struct Owed<'e, O: Object, X: Send + Sync + 'static> {
+    engine: &'e Arc<Engine<O, X>>,
+    local: &'e Rc<Local>,
+    list: SmallVec<[(Away, RemovalCause); 2]>,
+    /// Deliver here, whatever the cache's [`Delivery`] is.
+    here: bool,
+}
+
+impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
+    /// Delivered as the cache is set up.
+    pub(crate) fn new(engine: &'e Arc<Engine<O, X>>, local: &'e Rc<Local>) -> Self {
+        Self::delivered(engine, local, engine.delivery == Delivery::Caller)
+    }
+
+    fn delivered(engine: &'e Arc<Engine<O, X>>, local: &'e Rc<Local>, here: bool) -> Self {
+        Self { engine, local, list: SmallVec::new(), here }
+    }
+
+    /// Handed to the delivery thread, if there is one: for threads that run no user code.
+    pub(super) fn elsewhere(engine: &'e Arc<Engine<O, X>>, local: &'e Rc<Local>) -> Self {
+        Self::delivered(engine, local, engine.deliverer.get().is_none())
+    }
+
+    pub(super) fn push(&mut self, at: Away, cause: RemovalCause) {
+        self.local.owing.set(self.local.owing.get() + 1);
+        self.list.push((at, cause));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Delivers everything, retires it, and then resumes the first panic of a listener.
+    pub(crate) fn settle(mut self) {
+        if let Some(panic) = self.run() {
+            resume_unwind(panic);
+        }
+    }
+
+    /// As `settle`, but for one entry, whose way the caller keeps.
+    pub(super) fn settle_one(mut self) -> Option<Away> {
+        let (at, cause) = self.list.pop()?;
+        if !self.here {
+            // Two holders from now on: the caller, and the delivery thread.
+            let (shard, set, way) = (at.shard, at.set, at.unlinked.way());
+            self.engine.table.unlinked_entry(&at).head().share();
+            self.hand_over(at, cause);
+            self.engine.wake_deliverer();
+            return Some(Away::second(shard, set, way));
+        }
+        let listener = self.engine.listener.load();
+        if let Some(panic) = self.deliver(listener.as_deref(), &at, cause) {
+            self.engine.retire(self.local, at);
+            resume_unwind(panic);
+        }
+        Some(at)
+    }
+
+    /// The first panic, if any: the others are counted like it, and dropped.
+    pub(super) fn run(&mut self) -> Option<Payload> {
+        let mut first = None;
+        if self.list.is_empty() {
+            return first;
+        }
+        self.prefetch();
+        // One for the whole operation: a listener that replaces itself is asked to the end.
+        let listener = self.engine.listener.load();
+        for (at, cause) in std::mem::take(&mut self.list) {
+            if !self.here {
+                self.hand_over(at, cause);
+                continue;
+            }
+            let panic = self.deliver(listener.as_deref(), &at, cause);
+            let last_holder = self.engine.table.unlinked_entry(&at).head().leave();
+            if last_holder {
+                self.engine.retire(self.local, at);
+            } else {
+                at.forget();
+            }
+            match panic {
+                Some(panic) if first.is_none() => first = Some(panic),
+                // Its destructor is user code that may panic again: leave it.
+                Some(panic) => std::mem::forget(panic),
+                None => {}
+            }
+        }
+        if !self.here {
+            self.engine.wake_deliverer();
+        }
+        first
+    }
+
+    /// The entries are cold as a rule: fetch them all before the first is read.
+    fn prefetch(&self) {
+        for (at, _) in &self.list {
+            crate::prefetch::prefetch(self.engine.table.unlinked_entry(at).as_ptr());
+        }
+    }
+
+    fn hand_over(&self, at: Away, cause: RemovalCause) {
+        let shard = self.engine.table.shard(at.shard);
+        shard.hand_over(at.set, at.unlinked, cause as usize);
+        self.paid();
+    }
+
+    fn paid(&self) {
+        self.local.owing.set(self.local.owing.get() - 1);
+    }
+
+    fn deliver(
+        &self,
+        listener: Option<&Listener<O, X>>,
+        at: &Away,
+        cause: RemovalCause,
+    ) -> Option<Payload> {
+        let (engine, block) = (self.engine, &self.local.block);
+        let entry = engine.table.unlinked_entry(at);
+        let mut panic = None;
+        if let Some(listener) = listener {
+            if self.local.is_pinned() {
+                block.add(Counter::PinnedDeliveries, 1);
+            }
+            panic = catch_unwind(AssertUnwindSafe(|| listener(engine, entry, cause))).err();
+            block.add(Counter::ListenerPanics, u64::from(panic.is_some()));
+        }
+        block.delivered(cause, u64::from(entry.head().weight));
+        self.paid();
+        panic
+    }
+}
+
+impl<O: Object, X: Send + Sync + 'static> Drop for Owed<'_, O, X> {
+    fn drop(&mut self) {
+        if cfg!(halfshake_loom) && std::thread::panicking() {
+            return; // a loom step while unwinding aborts the process
+        }
+        if let Some(panic) = self.run() {
+            // Something else is already on its way up.
+            std::mem::forget(panic);
+        }
+    }
+}
+
+impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
+    /// Retires a way whose event was delivered. The caller is not pinned by us.
+    pub(crate) fn retire(&self, local: &Rc<Local>, at: Away) {
+        let weight = u64::from(self.table.unlinked_entry(&at).head().weight);
+        local.block.add(Counter::Retired, 1);
+        local.block.add(Counter::RetiredWeight, weight);
+        if self.limits_bytes() {
+            // Relaxed: a bound that is checked before an insert, not a lock.
+            self.retired_weight.fetch_add(weight, Ordering::Relaxed);
+        }
+        let shard = at.shard;
+        if self.table.shard(shard).retire(at.set, at.unlinked) >= RETIRE_BATCH {
+            self.collect(local, Some(shard));
+            self.recycle(local);
+        }
+    }
+
+    /// Hands retired ways (of one shard, or of all) to the collector, advances the epoch if it can
+    /// be, and moves what is past its grace period to the ready list. Runs no user code.
+    pub(crate) fn collect(&self, local: &Rc<Local>, shard: Option<u32>) {
+        let pin = local.pin(self.time.now());
+        for (number, each) in self.table.shards() {
+            if shard.is_none_or(|s| s == number) {
+                // Pinned first, taken afterwards: the chain was unlinked before, and its grace
+                // period begins no earlier than this pin.
+                if let Some(chain) = each.retired.take() {
+                    pin.guard().defer(self.ready.after_grace(number, chain));
+                }
+            }
+        }
+        pin.guard().flush();
+    }
+
+    /// Frees what is past its grace period; drops keys and values. The answer is how many ways.
+    pub(crate) fn recycle(&self, local: &Rc<Local>) -> u64 {
+        let mut ways = 0;
+        for batch in self.ready.take() {
+            let freed = self.table.shard(batch.shard).recycle(&batch);
+            local.block.add(Counter::Recycled, freed.ways);
+            local.block.add(Counter::RecycledWeight, freed.weight);
+            local.block.add(Counter::DropPanics, freed.panics);
+            if self.limits_bytes() {
+                // Relaxed: as in `retire`.
+                self.retired_weight.fetch_sub(freed.weight, Ordering::Relaxed);
+            }
+            ways += freed.ways;
+        }
+        ways
+    }
+
+    pub(super) fn limits_bytes(&self) -> bool {
+        self.budget.limit_bytes() != crate::budget::UNLIMITED
+    }
+
+    /// Whether retired entries weigh so much that nothing more may be inserted: as much as all live
+    /// ones together may.
+    pub(super) fn retired_too_much(&self) -> bool {
+        // Relaxed: as in `retire`.
+        self.limits_bytes()
+            && self.retired_weight.load(Ordering::Relaxed) > self.budget.limit_bytes()
+    }
+
+    /// Delivers what was handed over. The answer is how many events.
+    pub(crate) fn deliver_handed(self: &Arc<Self>, local: &Rc<Local>) -> u64 {
+        let mut delivered = 0;
+        for (number, shard) in self.table.shards() {
+            let mut owed = Owed::delivered(self, local, true);
+            for (set, unlinked, cause) in shard.take_handed() {
+                let at = Away { shard: number, set, unlinked };
+                owed.push(at, RemovalCause::ALL[cause]);
+            }
+            delivered += owed.len() as u64;
+            if let Some(panic) = owed.run() {
+                // Counted; there is no caller to tell.
+                std::mem::forget(panic);
+            }
+        }
+        delivered
+    }
+}

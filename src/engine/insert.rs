@@ -1,0 +1,420 @@
+//! Inserts: one loop, in which everything that was won survives a retry.
+//!
+//! ```text
+//! loop
+//!     pin, load the set; closed: refuse
+//!     look the key up; the mode may end it here
+//!     claim a way, once
+//!     room: the old entry of the key, else a unit (and bytes) of the pools, else victims of this
+//!           set, else a victim of another set, whose unit is kept for the next round
+//!     publish: one compare-and-swap that unlinks what goes and makes the new entry live
+//! ```
+//!
+//! # Progress
+//!
+//! Lock-free: a failed publication means that another operation changed the set. A refusal is
+//! preceded by at most [`MOST_HELPS`] rounds of help for the collector: bounded, nobody is waited
+//! for.
+//!
+//! # Cost
+//!
+//! One claim, one unit (below the limit) and one publication: three read-modify-writes besides the
+//! pin, on the set's two lines and the pool's.
+
+use super::{Engine, Local, Owed};
+use crate::budget::Grant;
+use crate::entry::{EntryRef, Object, Owned};
+use crate::error::Refusal;
+use crate::hash::Place;
+use crate::policy;
+use crate::removal::RemovalCause;
+use crate::stats::Counter;
+use crate::table::set::{Claim, Live, MOST_LIVE, bit, ways_in};
+use crate::table::{Away, Shard};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Rounds of help for the collector before an insert is refused.
+const MOST_HELPS: u32 = 4;
+
+/// What an insert does with a key that is, or is not, there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Upsert,
+    IfAbsent,
+    /// Only if the key has a live entry.
+    Replace,
+}
+
+/// How an insert ended.
+#[derive(Debug)]
+pub(crate) enum Put<O: Object> {
+    /// Stored; or, with a timeout of 0, expired at once.
+    Done,
+    /// The mode forbade it; nothing has changed.
+    Unchanged(Owned<O>),
+    Refused(Owned<O>, Refusal),
+}
+
+enum Step<O: Object> {
+    End(Put<O>),
+    Again,
+    /// Help the collector, and refuse if that was tried often enough.
+    Short(Refusal),
+}
+
+/// Ways of the own set that go in the step that publishes.
+#[derive(Clone, Copy, Default)]
+struct Going {
+    ways: u64,
+    count: u64,
+    weight: u64,
+}
+
+impl Going {
+    fn add<O: Object>(&mut self, way: u32, entry: EntryRef<'_, O>) {
+        self.ways |= bit(way);
+        self.count += 1;
+        self.weight += u64::from(entry.head().weight);
+    }
+}
+
+struct Insert<'e, 'o, O: Object, X: Send + Sync + 'static> {
+    engine: &'e Arc<Engine<O, X>>,
+    local: &'e Rc<Local>,
+    owed: &'o mut Owed<'e, O, X>,
+    place: Place,
+    mode: Mode,
+    now: u64,
+    weight: u64,
+    deadline: u64,
+    /// The entry, until a way is claimed for it.
+    entry: Option<Owned<O>>,
+    claim: Option<Claim<'e, O>>,
+    grant: Grant<'e>,
+    /// Counted as inserted, which happens before it is.
+    counted: bool,
+    /// No other set has a victim.
+    alone: bool,
+}
+
+impl<O: Object, X: Send + Sync + 'static> Engine<O, X>
+where
+    O::Key: Eq,
+{
+    /// Inserts an entry; what it unlinks is added to `owed`, for the caller to settle.
+    pub(crate) fn put<'e>(
+        self: &'e Arc<Self>,
+        local: &'e Rc<Local>,
+        place: Place,
+        entry: Owned<O>,
+        mode: Mode,
+        now: u64,
+        owed: &mut Owed<'e, O, X>,
+    ) -> Put<O> {
+        let (weight, deadline) = {
+            let head = entry.borrow().head();
+            (u64::from(head.weight), head.deadline)
+        };
+        let insert = Insert {
+            engine: self,
+            local,
+            owed,
+            place,
+            mode,
+            now,
+            weight,
+            deadline,
+            entry: Some(entry),
+            claim: None,
+            grant: self.budget.grant(),
+            counted: false,
+            alone: false,
+        };
+        insert.run()
+    }
+
+    /// A victim of the set: one that expired, else by the policy; not one of `spared`.
+    fn victim<'g>(
+        shard: &Shard<O>,
+        set: u32,
+        live: &Live<'g, O>,
+        spared: u64,
+        now: u64,
+    ) -> Option<(u32, EntryRef<'g, O>)> {
+        let candidates = live.mask() & !spared;
+        if shard.summary.is_due(set, now) {
+            let expired = ways_in(candidates).find(|w| live.entry(*w).head().expired(now));
+            if let Some(way) = expired {
+                return Some((way, live.entry(way)));
+            }
+        }
+        let (way, passed) = policy::victim(candidates, live.hints())?;
+        if passed != 0 {
+            live.pass_over(passed);
+        }
+        Some((way, live.entry(way)))
+    }
+
+    /// Unlinks a victim of another set than `place`'s (of any set, without one), starting anywhere.
+    pub(super) fn evict_elsewhere(
+        &self,
+        local: &Rc<Local>,
+        spared: Option<Place>,
+        now: u64,
+        anywhere: u64,
+    ) -> Option<(Away, RemovalCause)> {
+        let start = self.table.geometry.place(anywhere);
+        let shards = self.table.geometry.shards;
+        for number in (start.shard..shards).chain(0..start.shard) {
+            let shard = self.table.shard(number);
+            for set in shard.summary.occupied_from(start.set) {
+                if spared.is_some_and(|p| (p.shard, p.set) == (number, set)) {
+                    continue;
+                }
+                if let Some((unlinked, cause)) = self.evict_from(local, shard, set, now) {
+                    return Some((Away { shard: number, set, unlinked }, cause));
+                }
+            }
+        }
+        None
+    }
+
+    /// Unlinks a victim of one set, unless it is empty.
+    fn evict_from(
+        &self,
+        local: &Rc<Local>,
+        shard: &Shard<O>,
+        set: u32,
+        now: u64,
+    ) -> Option<(crate::table::set::Unlinked, RemovalCause)> {
+        let mut pin = local.pin(now);
+        loop {
+            let live = shard.load(set, pin.guard());
+            let Some((way, entry)) = Self::victim(shard, set, &live, 0, now) else {
+                shard.tidy_occupied(set, pin.guard());
+                return None;
+            };
+            let cause = cause_of(entry, now, RemovalCause::Evicted);
+            if let Some(unlinked) = live.unlink(bit(way)).next() {
+                return Some((unlinked, cause));
+            }
+            pin = local.pin(now);
+        }
+    }
+}
+
+/// Expired, if it is; else the cause that is given.
+pub(super) fn cause_of<O: Object>(
+    entry: EntryRef<'_, O>,
+    now: u64,
+    cause: RemovalCause,
+) -> RemovalCause {
+    if entry.head().expired(now) { RemovalCause::Expired } else { cause }
+}
+
+impl<O: Object, X: Send + Sync + 'static> Insert<'_, '_, O, X>
+where
+    O::Key: Eq,
+{
+    fn run(mut self) -> Put<O> {
+        let mut helps = 0;
+        loop {
+            match self.step() {
+                Step::End(put) => return put,
+                Step::Again => {}
+                Step::Short(refusal) if helps == MOST_HELPS => return self.refuse(refusal),
+                Step::Short(_) => {
+                    helps += 1;
+                    self.engine.collect(self.local, None);
+                    self.engine.recycle(self.local);
+                    crate::sync::yield_now();
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> Step<O> {
+        let engine = self.engine;
+        let shard = engine.table.shard(self.place.shard);
+        let pin = self.local.pin(self.now);
+        let live = shard.load(self.place.set, pin.guard());
+        if live.is_closed() {
+            return Step::End(self.refuse(Refusal::Closed));
+        }
+        let old = {
+            let key = self.entry_now().key();
+            live.find(self.place.tag, |k| k == key)
+        };
+        let old_is_live = old.is_some_and(|(_, e)| !e.head().expired(self.now));
+        match (self.mode, old_is_live) {
+            (Mode::IfAbsent, true) | (Mode::Replace, false) => {
+                return Step::End(Put::Unchanged(self.give_back()));
+            }
+            _ => {}
+        }
+        if self.deadline <= self.now {
+            return self.expire_at_once(&live, old);
+        }
+        if engine.retired_too_much() || !self.claim_way() {
+            return Step::Short(Refusal::NoRoom);
+        }
+        let Some(going) = self.make_room(shard, &live, old) else {
+            drop(pin);
+            return self.room_from_elsewhere();
+        };
+        self.publish(shard, &live, old.map(|(way, _)| way), going)
+    }
+
+    /// The entry, wherever it is now.
+    fn entry_now(&self) -> EntryRef<'_, O> {
+        match (&self.claim, &self.entry) {
+            (Some(claim), _) => claim.entry(),
+            (None, Some(entry)) => entry.borrow(),
+            (None, None) => unreachable!("an entry is claimed for, or not yet"),
+        }
+    }
+
+    fn claim_way(&mut self) -> bool {
+        let Some(entry) = self.entry.take() else { return true };
+        match self.engine.table.set(self.place).claim(entry, self.place.tag) {
+            Ok(claim) => self.claim = Some(claim),
+            Err(entry) => self.entry = Some(entry),
+        }
+        self.claim.is_some()
+    }
+
+    /// What goes from the own set, so that the grant covers the new entry; `None` if that is not
+    /// enough, or if another set should give.
+    fn make_room(
+        &mut self,
+        shard: &Shard<O>,
+        live: &Live<'_, O>,
+        old: Option<(u32, EntryRef<'_, O>)>,
+    ) -> Option<Going> {
+        let set = self.place.set;
+        let mut going = Going::default();
+        if let Some((way, entry)) = old {
+            going.add(way, entry);
+        } else if live.count() >= MOST_LIVE {
+            let (way, entry) = Engine::<O, X>::victim(shard, set, live, 0, self.now)?;
+            going.add(way, entry);
+        }
+        while !self.grant.covers(going.count, going.weight, self.weight) {
+            if going.count == 0 && !self.alone && self.is_small(live) {
+                return None;
+            }
+            let (way, entry) = Engine::<O, X>::victim(shard, set, live, going.ways, self.now)?;
+            going.add(way, entry);
+        }
+        Some(going)
+    }
+
+    /// Whether the set holds less than half of its share: if such sets always gave the victim,
+    /// they would stay small.
+    fn is_small(&self, live: &Live<'_, O>) -> bool {
+        let share = self.engine.budget.limit() / self.engine.table.geometry.total_sets();
+        u64::from(live.count()) * 2 < share
+    }
+
+    /// Unlinks a victim of another set and keeps what it held.
+    fn room_from_elsewhere(&mut self) -> Step<O> {
+        let engine = self.engine;
+        let anywhere = self.entry_now().head().id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let victim = engine.evict_elsewhere(self.local, Some(self.place), self.now, anywhere);
+        let Some((at, cause)) = victim else {
+            // Now the own set must give, however small; if it has nothing either, all units are
+            // held by inserts under way.
+            let first_time = !std::mem::replace(&mut self.alone, true);
+            return if first_time { Step::Again } else { self.full_for_now() };
+        };
+        let weight = engine.table.unlinked_entry(&at).head().weight;
+        self.grant.absorb(1, u64::from(weight));
+        self.owed.push(at, cause);
+        Step::Again
+    }
+
+    /// Gives back what is held before the others are helped: two inserts that each hold half of
+    /// what both need must not wait for one another.
+    fn full_for_now(&mut self) -> Step<O> {
+        self.alone = false;
+        self.grant = self.engine.budget.grant();
+        Step::Short(Refusal::Full)
+    }
+
+    fn publish(
+        &mut self,
+        shard: &Shard<O>,
+        live: &Live<'_, O>,
+        old: Option<u32>,
+        going: Going,
+    ) -> Step<O> {
+        let Some(claim) = self.claim.take() else { return Step::Again };
+        if !std::mem::replace(&mut self.counted, true) {
+            self.local.block.add(Counter::Inserted, 1);
+            self.local.block.add(Counter::InsertedWeight, self.weight);
+        }
+        let unlinked = match live.publish(claim, going.ways) {
+            Ok(unlinked) => unlinked,
+            Err(claim) => {
+                self.claim = Some(claim);
+                return Step::Again;
+            }
+        };
+        shard.summary.published(self.place.set, self.deadline);
+        let (engine, now) = (self.engine, self.now);
+        for unlinked in unlinked {
+            let replaced = old == Some(unlinked.way());
+            let at = Away { shard: self.place.shard, set: self.place.set, unlinked };
+            let cause = if replaced { RemovalCause::Replaced } else { RemovalCause::Evicted };
+            let cause = cause_of(engine.table.unlinked_entry(&at), now, cause);
+            self.owed.push(at, cause);
+        }
+        let mut grant = std::mem::replace(&mut self.grant, engine.budget.grant());
+        grant.absorb(going.count, going.weight);
+        grant.spend(self.weight);
+        Step::End(Put::Done)
+    }
+
+    /// A timeout of 0: nothing is stored, and the old entry of the key goes.
+    fn expire_at_once(
+        &mut self,
+        live: &Live<'_, O>,
+        old: Option<(u32, EntryRef<'_, O>)>,
+    ) -> Step<O> {
+        let Some((way, entry)) = old else { return Step::End(self.expired()) };
+        let cause = cause_of(entry, self.now, RemovalCause::Replaced);
+        let Some(unlinked) = live.unlink(bit(way)).next() else { return Step::Again };
+        self.engine.budget.release(1, u64::from(entry.head().weight));
+        self.owed.push(Away { shard: self.place.shard, set: self.place.set, unlinked }, cause);
+        Step::End(self.expired())
+    }
+
+    fn expired(&mut self) -> Put<O> {
+        drop(self.give_back());
+        Put::Done
+    }
+
+    fn give_back(&mut self) -> Owned<O> {
+        if std::mem::take(&mut self.counted) {
+            self.local.block.sub(Counter::Inserted, 1);
+            self.local.block.sub(Counter::InsertedWeight, self.weight);
+        }
+        match (self.claim.take(), self.entry.take()) {
+            (Some(claim), _) => claim.abandon(),
+            (None, Some(entry)) => entry,
+            (None, None) => unreachable!("an entry is claimed for, or not yet"),
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Put<O> {
+        let counter = match refusal {
+            Refusal::NoRoom => Counter::NoRoom,
+            Refusal::Full => Counter::Full,
+            Refusal::TooLarge { .. } => Counter::TooLarge,
+            Refusal::Closed => Counter::Closed,
+        };
+        self.local.block.add(counter, 1);
+        Put::Refused(self.give_back(), refusal)
+    }
+}

@@ -1,0 +1,116 @@
+//! What a thread, or a reader handle, owns of a cache: its participant and its counters.
+
+use super::Engine;
+use crate::entry::Object;
+use crate::reclaim::{Guard, Participant};
+use crate::stats::OwnedBlock;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+/// A thread's, or a reader's, membership of one cache.
+#[derive(Debug)]
+pub(crate) struct Local {
+    participant: Participant,
+    pub(crate) block: OwnedBlock,
+    /// Guards that are alive.
+    pins: Cell<u32>,
+    /// Events that this thread has still to deliver: `shutdown` must not wait for its own.
+    pub(super) owing: Cell<u64>,
+}
+
+impl Local {
+    /// Enters the epoch. `now` is for the gauge of long pins.
+    pub(crate) fn pin(self: &Rc<Self>, now: u64) -> Pin {
+        if self.pins.get() == 0 {
+            self.block.note_pin(Some(now));
+        }
+        self.pins.set(self.pins.get() + 1);
+        Pin { guard: self.participant.pin(), local: self.clone() }
+    }
+
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pins.get() != 0
+    }
+}
+
+/// A guard, and the gauge that shows it.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    guard: Guard,
+    local: Rc<Local>,
+}
+
+impl Pin {
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Ends this pin and begins another, without a full fence.
+    pub(crate) fn repin(&mut self, now: u64) {
+        self.guard.repin();
+        self.local.block.note_pin(Some(now));
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.local.pins.set(self.local.pins.get() - 1);
+        if self.local.pins.get() == 0 {
+            self.local.block.note_pin(None);
+        }
+    }
+}
+
+struct Membership {
+    engine: u64,
+    alive: Weak<()>,
+    local: Rc<Local>,
+}
+
+thread_local! {
+    /// This thread's memberships, in the order of the engines' ids.
+    static LOCALS: RefCell<Vec<Membership>> = const { RefCell::new(Vec::new()) };
+}
+
+impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
+    /// A membership of its own: for a reader handle.
+    pub(crate) fn register(&self) -> Rc<Local> {
+        Rc::new(Local {
+            participant: self.collector.register(),
+            block: self.blocks.claim(),
+            pins: Cell::new(0),
+            owing: Cell::new(0),
+        })
+    }
+
+    /// The calling thread's membership; the first call of a thread registers it, and forgets those
+    /// of caches that are gone.
+    pub(crate) fn local(&self) -> Rc<Local> {
+        LOCALS
+            .try_with(|locals| {
+                let locals_now = locals.borrow();
+                if let Ok(at) = locals_now.binary_search_by_key(&self.id, |m| m.engine) {
+                    return locals_now[at].local.clone();
+                }
+                drop(locals_now);
+                let local = self.register();
+                let new = Membership {
+                    engine: self.id,
+                    alive: Arc::downgrade(&self.alive),
+                    local: local.clone(),
+                };
+                let gone: Vec<_> = {
+                    let mut all = locals.borrow_mut();
+                    let gone = all.extract_if(.., |m| m.alive.strong_count() == 0).collect();
+                    let at = all.partition_point(|m| m.engine < self.id);
+                    all.insert(at, new);
+                    gone
+                };
+                drop(gone); // outside the borrow: a participant's end runs deferred functions
+                local
+            })
+            // A thread that is past its thread locals (a cache used from a destructor of one).
+            .unwrap_or_else(|_| self.register())
+    }
+}

@@ -1,0 +1,89 @@
+//! Look-ups: one snapshot, no lock, no allocation, nothing shared written but the hint of a hit.
+
+use super::{Engine, Local};
+use crate::entry::{EntryRef, Object};
+use crate::hash::Place;
+use crate::reclaim::Guard;
+use crate::stats::Counter;
+use crate::table::set::Live;
+use std::rc::Rc;
+
+impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
+    /// The live entry of a key, and its way. Wait-free.
+    #[inline]
+    pub(crate) fn lookup<'g>(
+        &'g self,
+        place: Place,
+        guard: &'g Guard,
+        local: &Local,
+        now: u64,
+        is_key: impl FnMut(&'g O::Key) -> bool,
+    ) -> Option<(EntryRef<'g, O>, u32)> {
+        let live = self.table.load(place, guard);
+        Self::look(&live, place, local, now, is_key)
+    }
+
+    #[inline]
+    fn look<'g>(
+        live: &Live<'g, O>,
+        place: Place,
+        local: &Local,
+        now: u64,
+        is_key: impl FnMut(&'g O::Key) -> bool,
+    ) -> Option<(EntryRef<'g, O>, u32)> {
+        let Some((way, entry)) = live.find(place.tag, is_key) else {
+            local.block.add(Counter::Unknown, 1);
+            return None;
+        };
+        if entry.head().expired(now) {
+            local.block.add(Counter::Expired, 1);
+            return None;
+        }
+        local.block.add(Counter::Hits, 1);
+        live.visit(way);
+        Some((entry, way))
+    }
+
+    /// Whether a key has a live entry. Neither counted nor remembered as a hit. Wait-free.
+    pub(crate) fn contains(
+        &self,
+        place: Place,
+        local: &Rc<Local>,
+        now: u64,
+        is_key: impl FnMut(&O::Key) -> bool,
+    ) -> bool {
+        let pin = local.pin(now);
+        let live = self.table.load(place, pin.guard());
+        live.find(place.tag, is_key).is_some_and(|(_, entry)| !entry.head().expired(now))
+    }
+
+    /// The live entries of many keys: first all sets are fetched, then all entries, then compared,
+    /// so that the misses of the batch overlap. Wait-free.
+    pub(crate) fn lookup_many<'g>(
+        &'g self,
+        places: &[Place],
+        guard: &'g Guard,
+        local: &Local,
+        now: u64,
+        is_key: impl Fn(usize, &O::Key) -> bool,
+        mut found: impl FnMut(Option<EntryRef<'g, O>>),
+    ) {
+        // As many as the processor can have on their way: more would push one another out.
+        const STAGE: usize = 16;
+        for (n, stage) in places.chunks(STAGE).enumerate() {
+            for place in stage {
+                self.table.set(*place).prefetch();
+            }
+            let mut lives: smallvec::SmallVec<[Live<'g, O>; STAGE]> = smallvec::SmallVec::new();
+            for place in stage {
+                let live = self.table.load(*place, guard);
+                live.prefetch(place.tag);
+                lives.push(live);
+            }
+            for (i, (place, live)) in stage.iter().zip(&lives).enumerate() {
+                let key = |k: &O::Key| is_key(n * STAGE + i, k);
+                found(Self::look(live, *place, local, now, key).map(|(entry, _)| entry));
+            }
+        }
+    }
+}

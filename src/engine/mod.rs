@@ -1,0 +1,195 @@
+//! The engine: the table with its limits, its time, its events and its garbage, for any shape of
+//! entry. Everything public is a thin layer over it.
+//!
+//! # Where user code runs
+//!
+//! | code | on | pinned by us |
+//! | --- | --- | --- |
+//! | removal listener | the unlinking thread, or the delivery thread | no |
+//! | `Drop` of keys and values | writers, embedder, delivery thread ([`Engine::recycle`]) | no |
+//! | `Hash` | the caller, before anything begins | no |
+//! | `Eq` of a key, the predicate of `retain` | the caller | yes: it may panic, not block |
+//! | `Clock` | the caller, the maintenance thread | no |
+//!
+//! The maintenance thread runs none of it but the clock.
+
+mod deliver;
+#[expect(unsafe_code, reason = "entries whose lifetime is tied to the guard beside them")]
+mod held;
+mod insert;
+mod local;
+mod lookup;
+mod remove;
+mod sweep;
+#[cfg(any(test, feature = "validate"))]
+mod validate;
+
+pub(crate) use deliver::Owed;
+pub(crate) use held::{Held, HeldMany};
+pub(crate) use insert::{Mode, Put};
+pub(crate) use local::{Local, Pin};
+pub(crate) use remove::Exact;
+
+use crate::budget::Budget;
+use crate::clock::{Clock, Time};
+use crate::entry::{EntryRef, Object};
+use crate::error::Refusal;
+use crate::hash::Geometry;
+use crate::reclaim::Collector;
+use crate::removal::RemovalCause;
+use crate::stats::{Blocks, Counter, Stats};
+use crate::sync::{Ordering, PlainBool, PlainU64, Swap};
+use crate::table::Table;
+use crate::table::retired::Ready;
+use crossbeam_utils::CachePadded;
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A removal listener, as the engine calls it.
+pub(crate) type Listener<O, X> =
+    Box<dyn Fn(&Arc<Engine<O, X>>, EntryRef<'_, O>, RemovalCause) + Send + Sync>;
+
+/// On which thread removal events are delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// The thread whose operation unlinked the entry, before the operation returns. What the
+    /// maintenance thread expires goes to the delivery thread all the same.
+    #[default]
+    Caller,
+    /// A thread of the cache's own, for all events.
+    Thread,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) geometry: Geometry,
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Whether a maintenance thread ticks.
+    pub(crate) ticked: bool,
+    pub(crate) delivery: Delivery,
+    pub(crate) sweep_interval: Duration,
+}
+
+/// See the module's documentation. `X` is what the layer above keeps with it.
+pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
+    /// Unique in the process; larger than those of engines made before.
+    id: u64,
+    /// Gone when the engine is: what thread locals look at.
+    alive: Arc<()>,
+    pub(crate) table: Table<O>,
+    pub(crate) budget: Budget,
+    pub(crate) time: Time,
+    collector: Collector,
+    ready: Arc<Ready>,
+    pub(crate) blocks: Blocks,
+    listener: Swap<Listener<O, X>>,
+    delivery: Delivery,
+    /// Where the next sweep goes on, in sets of all shards together.
+    cursor: CachePadded<PlainU64>,
+    pub(crate) sweep_interval: Duration,
+    /// The weight of retired entries; counted only where bytes are limited.
+    retired_weight: CachePadded<PlainU64>,
+    /// Events of threads that wait in `shutdown`.
+    waiting: PlainU64,
+    /// Tells the cache's own threads to end.
+    stop: PlainBool,
+    /// The thread that delivers what was handed over.
+    deliverer: OnceLock<std::thread::Thread>,
+    pub(crate) extra: X,
+}
+
+impl<O: Object, X: Send + Sync + 'static> Debug for Engine<O, X> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
+    pub(crate) fn new(settings: Settings, extra: X) -> Arc<Self> {
+        static NEXT: PlainU64 = PlainU64::new(1);
+        Arc::new(Self {
+            // Relaxed: uniqueness is all that is asked of it.
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            alive: Arc::new(()),
+            table: Table::new(settings.geometry),
+            budget: Budget::new(settings.entries, settings.bytes),
+            time: Time::new(settings.clock, settings.ticked),
+            collector: Collector::new(),
+            ready: Arc::new(Ready::new()),
+            blocks: Blocks::new(),
+            listener: Swap::new(None),
+            delivery: settings.delivery,
+            cursor: CachePadded::new(PlainU64::new(0)),
+            sweep_interval: settings.sweep_interval,
+            retired_weight: CachePadded::new(PlainU64::new(0)),
+            waiting: PlainU64::new(0),
+            stop: PlainBool::new(false),
+            deliverer: OnceLock::new(),
+            extra,
+        })
+    }
+
+    /// Sets, replaces or clears the removal listener. Operations under way use the one they saw.
+    pub(crate) fn set_listener(&self, listener: Option<Listener<O, X>>) {
+        self.listener.swap(listener.map(Arc::new));
+    }
+
+    pub(crate) fn has_listener(&self) -> bool {
+        self.listener.load().is_some()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let now = self.time.now();
+        let sets = self.table.geometry.total_sets();
+        let limit_bytes = self.budget.limit_bytes();
+        Stats {
+            capacity: self.budget.limit(),
+            capacity_bytes: (limit_bytes != crate::budget::UNLIMITED).then_some(limit_bytes),
+            // Relaxed: a gauge.
+            sweeps: self.cursor.load(Ordering::Relaxed) / sets,
+            longest_pin: Duration::from_millis(self.blocks.longest_pin(now)),
+            undelivered: self.table.shards().map(|(_, s)| s.handed()).sum(),
+            ..self.blocks.read()
+        }
+    }
+
+    /// The weight of an entry as its header holds it; counted and refused if it is too large.
+    pub(crate) fn check_weight(&self, weight: u64) -> Result<u32, Refusal> {
+        let limit = self.budget.limit_bytes().min(u64::from(u32::MAX));
+        match u32::try_from(weight) {
+            Ok(fits) if weight <= limit => Ok(fits),
+            _ => {
+                self.local().block.add(Counter::TooLarge, 1);
+                Err(Refusal::TooLarge { weight, limit })
+            }
+        }
+    }
+
+    /// Names the thread that delivers what is handed over. Called once, before any operation.
+    pub(crate) fn set_deliverer(&self, thread: std::thread::Thread) {
+        let first = self.deliverer.set(thread);
+        debug_assert!(first.is_ok(), "a cache has one delivery thread");
+    }
+
+    pub(crate) fn wake_deliverer(&self) {
+        if let Some(thread) = self.deliverer.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Tells the cache's own threads to end.
+    pub(crate) fn ask_to_stop(&self) {
+        // Release: pairs with the Acquire in `must_stop`; what was handed over before is seen.
+        self.stop.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn must_stop(&self) -> bool {
+        // Acquire: pairs with the Release in `ask_to_stop`.
+        self.stop.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,259 @@
+//! Removals by key, by identity, and of whole sets.
+//!
+//! # Progress
+//!
+//! Removals by key are lock-free: they retry only if the key was replaced meanwhile, for then it
+//! was never absent. All others are wait-free for each set.
+
+use super::{Engine, Local, Owed};
+use crate::entry::{EntryRef, Object};
+use crate::hash::Place;
+use crate::removal::RemovalCause;
+use crate::stats::Counter;
+use crate::sync::Ordering;
+use crate::table::set::{Unlinked, bit, ways_in};
+use crate::table::{Away, Shard};
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The identity of one entry: its way, and its id. Outlives guards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Exact {
+    pub(crate) shard: u32,
+    pub(crate) set: u32,
+    pub(crate) way: u32,
+    pub(crate) id: u64,
+}
+
+impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
+    /// Unlinks the live entry of a key: of any number of callers exactly one gets it.
+    fn unlink_key(
+        &self,
+        local: &Rc<Local>,
+        place: Place,
+        now: u64,
+        mut is_key: impl FnMut(&O::Key) -> bool,
+    ) -> Result<Away, Counter> {
+        loop {
+            let pin = local.pin(now);
+            let live = self.table.load(place, pin.guard());
+            let (way, entry) = live.find(place.tag, &mut is_key).ok_or(Counter::Unknown)?;
+            if entry.head().expired(now) {
+                return Err(Counter::Expired);
+            }
+            let won = live.unlink(bit(way)).next();
+            drop(pin);
+            if let Some(unlinked) = won {
+                let at = Away { shard: place.shard, set: place.set, unlinked };
+                self.release(&at);
+                return Ok(at);
+            }
+        }
+    }
+
+    /// Takes the live entry of a key: its event is delivered here; the caller retires it.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        local: &Rc<Local>,
+        place: Place,
+        now: u64,
+        is_key: impl FnMut(&O::Key) -> bool,
+    ) -> Option<Away> {
+        match self.unlink_key(local, place, now, is_key) {
+            Ok(at) => {
+                local.block.add(Counter::Hits, 1);
+                let mut owed = Owed::new(self, local);
+                owed.push(at, RemovalCause::Taken);
+                owed.settle_one()
+            }
+            Err(miss) => {
+                local.block.add(miss, 1);
+                None
+            }
+        }
+    }
+
+    /// Ends what `take` began, when the taker has done with the entry.
+    pub(crate) fn end_take(self: &Arc<Self>, local: &Rc<Local>, at: Away) {
+        if self.table.unlinked_entry(&at).head().leave() {
+            self.retire(local, at);
+        } else {
+            at.forget();
+        }
+    }
+
+    /// Removes the live entry of a key; whether there was one.
+    pub(crate) fn remove(
+        self: &Arc<Self>,
+        local: &Rc<Local>,
+        place: Place,
+        now: u64,
+        cause: RemovalCause,
+        is_key: impl FnMut(&O::Key) -> bool,
+    ) -> bool {
+        let Ok(at) = self.unlink_key(local, place, now, is_key) else { return false };
+        let mut owed = Owed::new(self, local);
+        owed.push(at, cause);
+        owed.settle();
+        true
+    }
+
+    /// Removes that very entry, if it still lives. Wait-free.
+    pub(crate) fn remove_exact(
+        self: &Arc<Self>,
+        local: &Rc<Local>,
+        exact: Exact,
+        now: u64,
+        cause: RemovalCause,
+    ) -> bool {
+        let shard = self.table.shard(exact.shard);
+        let pin = local.pin(now);
+        let live = shard.load(exact.set, pin.guard());
+        if live.mask() & bit(exact.way) == 0 {
+            return false;
+        }
+        let head = live.entry(exact.way).head();
+        if head.id != exact.id || head.expired(now) {
+            return false;
+        }
+        let won = live.unlink(bit(exact.way)).next();
+        drop(pin);
+        let Some(unlinked) = won else { return false };
+        let at = Away { shard: exact.shard, set: exact.set, unlinked };
+        self.release(&at);
+        let mut owed = Owed::new(self, local);
+        owed.push(at, cause);
+        owed.settle();
+        true
+    }
+
+    /// Gives back what an unlinked entry held of the limits.
+    pub(super) fn release(&self, at: &Away) {
+        self.budget.release(1, u64::from(self.table.unlinked_entry(at).head().weight));
+    }
+
+    /// Owes the events of what was unlinked from one set.
+    pub(super) fn owe<'e>(
+        &self,
+        owed: &mut Owed<'e, O, X>,
+        (shard, set): (u32, u32),
+        unlinked: impl Iterator<Item = Unlinked>,
+        cause: impl Fn(EntryRef<'_, O>) -> RemovalCause,
+    ) {
+        for unlinked in unlinked {
+            let at = Away { shard, set, unlinked };
+            self.release(&at);
+            let cause = cause(self.table.unlinked_entry(&at));
+            owed.push(at, cause);
+        }
+    }
+
+    /// Removes what `doomed` picks, set by set, and says for each why. The predicate runs pinned.
+    pub(crate) fn remove_where(
+        self: &Arc<Self>,
+        local: &Rc<Local>,
+        mut doomed: impl FnMut(EntryRef<'_, O>) -> Option<RemovalCause>,
+    ) -> u64 {
+        let now = self.time.now();
+        let mut removed = 0;
+        let mut panic = None;
+        self.each_occupied(|number, shard, set| {
+            let mut owed = Owed::new(self, local);
+            let pin = local.pin(now);
+            let live = shard.load(set, pin.guard());
+            let mut causes = [None; crate::table::set::WAYS];
+            let mut ways = 0;
+            for way in ways_in(live.mask()) {
+                causes[way as usize] = doomed(live.entry(way));
+                ways |= u64::from(causes[way as usize].is_some()) << way;
+            }
+            let won = (ways != 0).then(|| live.unlink(ways)).into_iter().flatten();
+            for unlinked in won {
+                let cause = causes[unlinked.way() as usize].unwrap_or(RemovalCause::Removed);
+                self.owe(&mut owed, (number, set), std::iter::once(unlinked), |_| cause);
+            }
+            drop(pin);
+            removed += owed.len() as u64;
+            // Every event of the operation is delivered before the first panic goes on.
+            keep_first(&mut panic, owed.run());
+        });
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+        removed
+    }
+
+    /// Removes everything, one step for each set.
+    pub(crate) fn clear(self: &Arc<Self>, local: &Rc<Local>) {
+        let mut panic = None;
+        self.each_occupied(|number, shard, set| {
+            let mut owed = Owed::new(self, local);
+            self.owe(&mut owed, (number, set), shard.set(set).clear(), |_| RemovalCause::Flushed);
+            keep_first(&mut panic, owed.run());
+        });
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Closes every set, delivers `Shutdown` for all that was live, and returns when no delivery
+    /// but this thread's own is under way. The answer is the first panic of a listener.
+    pub(crate) fn shutdown(
+        self: &Arc<Self>,
+        local: &Rc<Local>,
+    ) -> Option<Box<dyn std::any::Any + Send>> {
+        let mut panic = None;
+        for (number, shard) in self.table.shards() {
+            for set in 0..self.table.geometry.sets {
+                let mut owed = Owed::new(self, local);
+                let unlinked = shard.set(set).close();
+                self.owe(&mut owed, (number, set), unlinked, |_| RemovalCause::Shutdown);
+                keep_first(&mut panic, owed.run());
+            }
+        }
+        self.await_deliveries(local);
+        // Three epochs, so that a grace period can pass.
+        for _ in 0..3 {
+            self.collect(local, None);
+            self.recycle(local);
+        }
+        panic
+    }
+
+    fn await_deliveries(self: &Arc<Self>, local: &Rc<Local>) {
+        let own = local.owing.get();
+        let deliverer = self.deliverer.get().map(std::thread::Thread::id);
+        let on_deliverer = deliverer == Some(std::thread::current().id());
+        // SeqCst: two listeners that each wait here must see one another's deliveries excused.
+        self.waiting.fetch_add(own, Ordering::SeqCst);
+        while self.blocks.outstanding() > self.waiting.load(Ordering::SeqCst) {
+            if on_deliverer {
+                // Nobody else would: this is the delivery thread, inside a listener.
+                self.deliver_handed(local);
+            } else {
+                self.wake_deliverer();
+                crate::sync::yield_now();
+            }
+        }
+        self.waiting.fetch_sub(own, Ordering::SeqCst);
+    }
+
+    /// Visits the sets that may hold anything.
+    pub(super) fn each_occupied(&self, mut visit: impl FnMut(u32, &Shard<O>, u32)) {
+        for (number, shard) in self.table.shards() {
+            for set in shard.summary.occupied_from(0) {
+                visit(number, shard, set);
+            }
+        }
+    }
+}
+
+pub(super) fn keep_first<T>(first: &mut Option<T>, next: Option<T>) {
+    match next {
+        Some(next) if first.is_none() => *first = Some(next),
+        // A panic's payload may panic again when it is dropped.
+        Some(next) => std::mem::forget(next),
+        None => {}
+    }
+}

@@ -1,0 +1,151 @@
+//! What time removes: bounded sweeps, flushes, and the debt of a lowered limit.
+
+use super::insert::cause_of;
+use super::remove::keep_first;
+use super::{Engine, Local, Owed};
+use crate::clock::NEVER;
+use crate::entry::Object;
+use crate::removal::RemovalCause;
+use crate::stats::Counter;
+use crate::sync::Ordering;
+use crate::table::Shard;
+use crate::table::set::{bit, ways_in};
+use std::any::Any;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Sets that one step of a sweep looks at.
+const STRIDE: u64 = 64;
+
+/// What a bounded piece of a sweep did.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    pub(crate) sets: u64,
+    pub(crate) removed: u64,
+    /// The first panic of a listener; the sweep went on.
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
+}
+
+impl<O: Object, X: Send + Sync + 'static> Engine<O, X>
+where
+    O::Key: Eq,
+{
+    /// Looks at the next sets for what has expired, until `sets` were looked at or `removals`
+    /// entries removed (and the rest of a step of 64 sets). With `hand_over`, events go to the
+    /// delivery thread. Lock-free; pinned for one set at a time.
+    pub(crate) fn sweep(
+        self: &Arc<Self>,
+        local: &Rc<Local>,
+        (sets, removals): (u64, u64),
+        hand_over: bool,
+    ) -> Swept {
+        let now = self.time.tick();
+        let total = self.table.geometry.total_sets();
+        let mut swept = Swept::default();
+        while swept.sets < sets && swept.removed < removals {
+            // Relaxed: each step belongs to whoever drew its number.
+            let first = self.cursor.fetch_add(STRIDE.min(total), Ordering::Relaxed);
+            let mut owed =
+                if hand_over { Owed::elsewhere(self, local) } else { Owed::new(self, local) };
+            for at in first..first + STRIDE.min(total) {
+                let (number, set) = self.set_at(at % total);
+                self.expire_set(local, (number, set), now, &mut owed);
+            }
+            swept.sets += STRIDE.min(total);
+            swept.removed += owed.len() as u64;
+            keep_first(&mut swept.panic, owed.run());
+        }
+        local.block.add(Counter::Swept, swept.sets);
+        swept
+    }
+
+    /// The set that has this number among all sets.
+    #[expect(clippy::cast_possible_truncation, reason = "quotient and remainder fit by geometry")]
+    fn set_at(&self, number: u64) -> (u32, u32) {
+        let sets = u64::from(self.table.geometry.sets);
+        ((number / sets) as u32, (number % sets) as u32)
+    }
+
+    /// Unlinks what has expired in one set. Wait-free; one read-modify-write, two if it finds any.
+    pub(crate) fn expire_set(
+        &self,
+        local: &Rc<Local>,
+        (number, set): (u32, u32),
+        now: u64,
+        owed: &mut Owed<'_, O, X>,
+    ) {
+        let shard = self.table.shard(number);
+        if !shard.summary.is_due(set, now) {
+            return;
+        }
+        let pin = local.pin(now);
+        shard.summary.clear_due(set);
+        let live = shard.set(set).load_ordered(pin.guard());
+        let (mut expired, mut next) = (0, NEVER);
+        for way in ways_in(live.mask()) {
+            let head = live.entry(way).head();
+            if head.expired(now) {
+                expired |= bit(way);
+            } else {
+                next = next.min(head.deadline);
+            }
+        }
+        shard.summary.due_by(set, next);
+        let won = (expired != 0).then(|| live.unlink(expired)).into_iter().flatten();
+        self.owe(owed, (number, set), won, |_| RemovalCause::Expired);
+    }
+
+    /// Removes all entries whose deadline is `flush_now` or earlier.
+    pub(crate) fn flush(self: &Arc<Self>, local: &Rc<Local>, flush_now: u64) -> u64 {
+        let now = self.time.now();
+        self.remove_where(local, |entry| {
+            let due = entry.head().expired(flush_now.max(now));
+            due.then(|| cause_of(entry, now, RemovalCause::Flushed))
+        })
+    }
+
+    /// Changes the limit of entries at once; the answer is by how many the cache is still above it,
+    /// and the first panic of a listener.
+    pub(crate) fn set_limit(
+        self: &Arc<Self>,
+        local: &Rc<Local>,
+        entries: u64,
+    ) -> (u64, Option<Box<dyn Any + Send>>) {
+        self.budget.set_limit(entries);
+        let panic = self.pay_debt(local, false);
+        (self.budget.debt(), panic)
+    }
+
+    /// Evicts until the limit holds, or nothing is left to evict (the rest is held by inserts under
+    /// way).
+    pub(crate) fn pay_debt(
+        self: &Arc<Self>,
+        local: &Rc<Local>,
+        hand_over: bool,
+    ) -> Option<Box<dyn Any + Send>> {
+        let mut panic = None;
+        let mut anywhere = 0u64;
+        while self.budget.debt() != 0 {
+            // Golden ratio: consecutive victims come from sets far apart.
+            anywhere = anywhere.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let now = self.time.now();
+            let Some((at, cause)) = self.evict_elsewhere(local, None, now, anywhere) else { break };
+            self.release(&at);
+            let mut owed =
+                if hand_over { Owed::elsewhere(self, local) } else { Owed::new(self, local) };
+            owed.push(at, cause);
+            keep_first(&mut panic, owed.run());
+        }
+        panic
+    }
+}
+
+impl<O: Object> Shard<O> {
+    /// Takes the mark of a set that turned out to be empty back, unless something came meanwhile.
+    pub(crate) fn tidy_occupied(&self, set: u32, guard: &crate::reclaim::Guard) {
+        self.summary.clear_occupied(set);
+        if self.set(set).load_ordered(guard).count() != 0 {
+            self.summary.mark_occupied(set);
+        }
+    }
+}

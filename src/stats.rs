@@ -1,0 +1,317 @@
+//! Counters: blocks of plain words, each written by one thread, summed when somebody reads.
+//!
+//! # State
+//!
+//! A thread that uses a cache owns one [`Block`] of it, a reader handle another. Adding is a load
+//! and a store of the owner's own line: no read-modify-write, nothing shared. Blocks are never
+//! freed before the cache; one whose thread has gone is given to the next, counts and all.
+//!
+//! # Orderings
+//!
+//! Counters are relaxed, but for two that `shutdown` goes by: `Inserted` is counted *before* an
+//! entry is published, `Delivered` (with Release) after its event. So whoever has seen the last set
+//! closed, and then reads first all `Delivered` (Acquire) and then all `Inserted`, and finds them
+//! equal, knows that every event was delivered.
+
+use crate::removal::RemovalCause;
+use crate::sync::{Ordering, PlainBool, PlainU64, Swap};
+use crossbeam_utils::CachePadded;
+use std::sync::Arc;
+
+/// What a block counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Counter {
+    Hits,
+    Unknown,
+    Expired,
+    Inserted,
+    InsertedWeight,
+    Delivered,
+    RemovedWeight,
+    Retired,
+    RetiredWeight,
+    Recycled,
+    RecycledWeight,
+    NoRoom,
+    Full,
+    TooLarge,
+    Closed,
+    ListenerPanics,
+    DropPanics,
+    PinnedDeliveries,
+    Swept,
+    /// The first of nine, in the order of [`RemovalCause::ALL`].
+    Removed,
+}
+
+const CAUSES: usize = RemovalCause::ALL.len();
+const WORDS: usize = Counter::Removed as usize + CAUSES;
+
+/// The counters of one thread.
+#[derive(Debug)]
+pub(crate) struct Block {
+    words: CachePadded<[PlainU64; WORDS]>,
+    /// The tick (plus one) at which the owner was pinned; 0 while it is not.
+    pinned_since: PlainU64,
+    owned: PlainBool,
+}
+
+impl Block {
+    fn new() -> Self {
+        Self {
+            words: CachePadded::new(std::array::from_fn(|_| PlainU64::new(0))),
+            pinned_since: PlainU64::new(0),
+            owned: PlainBool::new(true),
+        }
+    }
+
+    /// Adds to a counter. Only the block's owner may call it.
+    pub(crate) fn add(&self, counter: Counter, n: u64) {
+        let word = &self.words[counter as usize];
+        // Relaxed: one writer; a sum is exact once the writers are quiet.
+        word.store(word.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Takes back what was counted too early. Only the block's owner may call it.
+    pub(crate) fn sub(&self, counter: Counter, n: u64) {
+        self.add(counter, n.wrapping_neg());
+    }
+
+    /// Counts a delivered event. Only the block's owner may call it.
+    pub(crate) fn delivered(&self, cause: RemovalCause, weight: u64) {
+        let removed = &self.words[Counter::Removed as usize + cause as usize];
+        // Relaxed: as in `add`.
+        removed.store(removed.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.add(Counter::RemovedWeight, weight);
+        let word = &self.words[Counter::Delivered as usize];
+        let next = word.load(Ordering::Relaxed).wrapping_add(1);
+        // Release: pairs with the Acquire in `Blocks::outstanding`; the callback has returned.
+        word.store(next, Ordering::Release);
+    }
+
+    /// Notes that the owner was pinned, or unpinned (`None`).
+    pub(crate) fn note_pin(&self, now: Option<u64>) {
+        // Relaxed: a gauge.
+        self.pinned_since.store(now.map_or(0, |t| t.saturating_add(1)), Ordering::Relaxed);
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        // Relaxed: as in `add`.
+        self.words[at].load(Ordering::Relaxed)
+    }
+}
+
+/// A block while somebody owns it.
+#[derive(Debug)]
+pub(crate) struct OwnedBlock(Arc<Block>);
+
+impl std::ops::Deref for OwnedBlock {
+    type Target = Block;
+    fn deref(&self) -> &Block {
+        &self.0
+    }
+}
+
+impl Drop for OwnedBlock {
+    fn drop(&mut self) {
+        self.0.note_pin(None);
+        // Release: pairs with the Acquire in `Blocks::claim`; the next owner goes on counting from
+        // what this one wrote last.
+        self.0.owned.store(false, Ordering::Release);
+    }
+}
+
+/// All blocks of a cache.
+#[derive(Debug)]
+pub(crate) struct Blocks(Swap<Vec<Arc<Block>>>);
+
+impl Blocks {
+    pub(crate) fn new() -> Self {
+        Self(Swap::new(Some(Arc::default())))
+    }
+
+    fn all(&self) -> Arc<Vec<Arc<Block>>> {
+        self.0.load().clone().unwrap_or_default()
+    }
+
+    /// A block for a thread or a reader: one whose owner has gone, or a new one. Lock-free.
+    pub(crate) fn claim(&self) -> OwnedBlock {
+        for block in self.all().iter() {
+            // Acquire: pairs with the Release of the owner before. Relaxed on failure: not ours.
+            let claim =
+                block.owned.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+            if claim.is_ok() {
+                return OwnedBlock(block.clone());
+            }
+        }
+        let new = Arc::new(Block::new());
+        self.0.update(|blocks| {
+            let mut blocks = blocks.as_deref().cloned().unwrap_or_default();
+            blocks.push(new.clone());
+            Some(Arc::new(blocks))
+        });
+        OwnedBlock(new)
+    }
+
+    /// Entries whose events are not delivered yet: call it only when nothing can be inserted any
+    /// more. Never too small.
+    pub(crate) fn outstanding(&self) -> u64 {
+        let blocks = self.all();
+        // First all deliveries, then all inserts: see the module's documentation.
+        let delivered = blocks.iter().fold(0u64, |sum, b| {
+            // Acquire: pairs with the Release in `delivered`.
+            let n = b.words[Counter::Delivered as usize].load(Ordering::Acquire);
+            sum.wrapping_add(n)
+        });
+        let inserted = self.sum(Counter::Inserted as usize);
+        inserted.wrapping_sub(delivered)
+    }
+
+    fn sum(&self, at: usize) -> u64 {
+        // All blocks anew: one may have been added since the caller looked.
+        self.all().iter().fold(0, |sum, b| sum.wrapping_add(b.word(at)))
+    }
+
+    pub(crate) fn count(&self, counter: Counter) -> u64 {
+        self.sum(counter as usize)
+    }
+
+    /// What was retired and is not recycled yet: entries, and their weight.
+    pub(crate) fn retired(&self) -> (u64, u64) {
+        let gauge = |more, less| {
+            // The smaller one first, so that a race shows too much rather than a wrapped number.
+            let less = self.count(less);
+            self.count(more).saturating_sub(less)
+        };
+        (
+            gauge(Counter::Retired, Counter::Recycled),
+            gauge(Counter::RetiredWeight, Counter::RecycledWeight),
+        )
+    }
+
+    /// How long the longest pin of the present has lasted, in ticks.
+    pub(crate) fn longest_pin(&self, now: u64) -> u64 {
+        let blocks = self.all();
+        // Relaxed: a gauge.
+        let since = blocks.iter().map(|b| b.pinned_since.load(Ordering::Relaxed));
+        since.filter(|s| *s != 0).map(|s| now.saturating_sub(s - 1)).max().unwrap_or(0)
+    }
+
+    /// Fills in everything that the blocks know.
+    pub(crate) fn read(&self) -> Stats {
+        let delivered = self.count(Counter::Delivered);
+        let removed_weight = self.count(Counter::RemovedWeight);
+        let (retired_entries, retired_bytes) = self.retired();
+        let inserts = self.count(Counter::Inserted);
+        let mut removed = [0; CAUSES];
+        for (i, n) in removed.iter_mut().enumerate() {
+            *n = self.sum(Counter::Removed as usize + i);
+        }
+        Stats {
+            hits: self.count(Counter::Hits),
+            misses_unknown: self.count(Counter::Unknown),
+            misses_expired: self.count(Counter::Expired),
+            inserts,
+            removed,
+            refused_no_room: self.count(Counter::NoRoom),
+            refused_full: self.count(Counter::Full),
+            refused_too_large: self.count(Counter::TooLarge),
+            refused_closed: self.count(Counter::Closed),
+            entries: inserts.saturating_sub(delivered),
+            bytes: self.count(Counter::InsertedWeight).saturating_sub(removed_weight),
+            retired_entries,
+            retired_bytes,
+            listener_panics: self.count(Counter::ListenerPanics),
+            drop_panics: self.count(Counter::DropPanics),
+            pinned_deliveries: self.count(Counter::PinnedDeliveries),
+            swept_sets: self.count(Counter::Swept),
+            ..Stats::default()
+        }
+    }
+}
+
+/// A snapshot of a cache's counters and gauges.
+///
+/// Counters are sums over threads: exact once the threads are quiet, and a little late while they
+/// are not. `inserts == entries + removed_total()` then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Look-ups that found a live entry (`get`, `get_many`, `take`).
+    pub hits: u64,
+    /// Look-ups of a key that the cache does not hold.
+    pub misses_unknown: u64,
+    /// Look-ups that found an entry past its deadline.
+    pub misses_expired: u64,
+    /// Entries that became visible.
+    pub inserts: u64,
+    /// Removal events by cause, in the order of [`RemovalCause::ALL`].
+    pub removed: [u64; CAUSES],
+    /// Inserts refused for [`Refusal::NoRoom`](crate::Refusal::NoRoom).
+    pub refused_no_room: u64,
+    /// Inserts refused for [`Refusal::Full`](crate::Refusal::Full).
+    pub refused_full: u64,
+    /// Inserts refused for [`Refusal::TooLarge`](crate::Refusal::TooLarge).
+    pub refused_too_large: u64,
+    /// Inserts refused for [`Refusal::Closed`](crate::Refusal::Closed).
+    pub refused_closed: u64,
+    /// Gauge: entries whose removal event is not delivered, live ones above all.
+    pub entries: u64,
+    /// Gauge: what those entries weigh, in bytes.
+    pub bytes: u64,
+    /// The limit of entries.
+    pub capacity: u64,
+    /// The limit in bytes; `None` without one.
+    pub capacity_bytes: Option<u64>,
+    /// Gauge: removed entries whose memory waits for readers.
+    pub retired_entries: u64,
+    /// Gauge: what those entries weigh, in bytes.
+    pub retired_bytes: u64,
+    /// Removal listeners that panicked.
+    pub listener_panics: u64,
+    /// Keys or values whose `Drop` panicked.
+    pub drop_panics: u64,
+    /// Events delivered while the thread held a `Ref` of its own: memory can't be reclaimed
+    /// meanwhile. Drop `Ref`s before writing.
+    pub pinned_deliveries: u64,
+    /// Sets that the sweeper has looked at.
+    pub swept_sets: u64,
+    /// Full passes of the sweeper.
+    pub sweeps: u64,
+    /// How long the longest pin of the present has lasted.
+    pub longest_pin: std::time::Duration,
+    /// Events that wait for the delivery thread.
+    pub undelivered: u64,
+}
+
+impl Stats {
+    /// All look-ups: hits and misses.
+    #[must_use]
+    pub fn lookups(&self) -> u64 {
+        self.hits + self.misses()
+    }
+
+    /// Misses of both kinds.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        self.misses_unknown + self.misses_expired
+    }
+
+    /// Removals for one cause.
+    #[must_use]
+    pub fn removed_by(&self, cause: RemovalCause) -> u64 {
+        self.removed[cause as usize]
+    }
+
+    /// Removals for all causes.
+    #[must_use]
+    pub fn removed_total(&self) -> u64 {
+        self.removed.iter().sum()
+    }
+
+    /// Inserts refused, for all reasons.
+    #[must_use]
+    pub fn refused_total(&self) -> u64 {
+        self.refused_no_room + self.refused_full + self.refused_too_large + self.refused_closed
+    }
+}
