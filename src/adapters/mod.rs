@@ -1,0 +1,4 @@
+//! Other people's interfaces to a session store, one feature each.
+
+#[cfg(feature = "rustls-0_23")]
+pub mod rustls;

@@ -1,0 +1,253 @@
+//! Settings: collected by the builder, checked once, all bad ones told together.
+
+use crate::cache::{Cache, Extra, Removal, Stored, Weigher};
+use crate::clock::{Clock, NEVER, SystemClock, ticks_up};
+use crate::engine::{Delivery, Engine, Listener, Settings};
+use crate::entry::ADDRESS_BITS;
+use crate::error::{BadSetting, ConfigError};
+use crate::hash::Geometry;
+use crate::maintenance::Threads;
+use crate::once::Flights;
+use crate::sync::PlainU64;
+use crate::table::retired::MOST_SETS;
+use crate::table::set::WAYS;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Ways for each entry: at this load a set that is full while the cache is not is rare (0.3 % of the
+/// inserts of a first fill).
+const WAYS_PER_ENTRY: u64 = 2;
+/// Fewer sets than this make refusals likely when threads are preempted while pinned.
+const FEWEST_SETS: u64 = 256;
+const MOST_SHARDS: usize = 1024;
+const DEFAULT_SWEEP: Duration = Duration::from_secs(1);
+
+/// Who advances time and epochs, and sweeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Maintenance {
+    /// A thread of the cache's own, and one that delivers the events of what it expires.
+    #[default]
+    Thread,
+    /// The embedder, through [`Cache::run_maintenance`]. Operations then read the clock
+    /// themselves.
+    Embedder,
+}
+
+/// Collects settings; [`build`](Self::build) checks them all.
+#[must_use = "nothing is built before `build`"]
+pub struct Builder<K, V, S = ahash::RandomState>
+where
+    K: ?Sized + Stored<V>,
+    V: ?Sized + 'static,
+    S: Send + Sync + 'static,
+{
+    hasher: S,
+    capacity: u64,
+    max_capacity: Option<u64>,
+    capacity_bytes: Option<u64>,
+    weigher: Option<Weigher<K, V>>,
+    time_to_live: Option<Duration>,
+    sweep_interval: Duration,
+    listener: Option<Listener<K::Object, Extra<K, V, S>>>,
+    clock: Option<Arc<dyn Clock>>,
+    maintenance: Maintenance,
+    delivery: Delivery,
+    shards: Option<usize>,
+}
+
+impl<K, V, S> std::fmt::Debug for Builder<K, V, S>
+where
+    K: ?Sized + Stored<V>,
+    V: ?Sized + 'static,
+    S: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+/// Checks a limit of entries against the maximum.
+pub(crate) fn check_capacity(capacity: u64, max: u64) -> Result<(), ConfigError> {
+    if capacity == 0 {
+        return Err(BadSetting::NoCapacity.into());
+    }
+    if capacity > max {
+        return Err(BadSetting::MaxBelowCapacity { max, capacity }.into());
+    }
+    Ok(())
+}
+
+impl<K, V, S> Builder<K, V, S>
+where
+    K: ?Sized + Stored<V>,
+    V: ?Sized + 'static,
+    S: Send + Sync + 'static,
+{
+    pub(crate) fn new(hasher: S) -> Self {
+        Self {
+            hasher,
+            capacity: 0,
+            max_capacity: None,
+            capacity_bytes: None,
+            weigher: None,
+            time_to_live: None,
+            sweep_interval: DEFAULT_SWEEP,
+            listener: None,
+            clock: None,
+            maintenance: Maintenance::default(),
+            delivery: Delivery::default(),
+            shards: None,
+        }
+    }
+
+    /// The most entries that the cache ever holds. Required.
+    pub fn capacity(self, entries: u64) -> Self {
+        Self { capacity: entries, ..self }
+    }
+
+    /// What [`Cache::set_capacity`] may raise the limit to; the table is allocated for it. By
+    /// default the capacity.
+    pub fn max_capacity(self, entries: u64) -> Self {
+        Self { max_capacity: Some(entries), ..self }
+    }
+
+    /// The most that live entries may weigh together. Without it weights are only counted.
+    ///
+    /// With it, retired entries (removed, but still read by somebody) may weigh as much again:
+    /// above that, inserts are refused with `NoRoom`.
+    pub fn capacity_bytes(self, bytes: u64) -> Self {
+        Self { capacity_bytes: Some(bytes), ..self }
+    }
+
+    /// What an entry weighs, in bytes. By default its allocation: of a bytes cache key, value and
+    /// [`Cache::OVERHEAD`]; else without what key and value point to.
+    pub fn weigher(self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
+        Self { weigher: Some(Box::new(weigher)), ..self }
+    }
+
+    /// After how long an entry expires, unless it brings a timeout of its own. Rounded up to a
+    /// millisecond. By default never; 0 means that nothing is stored.
+    pub fn time_to_live(self, timeout: Duration) -> Self {
+        Self { time_to_live: Some(timeout), ..self }
+    }
+
+    /// How long after its deadline the `Expired` event of an entry is delivered at the latest, if
+    /// the machine keeps up. (It is never *returned* after its deadline.) By default a second.
+    pub fn sweep_interval(self, interval: Duration) -> Self {
+        Self { sweep_interval: interval, ..self }
+    }
+
+    /// The removal listener: see [`Removal`].
+    pub fn removal_listener<F>(self, listener: F) -> Self
+    where
+        K: Hash + Eq,
+        S: BuildHasher,
+        F: Fn(&Removal<'_, K, V, S>) + Send + Sync + 'static,
+    {
+        Self { listener: Some(Cache::listener(listener)), ..self }
+    }
+
+    /// The clock; by default the system's. Another one is read by each operation.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
+    /// Who advances time and epochs, and sweeps. By default a thread.
+    pub fn maintenance(self, maintenance: Maintenance) -> Self {
+        Self { maintenance, ..self }
+    }
+
+    /// On which thread events are delivered. By default the caller's.
+    pub fn delivery(self, delivery: Delivery) -> Self {
+        Self { delivery, ..self }
+    }
+
+    /// The number of shards, a power of two up to 1,024. By default by the number of processors.
+    pub fn shards(self, shards: usize) -> Self {
+        Self { shards: Some(shards), ..self }
+    }
+
+    fn geometry(&self, max: u64) -> Geometry {
+        let sets = (max.saturating_mul(WAYS_PER_ENTRY)).div_ceil(WAYS as u64).max(FEWEST_SETS);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = self.shards.unwrap_or_else(|| {
+            let wanted = (processors * 4).next_power_of_two().min(MOST_SHARDS);
+            let most = usize::try_from(sets / FEWEST_SETS).unwrap_or(usize::MAX);
+            wanted.min(1 << most.ilog2())
+        });
+        let shards = u32::try_from(shards).unwrap_or(1);
+        let sets = sets.div_ceil(u64::from(shards).max(1));
+        Geometry { shards, sets: u32::try_from(sets).unwrap_or(u32::MAX) }
+    }
+
+    fn check(&self, max: u64) -> Result<Geometry, ConfigError> {
+        let mut bad = Vec::new();
+        if self.capacity == 0 {
+            bad.push(BadSetting::NoCapacity);
+        }
+        if max < self.capacity {
+            bad.push(BadSetting::MaxBelowCapacity { max, capacity: self.capacity });
+        }
+        if self.capacity_bytes == Some(0) {
+            bad.push(BadSetting::NoBytes);
+        }
+        if let Some(shards) = self.shards
+            && (!shards.is_power_of_two() || shards > MOST_SHARDS)
+        {
+            bad.push(BadSetting::Shards { shards });
+        }
+        if self.sweep_interval < Duration::from_millis(1) {
+            bad.push(BadSetting::SweepInterval);
+        }
+        let probe = Box::new(0u64);
+        if (&raw const *probe).addr() >> ADDRESS_BITS != 0 {
+            bad.push(BadSetting::AddressSpace);
+        }
+        let geometry = self.geometry(max);
+        if geometry.sets > MOST_SETS {
+            let most = u64::from(geometry.shards) * u64::from(MOST_SETS) * WAYS as u64;
+            bad.push(BadSetting::CapacityTooLarge { entries: max, most: most / WAYS_PER_ENTRY });
+        }
+        if bad.is_empty() { Ok(geometry) } else { Err(ConfigError::new(bad)) }
+    }
+
+    /// Allocates the cache, and starts its threads if it has any.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every bad setting.
+    pub fn build(self) -> Result<Cache<K, V, S>, ConfigError>
+    where
+        K: Hash + Eq,
+        S: BuildHasher,
+    {
+        let most_entries = self.max_capacity.unwrap_or(self.capacity);
+        let geometry = self.check(most_entries)?;
+        let threads = self.maintenance == Maintenance::Thread;
+        let settings = Settings {
+            geometry,
+            entries: self.capacity,
+            bytes: self.capacity_bytes.unwrap_or(crate::budget::UNLIMITED),
+            ticked: threads && self.clock.is_none(),
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            delivery: self.delivery,
+            sweep_interval: self.sweep_interval,
+        };
+        let extra = Extra {
+            hasher: self.hasher,
+            weigher: self.weigher,
+            timeout: self.time_to_live.map_or(NEVER, ticks_up),
+            most_entries,
+            handles: PlainU64::new(0),
+            flights: Flights::default(),
+            threads: Threads::default(),
+        };
+        // From here on the handle's drop ends what was begun.
+        let cache = Cache::from_core(Engine::new(settings, extra));
+        cache.core.set_listener(self.listener);
+        let deliverer = threads || self.delivery == Delivery::Thread;
+        crate::maintenance::start(&cache.core, &cache.core.extra.threads, threads, deliverer)?;
+        Ok(cache)
+    }
+}

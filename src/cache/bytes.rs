@@ -1,0 +1,153 @@
+//! Inserts of a cache of bytes: they copy key and value into one allocation, which is wiped when it
+//! is reclaimed.
+
+use super::{Cache, Core};
+use crate::clock::ticks_up;
+use crate::engine::{Mode, Owed, Put};
+use crate::entry::{Head, Owned, Record};
+use crate::error::Refusal;
+use equivalent::Equivalent;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A cache of byte strings: key and value lie in one allocation, are wiped when it is reclaimed, and
+/// never appear in `Debug` output.
+///
+/// ```
+/// use halfshake::BytesCache;
+///
+/// let cache = BytesCache::builder().capacity(10_000).build()?;
+/// cache.insert(b"session id", b"ticket")?;
+/// assert_eq!(&*cache.take(&b"session id"[..]).expect("stored"), b"ticket");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub type BytesCache<S = ahash::RandomState> = Cache<[u8], [u8], S>;
+
+impl<S> Cache<[u8], [u8], S>
+where
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Bytes that an entry takes beyond its key and value, and that its weight includes.
+    pub const OVERHEAD: usize = Record::OVERHEAD;
+
+    /// Inserts an entry, or replaces the one of its key in one step. It expires after the cache's
+    /// timeout. Lock-free.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing has changed then.
+    ///
+    /// # Panics
+    /// If the removal listener or the weigher does.
+    pub fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        self.put(key, value, self.core.extra.timeout, Mode::Upsert).map(|_| ())
+    }
+
+    /// As [`insert`](Self::insert), but it expires after `timeout` (rounded up to a millisecond).
+    /// A timeout of 0 stores nothing, and the old entry of the key goes.
+    ///
+    /// # Errors
+    /// As for `insert`.
+    ///
+    /// # Panics
+    /// As for `insert`.
+    pub fn insert_with_timeout(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        timeout: Duration,
+    ) -> Result<(), Refusal> {
+        self.put(key, value, ticks_up(timeout), Mode::Upsert).map(|_| ())
+    }
+
+    /// Inserts an entry unless its key has a live one; whether it was stored. Lock-free.
+    ///
+    /// # Errors
+    /// As for [`insert`](Self::insert).
+    ///
+    /// # Panics
+    /// As for `insert`.
+    pub fn insert_if_absent(&self, key: &[u8], value: &[u8]) -> Result<bool, Refusal> {
+        self.put(key, value, self.core.extra.timeout, Mode::IfAbsent)
+    }
+
+    /// Replaces the live entry of a key; whether there was one. Lock-free.
+    ///
+    /// # Errors
+    /// As for [`insert`](Self::insert).
+    ///
+    /// # Panics
+    /// As for `insert`.
+    pub fn replace(&self, key: &[u8], value: &[u8]) -> Result<bool, Refusal> {
+        self.put(key, value, self.core.extra.timeout, Mode::Replace)
+    }
+
+    /// Inserts many entries (both tickets of a handshake, say): their cache misses overlap, and all
+    /// events are delivered after the last one. Lock-free; one answer each.
+    ///
+    /// # Panics
+    /// As for [`insert`](Self::insert), after the last one.
+    pub fn insert_many(&self, entries: &[(&[u8], &[u8])]) -> Vec<Result<(), Refusal>> {
+        let core = &self.core;
+        let (local, now) = (core.local(), core.time.now());
+        let places: Vec<_> = entries.iter().map(|(key, _)| self.place(*key)).collect();
+        places.iter().for_each(|place| core.table.set(*place).prefetch());
+        let mut owed = Owed::new(core, &local);
+        let done = entries
+            .iter()
+            .zip(&places)
+            .map(|((key, value), place)| {
+                let entry = self.allocate(key, value, now.saturating_add(core.extra.timeout))?;
+                let put = core.put(&local, *place, entry, Mode::Upsert, now, &mut owed);
+                Self::answer(put).map(|_| ())
+            })
+            .collect();
+        owed.settle();
+        done
+    }
+
+    /// A copy of the value of a key. Wait-free, but for the copy.
+    pub fn get_copied<Q>(&self, key: &Q) -> Option<Vec<u8>>
+    where
+        Q: ?Sized + Hash + Equivalent<[u8]>,
+    {
+        self.get(key).map(|found| found.value().to_vec())
+    }
+
+    /// As [`take`](Self::take), as a copy of the value.
+    ///
+    /// # Panics
+    /// As for `take`.
+    pub fn take_copied<Q>(&self, key: &Q) -> Option<Vec<u8>>
+    where
+        Q: ?Sized + Hash + Equivalent<[u8]>,
+    {
+        self.take(key).map(|taken| taken.value().to_vec())
+    }
+
+    fn put(&self, key: &[u8], value: &[u8], timeout: u64, mode: Mode) -> Result<bool, Refusal> {
+        let (place, local, now) = self.begin(key);
+        let entry = self.allocate(key, value, now.saturating_add(timeout))?;
+        let mut owed = Owed::new(&self.core, &local);
+        let put = self.core.put(&local, place, entry, mode, now, &mut owed);
+        owed.settle();
+        Self::answer(put)
+    }
+
+    fn allocate(&self, key: &[u8], value: &[u8], deadline: u64) -> Result<Owned<Record>, Refusal> {
+        let core: &Arc<Core<[u8], [u8], S>> = &self.core;
+        let whole = (key.len() + value.len() + Self::OVERHEAD) as u64;
+        let weight = core.extra.weigher.as_ref().map_or(whole, |w| w(key, value));
+        let head = Head::new(deadline, core.check_weight(weight)?);
+        let too_large = Refusal::TooLarge { weight: whole, limit: u64::from(u32::MAX) };
+        Record::allocate(head, key, value).ok_or(too_large)
+    }
+
+    fn answer(put: Put<Record>) -> Result<bool, Refusal> {
+        match put {
+            Put::Done => Ok(true),
+            Put::Unchanged(_) => Ok(false),
+            Put::Refused(_, refusal) => Err(refusal),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Inserts of a cache of any key and value: they own both, and hand both back.
+
+use super::{Cache, Core};
+use crate::clock::ticks_up;
+use crate::engine::{Mode, Owed, Put};
+use crate::entry::{Head, Owned, Pair};
+use crate::error::{Refusal, Refused};
+use equivalent::Equivalent;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an entry of this shape weighs without a weigher: its allocation.
+fn shallow<K, V>() -> u64 {
+    size_of::<Pair<K, V>>() as u64
+}
+
+impl<K, V, S> Cache<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Inserts an entry, or replaces the one of its key in one step. It expires after the cache's
+    /// timeout. Lock-free.
+    ///
+    /// # Errors
+    /// [`Refused`], with key and value; nothing has changed then.
+    ///
+    /// # Panics
+    /// If the removal listener or the weigher does.
+    pub fn insert(&self, key: K, value: V) -> Result<(), Refused<K, V>> {
+        self.insert_until(key, value, self.core.extra.timeout)
+    }
+
+    /// As [`insert`](Self::insert), but it expires after `timeout` (rounded up to a millisecond).
+    /// A timeout of 0 stores nothing, and the old entry of the key goes.
+    ///
+    /// # Errors
+    /// As for `insert`.
+    ///
+    /// # Panics
+    /// As for `insert`.
+    pub fn insert_with_timeout(
+        &self,
+        key: K,
+        value: V,
+        timeout: Duration,
+    ) -> Result<(), Refused<K, V>> {
+        self.insert_until(key, value, ticks_up(timeout))
+    }
+
+    /// Inserts an entry unless its key has a live one. `None`: stored; else key and value are
+    /// handed back. Lock-free.
+    ///
+    /// # Errors
+    /// As for [`insert`](Self::insert).
+    ///
+    /// # Panics
+    /// As for `insert`.
+    pub fn insert_if_absent(&self, key: K, value: V) -> Result<Option<(K, V)>, Refused<K, V>> {
+        self.put(key, value, self.core.extra.timeout, Mode::IfAbsent)
+    }
+
+    /// Replaces the live entry of a key. `None`: replaced; else there was none, and key and value
+    /// are handed back. Lock-free.
+    ///
+    /// # Errors
+    /// As for [`insert`](Self::insert).
+    ///
+    /// # Panics
+    /// As for `insert`.
+    pub fn replace(&self, key: K, value: V) -> Result<Option<(K, V)>, Refused<K, V>> {
+        self.put(key, value, self.core.extra.timeout, Mode::Replace)
+    }
+
+    /// Inserts many entries: their cache misses overlap, and all events are delivered after the
+    /// last one. Lock-free; one answer each, as [`insert`](Self::insert)'s.
+    ///
+    /// # Panics
+    /// As for `insert`, after the last one.
+    pub fn insert_many(
+        &self,
+        entries: impl IntoIterator<Item = (K, V)>,
+    ) -> Vec<Result<(), Refused<K, V>>> {
+        let core = &self.core;
+        let (local, now) = (core.local(), core.time.now());
+        let placed: Vec<_> = entries
+            .into_iter()
+            .map(|(key, value)| {
+                let place = self.place(&key);
+                core.table.set(place).prefetch();
+                (place, key, value)
+            })
+            .collect();
+        let mut owed = Owed::new(core, &local);
+        let timeout = core.extra.timeout;
+        let done = placed
+            .into_iter()
+            .map(|(place, key, value)| {
+                let entry = self.allocate(key, value, now.saturating_add(timeout))?;
+                let put = core.put(&local, place, entry, Mode::Upsert, now, &mut owed);
+                Self::answer(put).map(|_| ())
+            })
+            .collect();
+        owed.settle();
+        done
+    }
+
+    /// A copy of the value of a key. Wait-free, but for the clone.
+    pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+        V: Clone,
+    {
+        self.get(key).map(|found| found.value().clone())
+    }
+
+    /// As [`take`](Self::take), as a copy of the value.
+    ///
+    /// # Panics
+    /// As for `take`.
+    pub fn take_cloned<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+        V: Clone,
+    {
+        self.take(key).map(|taken| taken.value().clone())
+    }
+
+    /// The value of a key, made by `make` if there is none: of all callers of one key at a time,
+    /// one makes it and the others **wait** for it. This is the one operation that waits; it takes
+    /// a lock, and callers of other keys are not held up. If `make` panics, the next caller makes.
+    ///
+    /// A value that can't be stored is returned all the same; the refusal is counted.
+    ///
+    /// # Panics
+    /// If `make` asks for the same key again (it would wait for itself), and as for
+    /// [`insert`](Self::insert).
+    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> V
+    where
+        V: Clone,
+    {
+        if let Some(found) = self.get(&key) {
+            return found.value().clone();
+        }
+        let hash = self.core.extra.hasher.hash_one(&key);
+        let turn = self.core.extra.flights.wait_for_turn(hash);
+        // Somebody may have made it while this thread waited.
+        if let Some(found) = self.get(&key) {
+            return found.value().clone();
+        }
+        let value = make();
+        // A refusal is counted, and costs the next caller the making.
+        let _refused = self.insert(key, value.clone());
+        drop(turn);
+        value
+    }
+
+    fn insert_until(&self, key: K, value: V, timeout: u64) -> Result<(), Refused<K, V>> {
+        self.put(key, value, timeout, Mode::Upsert).map(|_| ())
+    }
+
+    fn put(
+        &self,
+        key: K,
+        value: V,
+        timeout: u64,
+        mode: Mode,
+    ) -> Result<Option<(K, V)>, Refused<K, V>> {
+        let (place, local, now) = self.begin(&key);
+        let entry = self.allocate(key, value, now.saturating_add(timeout))?;
+        let mut owed = Owed::new(&self.core, &local);
+        let put = self.core.put(&local, place, entry, mode, now, &mut owed);
+        owed.settle();
+        Self::answer(put)
+    }
+
+    fn allocate(
+        &self,
+        key: K,
+        value: V,
+        deadline: u64,
+    ) -> Result<Owned<Pair<K, V>>, Refused<K, V>> {
+        let core: &Arc<Core<K, V, S>> = &self.core;
+        let weight = core.extra.weigher.as_ref().map_or(shallow::<K, V>(), |w| w(&key, &value));
+        match core.check_weight(weight) {
+            Ok(weight) => Ok(Pair::allocate(Head::new(deadline, weight), key, value)),
+            Err(refusal) => Err(Refused { key, value, refusal }),
+        }
+    }
+
+    fn answer(put: Put<Pair<K, V>>) -> Result<Option<(K, V)>, Refused<K, V>> {
+        let refused = |entry, refusal: Refusal| {
+            let (key, value) = Pair::into_parts(entry);
+            Refused { key, value, refusal }
+        };
+        match put {
+            Put::Done => Ok(None),
+            Put::Unchanged(entry) => Ok(Some(Pair::into_parts(entry))),
+            Put::Refused(entry, refusal) => Err(refused(entry, refusal)),
+        }
+    }
+}

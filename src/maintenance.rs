@@ -1,0 +1,150 @@
+//! The cache's own threads. One advances time and epochs and sweeps, and calls no user code; the
+//! other delivers what the first one expired (and everything, if the cache is set up so), and drops
+//! keys and values whose `Drop` is user code. A blocked listener thus delays other events, never
+//! time.
+
+use crate::cache::{Core, Progress, Stored};
+use crate::engine::Engine;
+use crate::entry::Object;
+use crate::error::BadSetting;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Between two rounds while there is garbage: the epoch advances about once a round.
+const BUSY: Duration = Duration::from_millis(1);
+/// Between two rounds else: how coarse the clock of the look-ups is.
+const QUIET: Duration = Duration::from_millis(4);
+/// The delivery thread is woken; this only bounds how late it sees a lost wake-up.
+const DELIVERER: Duration = Duration::from_millis(100);
+/// Removals in one slice of a sweep.
+const SLICE: u64 = 4096;
+
+/// The threads of one cache, until they are joined.
+#[derive(Debug, Default)]
+pub(crate) struct Threads(Mutex<Vec<JoinHandle<()>>>);
+
+impl Threads {
+    fn keep(&self, thread: JoinHandle<()>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+
+    /// Waits for the threads to end, but for the calling one.
+    pub(crate) fn join(&self) {
+        let threads = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.thread().id() != std::thread::current().id() {
+                thread.thread().unpark();
+                // Its panic, if any, was reported when it happened.
+                let _ended = thread.join();
+            }
+        }
+    }
+}
+
+/// Starts the threads that a cache needs.
+pub(crate) fn start<O: Object, X: Send + Sync + 'static>(
+    engine: &Arc<Engine<O, X>>,
+    threads: &Threads,
+    maintenance: bool,
+    deliverer: bool,
+) -> Result<(), BadSetting>
+where
+    O::Key: Eq,
+{
+    let refused = |e: std::io::Error| BadSetting::Thread { message: e.to_string() };
+    let spawn = |name: &str, body: fn(&Arc<Engine<O, X>>)| {
+        let engine = engine.clone();
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || body(&engine))
+    };
+    if deliverer {
+        let thread = spawn("halfshake-events", deliver).map_err(refused)?;
+        engine.set_deliverer(thread.thread().clone());
+        threads.keep(thread);
+    }
+    if maintenance {
+        threads.keep(spawn("halfshake-time", maintain).map_err(refused)?);
+    }
+    Ok(())
+}
+
+fn maintain<O: Object, X: Send + Sync + 'static>(engine: &Arc<Engine<O, X>>)
+where
+    O::Key: Eq,
+{
+    let local = engine.local();
+    // A pass takes half of the interval, so that whatever expires behind it is met in time.
+    let sets = engine.table.geometry.total_sets();
+    let pass_ms = u64::try_from(engine.sweep_interval.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+    let (begun, mut swept) = (engine.time.tick(), 0u64);
+    while !engine.must_stop() {
+        let now = engine.time.tick();
+        let due = u128::from(sets) * u128::from(now - begun) / u128::from(pass_ms);
+        while u128::from(swept) < due && !engine.must_stop() {
+            let left = u64::try_from(due - u128::from(swept)).unwrap_or(u64::MAX);
+            // More than one pass behind (a suspended machine): one pass is enough.
+            if left > sets {
+                swept += left - sets;
+            }
+            swept += engine.sweep(&local, (left.min(sets), SLICE), true).sets;
+        }
+        // No listener runs here, so there is no panic to tell of.
+        let _none = engine.pay_debt(&local, true);
+        let (retired, _) = engine.blocks.retired();
+        if retired != 0 {
+            engine.collect(&local, None);
+            if O::DROPS_USER_CODE {
+                engine.wake_deliverer();
+            } else {
+                engine.recycle(&local);
+            }
+        }
+        std::thread::park_timeout(if retired != 0 { BUSY } else { QUIET });
+    }
+}
+
+fn deliver<O: Object, X: Send + Sync + 'static>(engine: &Arc<Engine<O, X>>)
+where
+    O::Key: Eq,
+{
+    let local = engine.local();
+    loop {
+        // Looked at first: what was handed over before the end is delivered before the end.
+        let last = engine.must_stop();
+        let delivered = engine.deliver_handed(&local);
+        engine.recycle(&local);
+        if last {
+            return;
+        }
+        if delivered == 0 {
+            std::thread::park_timeout(DELIVERER);
+        }
+    }
+}
+
+/// What the maintenance thread does, on the embedder's: see [`Cache::run_maintenance`].
+///
+/// [`Cache::run_maintenance`]: crate::Cache::run_maintenance
+pub(crate) fn run<K, V, S>(core: &Arc<Core<K, V, S>>, budget: u64) -> Progress
+where
+    K: ?Sized + Stored<V> + Eq,
+    V: ?Sized + 'static,
+    S: Send + Sync + 'static,
+{
+    let local = core.local();
+    let sets = core.table.geometry.total_sets();
+    let swept = core.sweep(&local, (sets, budget), false);
+    let debt = core.pay_debt(&local, false);
+    core.collect(&local, None);
+    let progress = Progress {
+        expired: swept.removed,
+        recycled: core.recycle(&local),
+        swept_sets: swept.sets,
+        delivered: core.deliver_handed(&local),
+        complete: swept.sets >= sets,
+    };
+    match swept.panic.or(debt) {
+        Some(panic) => std::panic::resume_unwind(panic),
+        None => progress,
+    }
+}

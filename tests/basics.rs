@@ -1,0 +1,123 @@
+//! The cache as its documentation describes it, one claim a test.
+
+use halfshake::{BytesCache, Cache, Maintenance, ManualClock, RemovalCause};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+type Events = Arc<Mutex<Vec<(u64, u64, RemovalCause)>>>;
+
+fn cache(capacity: u64) -> (Cache<u64, u64>, Arc<ManualClock>, Events) {
+    let (clock, events) = (ManualClock::new(), Events::default());
+    let log = events.clone();
+    let cache = Cache::builder()
+        .capacity(capacity)
+        .time_to_live(SECOND)
+        .clock(clock.clone())
+        .maintenance(Maintenance::Embedder)
+        .removal_listener(move |r| {
+            log.lock().unwrap().push((*r.key(), *r.value(), r.cause()));
+        })
+        .build()
+        .unwrap();
+    (cache, clock, events)
+}
+
+fn take(events: &Events) -> Vec<(u64, u64, RemovalCause)> {
+    std::mem::take(&mut events.lock().unwrap())
+}
+
+#[test]
+fn what_was_inserted_is_found_until_it_is_removed() {
+    let (c, _, events) = cache(10);
+    c.insert(1, 10).unwrap();
+    assert_eq!(c.get(&1).map(|r| (*r.key(), *r)), Some((1, 10)));
+    assert!(c.contains(&1) && !c.contains(&2));
+    assert!(c.remove(&1) && !c.remove(&1));
+    assert!(c.get(&1).is_none());
+    assert_eq!(take(&events), [(1, 10, RemovalCause::Removed)]);
+    c.validate();
+}
+
+#[test]
+fn a_second_insert_replaces_and_tells_about_the_first() {
+    let (c, _, events) = cache(10);
+    c.insert(1, 10).unwrap();
+    c.insert(1, 11).unwrap();
+    assert_eq!(c.get_cloned(&1), Some(11));
+    assert_eq!(take(&events), [(1, 10, RemovalCause::Replaced)]);
+    c.validate();
+}
+
+#[test]
+fn an_expired_entry_is_never_returned_swept_or_not() {
+    let (c, clock, events) = cache(10);
+    c.insert(1, 10).unwrap();
+    clock.advance(SECOND - Duration::from_millis(1));
+    assert!(c.contains(&1));
+    clock.advance(Duration::from_millis(1));
+    assert!(c.get(&1).is_none() && c.take(&1).is_none() && !c.remove(&1) && !c.contains(&1));
+    assert!(take(&events).is_empty(), "nothing was found, nothing is told");
+    assert_eq!(c.run_maintenance(usize::MAX).expired, 1);
+    assert_eq!(take(&events), [(1, 10, RemovalCause::Expired)]);
+    c.validate();
+}
+
+#[test]
+fn a_cache_of_one_holds_one() {
+    let (c, _, events) = cache(1);
+    for i in 0..100 {
+        c.insert(i, i).unwrap();
+        assert_eq!(c.len(), 1);
+        assert!(c.contains(&i));
+    }
+    assert_eq!(take(&events).len(), 99);
+    assert_eq!(c.stats().removed_by(RemovalCause::Evicted), 99);
+    c.validate();
+}
+
+#[test]
+fn the_last_handle_tells_about_all_that_is_left() {
+    let (c, _, events) = cache(10);
+    c.insert(1, 10).unwrap();
+    c.insert(2, 20).unwrap();
+    let other = c.clone();
+    drop(c);
+    assert!(take(&events).is_empty());
+    drop(other);
+    let mut left = take(&events);
+    left.sort_unstable();
+    assert_eq!(left, [(1, 10, RemovalCause::Shutdown), (2, 20, RemovalCause::Shutdown)]);
+}
+
+#[test]
+fn bytes_come_back_as_they_were() {
+    let c = BytesCache::builder().capacity(1000).build().unwrap();
+    for len in [0usize, 1, 31, 32, 1000, 100_000] {
+        let key = vec![7u8; len];
+        let value = vec![9u8; len / 2];
+        c.insert(&key, &value).unwrap();
+        assert_eq!(c.get_copied(&key[..]), Some(value.clone()));
+    }
+    assert_eq!(c.len(), 6);
+    c.validate();
+}
+
+#[test]
+fn a_reader_sees_what_is_there_now() {
+    let (c, _, _) = cache(100);
+    let mut reader = c.reader();
+    assert!(reader.get(&1).is_none());
+    c.insert(1, 10).unwrap();
+    c.insert(2, 20).unwrap();
+    assert_eq!(reader.get(&1).map(|v| *v), Some(10));
+    let many = reader.get_many(&[&1, &3, &2]);
+    assert_eq!(
+        many.iter().map(|v| v.as_deref().copied()).collect::<Vec<_>>(),
+        [Some(10), None, Some(20)]
+    );
+    assert!(reader.remove(&1) && !reader.is_pinned());
+    drop(reader);
+    c.validate();
+}
