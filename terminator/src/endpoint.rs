@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
+use halfshake::rustls::Namespace;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring as ring_provider};
 
 use crate::certs::CertSource;
 use crate::cli::TlsVersion;
-use crate::sessions::Namespace;
 use crate::setup_error::SetupError;
 
 /// The choices that an endpoint is made from.
@@ -76,7 +76,7 @@ fn namespace(names: &[String]) -> Namespace {
     for name in names {
         add(name.as_bytes());
     }
-    Namespace::from_digest(digest.finish().as_ref())
+    Namespace::new(digest.finish().as_ref()).expect("a namespace may have the 32 bytes of SHA-256")
 }
 
 /// The DNS names of a certificate in one order. One that can't be parsed has none here, and

@@ -10,6 +10,7 @@ mod cli;
 mod demo;
 mod endpoint;
 mod load;
+mod output;
 mod serve;
 mod sessions;
 mod setup_error;

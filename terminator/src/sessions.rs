@@ -3,29 +3,65 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use halfshake::BytesCache;
+use halfshake::rustls::{ConnectionScope, Namespace, session_store};
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 
-/// Who may resume a session; part of each key in the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Namespace([u8; 32]);
-
-impl Namespace {
-    pub(crate) fn from_digest(digest: &[u8]) -> Self {
-        let mut bytes = [0; 32];
-        let length = digest.len().min(32);
-        bytes[..length].copy_from_slice(&digest[..length]);
-        Self(bytes)
-    }
-}
+use crate::setup_error::SetupError;
 
 /// A cache of sessions that connections can be served from.
 pub(crate) trait Sessions: fmt::Debug + Send + Sync {
     /// The store for one connection whose sessions belong to `namespace`.
-    fn for_connection(&self, namespace: &Namespace) -> Arc<dyn StoresServerSessions>;
+    fn for_connection(&self, namespace: &Namespace) -> Arc<dyn ConnectionStore>;
 }
 
-/// rustls's own cache, which knows neither namespaces nor time.
+/// A store that one connection has for itself.
+pub(crate) trait ConnectionStore: StoresServerSessions {
+    /// Look-ups that were refused since this connection had asked too often.
+    fn over_budget(&self) -> u64 {
+        0
+    }
+}
+
+impl ConnectionStore for ConnectionScope {
+    fn over_budget(&self) -> u64 {
+        self.refused()
+    }
+}
+
+impl ConnectionStore for ServerSessionMemoryCache {}
+
+/// This project's cache.
+#[derive(Debug, Clone)]
+pub(crate) struct HalfshakeSessions {
+    cache: BytesCache,
+}
+
+impl HalfshakeSessions {
+    pub(crate) fn new(entries: u64, timeout: Duration) -> Result<Self, SetupError> {
+        let cache = BytesCache::builder()
+            .capacity(entries)
+            .time_to_live(timeout)
+            .build()
+            .map_err(|error| SetupError::Cache { reason: error.to_string() })?;
+        Ok(Self { cache })
+    }
+
+    pub(crate) fn cache(&self) -> &BytesCache {
+        &self.cache
+    }
+}
+
+impl Sessions for HalfshakeSessions {
+    fn for_connection(&self, namespace: &Namespace) -> Arc<dyn ConnectionStore> {
+        session_store(&self.cache, namespace).connection()
+    }
+}
+
+/// rustls's own cache, which knows neither namespaces nor time. Only the demonstration uses it,
+/// for comparison.
 #[derive(Debug)]
 pub(crate) struct RustlsSessions {
     store: Arc<ServerSessionMemoryCache>,
@@ -39,7 +75,7 @@ impl RustlsSessions {
 }
 
 impl Sessions for RustlsSessions {
-    fn for_connection(&self, _: &Namespace) -> Arc<dyn StoresServerSessions> {
-        Arc::clone(&self.store) as Arc<dyn StoresServerSessions>
+    fn for_connection(&self, _: &Namespace) -> Arc<dyn ConnectionStore> {
+        Arc::clone(&self.store) as Arc<dyn ConnectionStore>
     }
 }

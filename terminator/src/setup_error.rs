@@ -64,7 +64,6 @@ pub(crate) enum SetupError {
     #[error("--tls-min {min} is above --tls-max {max}; swap them")]
     Versions { min: &'static str, max: &'static str },
 
-    #[expect(dead_code, reason = "until the cache of this library is in place")]
     #[error("the session cache cannot be made: {reason}; choose another --cache-entries")]
     Cache { reason: String },
 

@@ -2,10 +2,13 @@
 
 mod harness;
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 
 use harness::openssl::{LAST_REQUEST, lines, resumed, s_client};
-use harness::{CertFiles, Server, text};
+use harness::relay::Relay;
+use harness::{BOUND, CertFiles, Server, text};
 use rustix::process::Signal;
 use tempfile::tempdir;
 
@@ -78,6 +81,45 @@ fn early_data_is_accepted_once_and_its_replay_refused() {
 
     assert_eq!(server.stat("/early_data/connections"), 1);
     assert_eq!(server.stat("/early_data/bytes"), request.len() as u64);
+    server.stop();
+}
+
+#[test]
+fn a_recorded_connection_with_early_data_is_refused_when_it_is_sent_again() {
+    let server = Server::start(&["--early-data", "4096"]);
+    let folder = tempdir().expect("a temporary folder");
+    let session = folder.path().join("session.pem");
+    begin_session(&server, &["-tls1_3"], &session);
+    let early: PathBuf = folder.path().join("early");
+    std::fs::write(&early, "GET /early HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("the early data is written");
+
+    let relay = Relay::start(server.address);
+    let arguments =
+        ["-tls1_3", "-ign_eof", "-sess_in", text(&session), "-early_data", text(&early)];
+    let first = s_client(relay.address, &arguments, LAST_REQUEST);
+    assert!(first.contains("Early data was accepted"), "{first}");
+    assert_eq!(server.stat("/early_data/connections"), 1);
+    assert_eq!(server.stat("/handshakes/tls13/resumed"), 1);
+
+    let recorded = relay.recorded();
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    stream.set_read_timeout(Some(BOUND)).expect("a bound on reads");
+    stream.write_all(&recorded).expect("it is sent");
+    stream.shutdown(Shutdown::Write).expect("no more comes");
+    let mut answer = Vec::new();
+    // The server asks for a full handshake, which a recording cannot answer, and gives up.
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+    assert_eq!(answer.first(), Some(&22), "it was taken for the begin of a handshake");
+    server.wait_for_stat("/connections/open", |open| open == 0);
+    assert_eq!(server.stat("/early_data/connections"), 1, "{:#}", server.stats());
+    assert_eq!(server.stat("/handshakes/tls13/resumed"), 1, "{:#}", server.stats());
+    // The recording cannot finish a handshake in any case, so this is what tells.
+    assert_eq!(server.stat("/cache/hits"), 1, "the session is found once: {:#}", server.stats());
+    assert_eq!(server.stat("/cache/misses/unknown"), 1, "{:#}", server.stats());
     server.stop();
 }
 

@@ -47,6 +47,7 @@ fn exchange(stream: &mut client::Stream, text: &[u8]) {
 #[test]
 fn curl_gets_the_page_and_is_resumed_within_one_run() {
     let server = Server::start(&[]);
+    assert!(server.announcement.contains("self-signed"), "{}", server.announcement);
     let url = format!("https://{}/", server.address);
     // Each request closes its connection, so the second one begins with a handshake of its own.
     let output = Command::new("curl")

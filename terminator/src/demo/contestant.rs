@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use halfshake::rustls::Namespace;
 use indicatif::ProgressBar;
 use rustix::time::{ClockId, clock_gettime};
 use rustls::pki_types::ServerName;
@@ -20,11 +21,13 @@ use crate::load::tally::Tally;
 use crate::load::worker;
 use crate::serve::bind;
 use crate::serve::server::{Server, Service, Stop};
-use crate::sessions::{Namespace, RustlsSessions, Sessions};
+use crate::sessions::{HalfshakeSessions, RustlsSessions, Sessions};
 use crate::setup_error::SetupError;
 
 /// As long as what rustls stores for a TLS 1.3 session without a client certificate.
 const VALUE_BYTES: usize = 81;
+/// Longer than any demonstration.
+const TIMEOUT: Duration = Duration::from_secs(7200);
 /// Both caches begin full of the same entries.
 const SEED: u64 = 0x5e55_1045;
 
@@ -35,11 +38,12 @@ pub(super) struct Contestant {
     plan: Plan,
     tally: Tally,
     processor_time: Duration,
+    entries: u64,
 }
 
 impl Contestant {
     pub(super) async fn halfshake(entries: u64) -> Result<Self, SetupError> {
-        Self::new(Arc::new(RustlsSessions::new(entries)), entries).await
+        Self::new(Arc::new(HalfshakeSessions::new(entries, TIMEOUT)?), entries).await
     }
 
     pub(super) async fn rustls(entries: u64) -> Result<Self, SetupError> {
@@ -83,7 +87,7 @@ impl Contestant {
             send_request: false,
         };
         let tally = Tally::new();
-        Ok(Self { sessions, timed, plan, tally, processor_time: Duration::ZERO })
+        Ok(Self { sessions, timed, plan, tally, processor_time: Duration::ZERO, entries })
     }
 
     pub(super) async fn take_turn(&mut self, time: Duration) -> Result<(), SetupError> {
@@ -100,6 +104,10 @@ impl Contestant {
         self.tally = Tally::new();
         self.processor_time = Duration::ZERO;
         self.timed.forget();
+    }
+
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
     }
 
     pub(super) fn tally(&self) -> &Tally {
@@ -123,7 +131,7 @@ impl Contestant {
 
 /// The namespace of entries that no client of the demonstration asks for.
 fn strangers() -> Namespace {
-    Namespace::from_digest(&[0; 32])
+    Namespace::new(b"strangers").expect("a namespace may have nine bytes")
 }
 
 pub(super) fn random_bytes(random: &mut fastrand::Rng, length: usize) -> Vec<u8> {

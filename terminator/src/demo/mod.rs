@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::cli::DemoArgs;
+use crate::output;
 use crate::setup_error::SetupError;
 
 use self::contestant::Contestant;
@@ -29,10 +30,10 @@ const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) async fn run(args: DemoArgs) -> Result<Outcome, SetupError> {
     let mut halfshake = Contestant::halfshake(args.entries).await?;
     let mut rustls = Contestant::rustls(args.entries).await?;
-    println!(
+    output::say(format_args!(
         "{:.0} s of TLS 1.3 handshakes on {HOME}: halfshake, then rustls's own cache, in turns ...",
         args.seconds
-    );
+    ));
     // Before the clock runs: first use of code, memory and cryptography is slow on both.
     let warm_up = Duration::from_millis(200);
     for contestant in [&mut halfshake, &mut rustls] {
@@ -52,7 +53,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Outcome, SetupError> {
         }
     }
     let bare = bare::compare(&halfshake, &rustls).await;
-    println!("{}", screen::show(&halfshake, &rustls, &bare));
+    output::say(screen::show(&halfshake, &rustls, &bare));
     let failed = halfshake.tally().failed() + rustls.tally().failed();
     Ok(if failed == 0 { Outcome::Done } else { Outcome::Failed })
 }

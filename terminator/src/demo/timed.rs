@@ -6,11 +6,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use halfshake::rustls::Namespace;
 use hdrhistogram::Histogram;
 use rustls::server::StoresServerSessions;
 use tokio::time::Instant;
 
-use crate::sessions::{Namespace, Sessions};
+use crate::sessions::{ConnectionStore, Sessions};
 
 /// Nanoseconds, to three digits, up to ten seconds.
 const MOST_NANOS: u64 = 10_000_000_000;
@@ -64,7 +65,7 @@ impl TimedSessions {
 }
 
 impl Sessions for TimedSessions {
-    fn for_connection(&self, namespace: &Namespace) -> Arc<dyn StoresServerSessions> {
+    fn for_connection(&self, namespace: &Namespace) -> Arc<dyn ConnectionStore> {
         Arc::new(TimedStore {
             inner: self.inner.for_connection(namespace),
             calls: Mutex::default(),
@@ -81,7 +82,7 @@ enum Call {
 
 #[derive(Debug)]
 struct TimedStore {
-    inner: Arc<dyn StoresServerSessions>,
+    inner: Arc<dyn ConnectionStore>,
     /// Only this connection's task comes here: the lock is never waited for.
     calls: Mutex<Vec<(Call, Duration)>>,
     times: Arc<Mutex<Times>>,
@@ -112,6 +113,12 @@ impl StoresServerSessions for TimedStore {
 
     fn can_cache(&self) -> bool {
         self.inner.can_cache()
+    }
+}
+
+impl ConnectionStore for TimedStore {
+    fn over_budget(&self) -> u64 {
+        self.inner.over_budget()
     }
 }
 

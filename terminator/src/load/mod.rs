@@ -18,6 +18,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::Outcome;
 use crate::cli::LoadArgs;
+use crate::output;
 use crate::setup_error::SetupError;
 
 use self::plan::{Plan, Share};
@@ -30,9 +31,9 @@ pub(crate) async fn run(args: LoadArgs) -> Result<Outcome, SetupError> {
     bar.finish_and_clear();
 
     if args.json {
-        println!("{:#}", report::json(&plan, &tally));
+        output::say(format_args!("{:#}", report::json(&plan, &tally)));
     } else {
-        println!("{}", report::table(&plan, &tally));
+        output::say(report::table(&plan, &tally));
     }
     Ok(if tally.failed() == 0 { Outcome::Done } else { Outcome::Failed })
 }

@@ -64,7 +64,10 @@ pub(super) async fn serve(server: &Server, tcp: TcpStream, stop: &Stop) {
 
 async fn handshake(server: &Server, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, Begun)> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
-    let mut stream = start.into_stream(server.config_for_connection()).await?;
+    let (config, store) = server.config_for_connection();
+    let finished = start.into_stream(config).await;
+    server.counters().lookups_over_budget.inc_by(store.over_budget());
+    let mut stream = finished?;
     let begun = begun(stream.get_mut().1)?;
     let labels = HandshakeLabels::new(begun.version, begun.kind);
     server.counters().handshakes.get_or_create(&labels).inc();

@@ -109,6 +109,7 @@ pub(crate) struct Counters {
     pub(crate) open: Gauge,
     pub(crate) handshakes: Family<HandshakeLabels, Counter>,
     pub(crate) failures: Family<FailureLabels, Counter>,
+    pub(crate) lookups_over_budget: Counter,
     pub(crate) early_data_connections: Counter,
     pub(crate) early_data_bytes: Counter,
     pub(crate) upstream_failures: Counter,

@@ -22,7 +22,8 @@ use crate::admin;
 use crate::certs::CertSource;
 use crate::cli::ServeArgs;
 use crate::endpoint::EndpointSettings;
-use crate::sessions::RustlsSessions;
+use crate::output;
+use crate::sessions::HalfshakeSessions;
 use crate::setup_error::SetupError;
 
 use self::server::{Server, Service, Stop};
@@ -34,7 +35,9 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
     let settings = endpoint_settings(&args);
     let endpoint = settings.build()?;
-    let sessions = Arc::new(RustlsSessions::new(args.cache_entries));
+    let timeout = Duration::from_secs(args.cache_timeout);
+    let sessions = HalfshakeSessions::new(args.cache_entries, timeout)?;
+    let cache = sessions.cache().clone();
     let listener = bind("--listen", args.listen).await?;
     let admin_listener = match args.admin {
         Some(address) => Some(bind("--admin", address).await?),
@@ -43,11 +46,11 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
     let mut signals = Signals::install()?;
 
     let service = args.upstream.clone().map_or(Service::Page, Service::Upstream);
-    let server = Arc::new(Server::new(endpoint, sessions, service, args.max_connections));
+    let server = Arc::new(Server::new(endpoint, Arc::new(sessions), service, args.max_connections));
     announce(&args, &listener, admin_listener.as_ref());
 
     let admin_task = admin_listener
-        .map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(server.counters()))));
+        .map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(server.counters()), cache)));
     let stop = Stop::default();
     let accepting = tokio::spawn(Arc::clone(&server).accept(listener, stop.clone()));
 
@@ -89,21 +92,21 @@ pub(crate) async fn bind(
 /// The lines on standard output that a person or a script waits for.
 fn announce(args: &ServeArgs, listener: &TcpListener, admin_listener: Option<&TcpListener>) {
     if args.cert.is_none() {
-        println!(
+        output::say(format_args!(
             "certificate: self-signed for localhost, made in memory; give --cert and --key for a \
              real one"
-        );
+        ));
     }
     match &args.upstream {
-        Some(upstream) => println!("upstream: {upstream}"),
-        None => println!("upstream: none, answering with a page"),
+        Some(upstream) => output::say(format_args!("upstream: {upstream}")),
+        None => output::say("upstream: none, answering with a page"),
     }
     if let Some(address) = admin_listener.and_then(|listener| listener.local_addr().ok()) {
-        println!("admin: http://{address}/metrics http://{address}/stats");
+        output::say(format_args!("admin: http://{address}/metrics http://{address}/stats"));
     }
     // Last, so that who has read it knows that everything is there.
     if let Ok(address) = listener.local_addr() {
-        println!("listening on {address}");
+        output::say(format_args!("listening on {address}"));
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::connection;
 use super::counters::Counters;
 use crate::endpoint::Endpoint;
-use crate::sessions::Sessions;
+use crate::sessions::{ConnectionStore, Sessions};
 
 /// An accept that failed for want of descriptors would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -80,13 +80,14 @@ impl Server {
         self.endpoint.store(Arc::new(endpoint));
     }
 
-    /// The configuration for one connection: a copy, since rustls tells a session store nothing
+    /// The configuration for one connection, and its session store: a copy, since rustls tells a session store nothing
     /// about the connection that asks.
-    pub(super) fn config_for_connection(&self) -> Arc<ServerConfig> {
+    pub(super) fn config_for_connection(&self) -> (Arc<ServerConfig>, Arc<dyn ConnectionStore>) {
         let endpoint = self.endpoint.load();
+        let store = self.sessions.for_connection(&endpoint.namespace);
         let mut config = endpoint.config.clone();
-        config.session_storage = self.sessions.for_connection(&endpoint.namespace);
-        Arc::new(config)
+        config.session_storage = Arc::clone(&store) as _;
+        (Arc::new(config), store)
     }
 
     /// Accepts until `stop.drain`; the listener is closed when this returns.

@@ -10,10 +10,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::{BOUND, CertFiles};
 
-pub type Stream = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A client that trusts exactly `certificate`.
-pub fn config(certificate: &CertFiles) -> Arc<ClientConfig> {
+pub(crate) fn config(certificate: &CertFiles) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let trusted = CertificateDer::from_pem_file(certificate.cert()).expect("a certificate");
     roots.add(trusted).expect("a usable certificate");
@@ -28,7 +28,7 @@ pub fn config(certificate: &CertFiles) -> Arc<ClientConfig> {
 }
 
 /// Connects and finishes the handshake.
-pub fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Stream> {
+pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Stream> {
     let tcp = TcpStream::connect(address)?;
     tcp.set_read_timeout(Some(BOUND))?;
     tcp.set_write_timeout(Some(BOUND))?;

@@ -5,8 +5,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-pub mod client;
-pub mod openssl;
+pub(crate) mod client;
+pub(crate) mod openssl;
+pub(crate) mod relay;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -21,25 +22,27 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Nothing that these tests wait for takes this long on a machine that still answers.
-pub const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// The program with `arguments`.
-pub fn halfshake(arguments: &[&str]) -> Command {
+pub(crate) fn halfshake(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_halfshake"));
     command.args(arguments).stdin(Stdio::null());
     command
 }
 
 /// Runs the program to its end.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     halfshake(arguments).output().expect("the program starts")
 }
 
 /// A running `halfshake serve`, killed when dropped.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     pid: Pid,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
+    /// What it said on standard output before it was ready.
+    pub(crate) announcement: String,
     admin: SocketAddr,
     ended: Receiver<ExitStatus>,
     log: Option<JoinHandle<String>>,
@@ -48,12 +51,12 @@ pub struct Server {
 
 impl Server {
     /// Starts it on free ports, with `arguments` beside those for the ports.
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_command(arguments, |_| ())
     }
 
     /// Like `start`; `prepare` sets the environment.
-    pub fn start_command(arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) fn start_command(arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = halfshake(&["serve", "--listen", "127.0.0.1:0"]);
         command.args(["--admin", "127.0.0.1:0"]).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -68,13 +71,14 @@ impl Server {
             log
         });
         let mut lines = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
-        let (mut admin, mut address) = (None, None);
+        let (mut admin, mut address, mut announcement) = (None, None, String::new());
         while address.is_none() {
             let mut line = String::new();
             let read = lines.read_line(&mut line).expect("the announcement is text");
             assert_ne!(read, 0, "the server ended at its start: {:?}", log.join());
             admin = admin.or_else(|| after(&line, "admin: http://"));
             address = after(&line, "listening on ");
+            announcement.push_str(&line);
         }
         let (sender, ended) = channel();
         std::thread::spawn(move || {
@@ -85,6 +89,7 @@ impl Server {
         Self {
             pid,
             address: address.expect("the loop ends with it"),
+            announcement,
             admin: admin.expect("the admin address is announced first"),
             ended,
             log: Some(log),
@@ -92,19 +97,19 @@ impl Server {
         }
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).expect("the server runs");
     }
 
     /// Waits for the end and gives back the exit status and the log.
-    pub fn wait(mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let status = self.ended.recv_timeout(BOUND).expect("the server ends");
         self.status = Some(status);
         let log = self.log.take().expect("taken once").join().expect("the log was read");
         (status, log)
     }
 
-    pub fn stop(self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.signal(Signal::TERM);
         let (status, log) = self.wait();
         assert!(status.success(), "{status}: {log}");
@@ -112,31 +117,31 @@ impl Server {
     }
 
     /// The JSON of `/stats`.
-    pub fn stats(&self) -> Value {
+    pub(crate) fn stats(&self) -> Value {
         let (head, body) = http_get(self.admin, "/stats");
         assert!(head.contains("content-type: application/json"), "{head}");
         serde_json::from_str(&body).expect("JSON")
     }
 
     /// One number of `/stats`, by its path.
-    pub fn stat(&self, path: &str) -> u64 {
+    pub(crate) fn stat(&self, path: &str) -> u64 {
         let stats = self.stats();
         let value = stats.pointer(path).unwrap_or_else(|| panic!("no {path} in {stats:#}"));
         value.as_u64().unwrap_or_else(|| panic!("{path} is {value}"))
     }
 
-    pub fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         let (head, body) = http_get(self.admin, "/metrics");
         assert!(head.contains("content-type: application/openmetrics-text"), "{head}");
         body
     }
 
-    pub fn admin_url(&self, path: &str) -> String {
+    pub(crate) fn admin_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.admin)
     }
 
     /// Asks again until `/stats` says so.
-    pub fn wait_for_stat(&self, path: &str, accept: impl Fn(u64) -> bool) {
+    pub(crate) fn wait_for_stat(&self, path: &str, accept: impl Fn(u64) -> bool) {
         poll(&format!("{path} of /stats"), || accept(self.stat(path)));
     }
 }
@@ -151,7 +156,7 @@ impl Drop for Server {
 }
 
 /// Tries `condition` until it holds; each try is a round trip to a server, so this does not spin.
-pub fn poll(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn poll(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < BOUND, "{what}: not so after {BOUND:?}");
@@ -179,39 +184,39 @@ fn http_get(address: SocketAddr, path: &str) -> (String, String) {
 
 /// A certificate and its key in PEM files.
 #[derive(Debug)]
-pub struct CertFiles {
+pub(crate) struct CertFiles {
     folder: TempDir,
 }
 
 impl CertFiles {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let files = Self { folder: tempfile::tempdir().expect("a temporary folder") };
         files.renew(name);
         files
     }
 
     /// Overwrites the files with a new certificate and a new key.
-    pub fn renew(&self, name: &str) {
+    pub(crate) fn renew(&self, name: &str) {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
         std::fs::write(self.cert(), made.cert.pem()).expect("the certificate is written");
         std::fs::write(self.key(), made.signing_key.serialize_pem()).expect("the key is written");
     }
 
-    pub fn cert(&self) -> PathBuf {
+    pub(crate) fn cert(&self) -> PathBuf {
         self.folder.path().join("cert.pem")
     }
 
-    pub fn key(&self) -> PathBuf {
+    pub(crate) fn key(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }
 
-    pub fn arguments(&self) -> [String; 4] {
+    pub(crate) fn arguments(&self) -> [String; 4] {
         let text = |path: PathBuf| path.to_str().expect("a plain path").to_owned();
         ["--cert".into(), text(self.cert()), "--key".into(), text(self.key())]
     }
 }
 
 /// A path as an argument.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }

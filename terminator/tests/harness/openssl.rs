@@ -7,10 +7,11 @@ use std::process::{Child, Command, Stdio};
 use super::CertFiles;
 
 /// Ends the connection from the server's side, after the tickets have come.
-pub const LAST_REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+pub(crate) const LAST_REQUEST: &str =
+    "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// Runs `s_client` to its end and gives back what it wrote.
-pub fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
+pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &address.to_string(), "-servername", "localhost"])
         .args(arguments)
@@ -29,7 +30,7 @@ pub fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String 
 
 /// One connection with one request: whether it was resumed, by the client's word. The page must
 /// say the same.
-pub fn resumed(address: SocketAddr, arguments: &[&str]) -> bool {
+pub(crate) fn resumed(address: SocketAddr, arguments: &[&str]) -> bool {
     let mut all = vec!["-ign_eof"];
     all.extend(arguments);
     let output = s_client(address, &all, LAST_REQUEST);
@@ -40,19 +41,19 @@ pub fn resumed(address: SocketAddr, arguments: &[&str]) -> bool {
     reused == 1
 }
 
-pub fn lines(output: &str, start: &str) -> usize {
+pub(crate) fn lines(output: &str, start: &str) -> usize {
     output.lines().filter(|line| line.starts_with(start)).count()
 }
 
 /// A running `s_server`, killed when dropped.
 #[derive(Debug)]
-pub struct SServer {
+pub(crate) struct SServer {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl SServer {
-    pub fn start(certificate: &CertFiles, arguments: &[&str]) -> Self {
+    pub(crate) fn start(certificate: &CertFiles, arguments: &[&str]) -> Self {
         let mut child = Command::new("openssl")
             .args(["s_server", "-accept", "127.0.0.1:0", "-cert"])
             .arg(certificate.cert())

@@ -2,11 +2,14 @@
 //!
 //! Plain HTTP, no authentication: it belongs on loopback or a private network.
 
+mod cache_metrics;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use halfshake::BytesCache;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -18,6 +21,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
+use self::cache_metrics::CacheMetrics;
 use crate::serve::counters::{Counters, Failure, Kind, Version};
 
 const METRICS_TYPE: HeaderValue =
@@ -28,15 +32,15 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What there is to tell.
-#[derive(Debug)]
 struct Admin {
     registry: Registry,
     counters: Arc<Counters>,
+    cache: BytesCache,
 }
 
 /// Answers until the task is aborted.
-pub(crate) async fn serve(listener: TcpListener, counters: Arc<Counters>) {
-    let admin = Arc::new(Admin { registry: registry(&counters), counters });
+pub(crate) async fn serve(listener: TcpListener, counters: Arc<Counters>, cache: BytesCache) {
+    let admin = Arc::new(Admin { registry: registry(&counters, &cache), counters, cache });
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
@@ -111,10 +115,12 @@ impl Admin {
                 "tls13": handshakes(Version::Tls13),
                 "failed": failures,
             },
+            "lookups_over_budget": counters.lookups_over_budget.get(),
             "early_data": {
                 "connections": counters.early_data_connections.get(),
                 "bytes": counters.early_data_bytes.get(),
             },
+            "cache": cache_metrics::json(&self.cache),
             "upstream_failures": counters.upstream_failures.get(),
             "reloads": {
                 "done": counters.reloads.done.get(),
@@ -131,8 +137,9 @@ fn respond(status: StatusCode, kind: HeaderValue, body: String) -> Response<Full
     response
 }
 
-fn registry(counters: &Counters) -> Registry {
+fn registry(counters: &Counters, cache: &BytesCache) -> Registry {
     let mut registry = Registry::default();
+    registry.register_collector(Box::new(CacheMetrics(cache.clone())));
     registry.register("tls_connections", "Connections accepted", counters.connections.clone());
     registry.register("tls_connections_open", "Connections open now", counters.open.clone());
     registry.register("tls_handshakes", "Handshakes finished", counters.handshakes.clone());
@@ -140,6 +147,11 @@ fn registry(counters: &Counters) -> Registry {
         "tls_handshake_failures",
         "Handshakes that did not finish",
         counters.failures.clone(),
+    );
+    registry.register(
+        "tls_session_lookups_over_budget",
+        "Sessions that a ClientHello offered and nobody looked up, since it offered too many",
+        counters.lookups_over_budget.clone(),
     );
     registry.register(
         "tls_early_data_connections",
