@@ -106,7 +106,7 @@ impl Budget {
     }
 
     /// For `validate`: what is free of both limits.
-    #[cfg(any(test, feature = "validate"))]
+    #[cfg(any(test, halfshake_loom, feature = "validate"))]
     pub(crate) fn free(&self) -> (i64, Option<i64>) {
         let bytes = self.bytes.as_ref().map(|b| b.free.load(Ordering::Relaxed));
         (self.entries.free.load(Ordering::Relaxed), bytes)

@@ -435,6 +435,9 @@ pub(crate) mod model {
         dead: AtomicBool,
     }
 
+    // SAFETY: written only by `new` and `bury`; loom checks that nobody reads meanwhile.
+    unsafe impl<T: Send + Sync> Sync for Watched<T> {}
+
     impl<T> std::fmt::Debug for Watched<T> {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("Watched")

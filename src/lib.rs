@@ -11,9 +11,12 @@ mod entry;
 mod error;
 mod hash;
 mod maintenance;
+#[cfg(halfshake_loom)]
+#[doc(hidden)]
+pub mod model;
 mod once;
 mod policy;
-#[expect(unsafe_code, reason = "prefetch instructions")]
+#[cfg_attr(not(halfshake_loom), expect(unsafe_code, reason = "prefetch instructions"))]
 mod prefetch;
 mod reader;
 #[cfg_attr(

@@ -14,7 +14,7 @@
 //! equal, knows that every event was delivered.
 
 use crate::removal::RemovalCause;
-use crate::sync::{Ordering, PlainBool, PlainU64, Swap};
+use crate::sync::{Ordering, PlainBool, PlainSwap, PlainU64};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
@@ -123,15 +123,15 @@ impl Drop for OwnedBlock {
 
 /// All blocks of a cache.
 #[derive(Debug)]
-pub(crate) struct Blocks(Swap<Vec<Arc<Block>>>);
+pub(crate) struct Blocks(PlainSwap<Vec<Arc<Block>>>);
 
 impl Blocks {
     pub(crate) fn new() -> Self {
-        Self(Swap::new(Some(Arc::default())))
+        Self(PlainSwap::new(Some(Arc::default())))
     }
 
     fn all(&self) -> Arc<Vec<Arc<Block>>> {
-        self.0.load().clone().unwrap_or_default()
+        self.0.load_full().unwrap_or_default()
     }
 
     /// A block for a thread or a reader: one whose owner has gone, or a new one. Lock-free.
@@ -145,7 +145,7 @@ impl Blocks {
             }
         }
         let new = Arc::new(Block::new());
-        self.0.update(|blocks| {
+        self.0.rcu(|blocks| {
             let mut blocks = blocks.as_deref().cloned().unwrap_or_default();
             blocks.push(new.clone());
             Some(Arc::new(blocks))

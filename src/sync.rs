@@ -45,6 +45,7 @@ mod imp {
                 twin: loom::sync::atomic::AtomicBool,
             }
 
+            #[expect(dead_code, reason = "no integer uses all of the operations")]
             impl $name {
                 pub(crate) fn new(value: $int) -> Self {
                     Self {
@@ -119,6 +120,9 @@ mod plain {
     pub(crate) type PlainBool = core::sync::atomic::AtomicBool;
 }
 pub(crate) use plain::*;
+
+/// A shared pointer that no model explores: the list of counters.
+pub(crate) type PlainSwap<T> = arc_swap::ArcSwapOption<T>;
 
 /// A shared pointer that can be exchanged while others use it (arc-swap). Readers take no lock.
 ///

@@ -385,7 +385,7 @@ where
     /// If an invariant is broken, with its name.
     #[cfg(any(test, feature = "validate"))]
     pub fn validate(&self) {
-        self.core.validate(|key| self.place(key));
+        self.core.validate(&self.core.local(), |key| self.place(key));
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 type Payload = Box<dyn Any + Send>;
 
 /// Retired ways of one shard that are handed to the collector together.
-const RETIRE_BATCH: u64 = 64;
+const RETIRE_BATCH: u64 = if cfg!(halfshake_loom) { 1 } else { 64 };
 
 /// Entries that an operation has unlinked and still has to tell about.
 ///

@@ -157,7 +157,7 @@ where
     }
 
     /// Unlinks a victim of another set than `place`'s (of any set, without one), starting anywhere.
-    pub(super) fn evict_elsewhere(
+    pub(crate) fn evict_elsewhere(
         &self,
         local: &Rc<Local>,
         spared: Option<Place>,

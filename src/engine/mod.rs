@@ -21,7 +21,7 @@ mod local;
 mod lookup;
 mod remove;
 mod sweep;
-#[cfg(any(test, feature = "validate"))]
+#[cfg(any(test, halfshake_loom, feature = "validate"))]
 mod validate;
 
 pub(crate) use deliver::Owed;

@@ -133,6 +133,12 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         self.budget.release(1, u64::from(self.table.unlinked_entry(at).head().weight));
     }
 
+    /// Gives back what an unlinked entry held, and owes its event.
+    pub(crate) fn owe_one<'e>(&self, owed: &mut Owed<'e, O, X>, at: Away, cause: RemovalCause) {
+        self.release(&at);
+        owed.push(at, cause);
+    }
+
     /// Owes the events of what was unlinked from one set.
     pub(super) fn owe<'e>(
         &self,
@@ -143,9 +149,8 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     ) {
         for unlinked in unlinked {
             let at = Away { shard, set, unlinked };
-            self.release(&at);
             let cause = cause(self.table.unlinked_entry(&at));
-            owed.push(at, cause);
+            self.owe_one(owed, at, cause);
         }
     }
 

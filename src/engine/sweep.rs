@@ -130,10 +130,9 @@ where
             anywhere = anywhere.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let now = self.time.now();
             let Some((at, cause)) = self.evict_elsewhere(local, None, now, anywhere) else { break };
-            self.release(&at);
             let mut owed =
                 if hand_over { Owed::elsewhere(self, local) } else { Owed::new(self, local) };
-            owed.push(at, cause);
+            self.owe_one(&mut owed, at, cause);
             keep_first(&mut panic, owed.run());
         }
         panic

@@ -1,9 +1,10 @@
 //! Invariants as code. Call it when no operation is under way; tests do at their end.
 
-use super::Engine;
+use super::{Engine, Local};
 use crate::entry::Object;
 use crate::hash::Place;
 use crate::table::set::{MOST_LIVE, ways_in};
+use std::rc::Rc;
 
 #[derive(Default)]
 struct Sum {
@@ -20,8 +21,7 @@ where
     ///
     /// # Panics
     /// If an invariant is broken, with its name.
-    pub(crate) fn validate(&self, place: impl Fn(&O::Key) -> Place) {
-        let local = self.local();
+    pub(crate) fn validate(&self, local: &Rc<Local>, place: impl Fn(&O::Key) -> Place) {
         let mut sum = Sum::default();
         for (number, shard) in self.table.shards() {
             for set in 0..self.table.geometry.sets {

@@ -216,7 +216,7 @@ impl<O: Object> Set<O> {
     }
 
     /// For `validate`: claimed ways, and the live ones among them.
-    #[cfg(any(test, feature = "validate"))]
+    #[cfg(any(test, halfshake_loom, feature = "validate"))]
     pub(crate) fn occupancy(&self) -> (u32, u32) {
         let claimed = self.cells.iter().filter(|c| c.load(Ordering::Relaxed) != 0).count();
         let live = (self.control.load(Ordering::Relaxed) & LIVE).count_ones();

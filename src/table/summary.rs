@@ -61,7 +61,7 @@ impl Summary {
         self.due[set as usize].load(Ordering::Relaxed) <= now
     }
 
-    #[cfg(any(test, feature = "validate"))]
+    #[cfg(any(test, halfshake_loom, feature = "validate"))]
     pub(crate) fn due(&self, set: u32) -> u64 {
         self.due[set as usize].load(Ordering::Relaxed)
     }
@@ -84,7 +84,7 @@ impl Summary {
         word.fetch_or(bit, Ordering::Relaxed);
     }
 
-    #[cfg(any(test, feature = "validate"))]
+    #[cfg(any(test, halfshake_loom, feature = "validate"))]
     pub(crate) fn is_occupied(&self, set: u32) -> bool {
         let (word, bit) = self.bit(set);
         word.load(Ordering::Relaxed) & bit != 0
