@@ -53,6 +53,7 @@ const ROOMS: &[Room] = &[
     safe("maintenance", 5),
     safe("once", 5),
     safe("reader", 5),
+    safe("model", 5),
     safe("adapters", 7),
     safe("adapters/rustls", 7),
 ];
