@@ -170,7 +170,7 @@ where
     }
 
     fn geometry(&self, max: u64) -> Geometry {
-        let sets = (max.saturating_mul(WAYS_PER_ENTRY)).div_ceil(WAYS as u64).max(FEWEST_SETS);
+        let sets = (max.saturating_mul(WAYS_PER_ENTRY)).div_ceil(u64::from(WAYS)).max(FEWEST_SETS);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = self.shards.unwrap_or_else(|| {
             let wanted = (processors * 4).next_power_of_two().min(MOST_SHARDS);
@@ -207,7 +207,7 @@ where
         }
         let geometry = self.geometry(max);
         if geometry.sets > MOST_SETS {
-            let most = u64::from(geometry.shards) * u64::from(MOST_SETS) * WAYS as u64;
+            let most = u64::from(geometry.shards) * u64::from(MOST_SETS) * u64::from(WAYS);
             bad.push(BadSetting::CapacityTooLarge { entries: max, most: most / WAYS_PER_ENTRY });
         }
         if bad.is_empty() { Ok(geometry) } else { Err(ConfigError::new(bad)) }

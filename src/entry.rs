@@ -176,7 +176,6 @@ impl<O: Object> Drop for Owned<O> {
 
 /// The address in the word of a cell, which must not be zero.
 fn object_at<O>(word: u64) -> NonNull<O> {
-    #[expect(clippy::cast_possible_truncation, reason = "addresses have 48 bits, usize has 64")]
     let address = (word & ((1 << ADDRESS_BITS) - 1)) as usize;
     let object = core::ptr::with_exposed_provenance_mut(address);
     NonNull::new(object).expect("the cell of a claimed way is never empty")

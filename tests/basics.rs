@@ -1,4 +1,5 @@
 //! The cache as its documentation describes it, one claim a test.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use halfshake::{BytesCache, Cache, Maintenance, ManualClock, RemovalCause};
 use std::sync::{Arc, Mutex};

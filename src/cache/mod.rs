@@ -90,7 +90,6 @@ where
 
 impl<K: ?Sized + Stored<V>, V: ?Sized + 'static> Cache<K, V> {
     /// Settings for a new cache.
-    #[must_use]
     pub fn builder() -> Builder<K, V> {
         Builder::new(ahash::RandomState::new())
     }
@@ -106,7 +105,6 @@ where
     ///
     /// Where keys come from outside, the hasher must be keyed, or the keys of a few sets can be
     /// chosen: the default one is.
-    #[must_use]
     pub fn builder_with_hasher(hasher: S) -> Builder<K, V, S> {
         Builder::new(hasher)
     }

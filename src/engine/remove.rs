@@ -167,7 +167,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             let mut owed = Owed::new(self, local);
             let pin = local.pin(now);
             let live = shard.load(set, pin.guard());
-            let mut causes = [None; crate::table::set::WAYS];
+            let mut causes = [None; crate::table::set::WAYS as usize];
             let mut ways = 0;
             for way in ways_in(live.mask()) {
                 causes[way as usize] = doomed(live.entry(way));

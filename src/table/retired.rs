@@ -31,7 +31,7 @@ use std::sync::Arc;
 /// A way's number in its shard, never 0: `set * 16 + way + 1`.
 pub(crate) type Index = u64;
 const STRIDE: u64 = 16;
-const _: () = assert!(WAYS as u64 <= STRIDE);
+const _: () = assert!((WAYS as u64) <= STRIDE);
 const COUNT_SHIFT: u32 = 32;
 /// The most sets that a shard may have, for an index to fit its half of the word.
 pub(crate) const MOST_SETS: u32 = (1 << 28) - 2;
@@ -193,7 +193,6 @@ pub(super) fn owners(chain: Chain, link: impl Fn(u32, u32) -> u64) -> Vec<(u32, 
         let (set, way) = set_and_way(at);
         let link = link(set, way);
         at = link & u64::from(u32::MAX);
-        #[expect(clippy::cast_possible_truncation, reason = "was a usize in `with_cause`")]
         all.push((set, Unlinked::from_way(way), (link >> COUNT_SHIFT) as usize));
     }
     all.reverse();

@@ -46,9 +46,9 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 
 /// Ways of a set: two cache lines less the control word and the hints.
-pub(crate) const WAYS: usize = if cfg!(halfshake_loom) { 4 } else { 14 };
+pub(crate) const WAYS: u32 = if cfg!(halfshake_loom) { 4 } else { 14 };
 /// At most this many ways of a set are live, so that a replacement always finds one to claim.
-pub(crate) const MOST_LIVE: u32 = if cfg!(halfshake_loom) { 2 } else { WAYS as u32 - 1 };
+pub(crate) const MOST_LIVE: u32 = if cfg!(halfshake_loom) { 2 } else { WAYS - 1 };
 
 const LIVE: u64 = (1 << WAYS) - 1;
 const CLOSED: u64 = 1 << 63;
@@ -60,7 +60,7 @@ const HAND_SHIFT: u32 = 56;
 pub(crate) struct Set<O: Object> {
     control: AtomicU64,
     hints: AtomicU64,
-    cells: [AtomicU64; WAYS],
+    cells: [AtomicU64; WAYS as usize],
     holds: PhantomData<fn() -> O>,
 }
 
@@ -118,7 +118,7 @@ impl<O: Object> Set<O> {
     /// Starts to fetch both lines.
     pub(crate) fn prefetch(&self) {
         prefetch(&raw const self.control);
-        prefetch(&raw const self.cells[WAYS / 2]);
+        prefetch(&raw const self.cells[WAYS as usize / 2]);
     }
 
     /// A snapshot: the ways that are live now, readable for as long as the guard pins.
@@ -264,15 +264,14 @@ impl Hints {
     fn pack(self) -> u64 {
         self.visited | u64::from(self.hand) << HAND_SHIFT
     }
-    #[expect(clippy::cast_possible_truncation, reason = "eight bits")]
     fn unpack(word: u64) -> Self {
-        Self { visited: word & LIVE, hand: (word >> HAND_SHIFT) as u32 % WAYS as u32 }
+        Self { visited: word & LIVE, hand: (word >> HAND_SHIFT) as u32 % WAYS }
     }
 }
 
 /// All ways, the one after the hand first.
 pub(crate) fn after(hand: u32) -> impl Iterator<Item = u32> {
-    (hand + 1..WAYS as u32).chain(0..=hand)
+    (hand + 1..WAYS).chain(0..=hand)
 }
 
 /// A way that is claimed for an entry and not yet published; dropping it abandons the claim.
@@ -446,22 +445,22 @@ mod tests {
 
     #[test]
     fn hints_survive_packing() {
-        for hand in 0..WAYS as u32 {
+        for hand in 0..WAYS {
             for visited in [0, 1, LIVE, LIVE / 3] {
                 let hints = Hints { visited, hand };
                 assert_eq!(Hints::unpack(hints.pack()), hints);
             }
         }
-        assert!(Hints::unpack(u64::MAX).hand < WAYS as u32);
+        assert!(Hints::unpack(u64::MAX).hand < WAYS);
     }
 
     #[test]
     fn the_walk_after_the_hand_visits_every_way_once() {
-        for hand in 0..WAYS as u32 {
+        for hand in 0..WAYS {
             let mut ways: Vec<_> = after(hand).collect();
             assert_eq!(ways.last(), Some(&hand));
             ways.sort_unstable();
-            assert_eq!(ways, (0..WAYS as u32).collect::<Vec<_>>());
+            assert_eq!(ways, (0..WAYS).collect::<Vec<_>>());
         }
     }
 }
