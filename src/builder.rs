@@ -15,8 +15,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Ways for each entry: at this load a set that is full while the cache is not is rare (0.3 % of the
-/// inserts of a first fill).
+/// Ways for each entry: at this load a set that is full while the cache is not is rare.
 const WAYS_PER_ENTRY: u64 = 2;
 /// Fewer sets than this make refusals likely when threads are preempted while pinned.
 const FEWEST_SETS: u64 = 256;
@@ -27,7 +26,9 @@ const DEFAULT_SWEEP: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Maintenance {
-    /// A thread of the cache's own, and one that delivers the events of what it expires.
+    /// A thread of the cache's own, and one that delivers the events of what it expires. Look-ups
+    /// then read a time that this thread advances every few milliseconds. Threads do not survive a
+    /// `fork`: build the cache after it.
     #[default]
     Thread,
     /// The embedder, through [`Cache::run_maintenance`]. Operations then read the clock
@@ -244,7 +245,8 @@ where
             threads: Threads::default(),
         };
         // From here on the handle's drop ends what was begun.
-        let cache = Cache::from_core(Engine::new(settings, extra));
+        let engine = Engine::new(settings, extra);
+        let cache = Cache::from_core(engine.map_err(|bytes| BadSetting::Memory { bytes })?);
         cache.core.set_listener(self.listener);
         let deliverer = threads || self.delivery == Delivery::Thread;
         crate::maintenance::start(&cache.core, &cache.core.extra.threads, threads, deliverer)?;

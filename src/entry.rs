@@ -413,10 +413,9 @@ pub(crate) mod model {
     //! would ever be used twice, and no model could see an ABA).
 
     use super::{Head, Pair};
-    use crate::sync::ModelCell;
+    use crate::sync::{ModelCell, Ordering, PlainBool};
     use std::ptr::NonNull;
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
     type ModelPair = Pair<u64, u64>;
     static GRAVES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
@@ -431,7 +430,7 @@ pub(crate) mod model {
 
     pub(crate) struct Watched<T> {
         cell: ModelCell<T>,
-        dead: AtomicBool,
+        dead: PlainBool,
     }
 
     // SAFETY: written only by `new` and `bury`; loom checks that nobody reads meanwhile.
@@ -448,13 +447,13 @@ pub(crate) mod model {
             let cell = ModelCell::new(value);
             // Creation does not advance the creator's clock; a write does.
             cell.with_mut(|_| ());
-            Self { cell, dead: AtomicBool::new(false) }
+            Self { cell, dead: PlainBool::new(false) }
         }
         pub(crate) fn into_inner(self) -> T {
             self.cell.into_inner()
         }
         pub(crate) fn read(&self) -> &T {
-            assert!(!self.dead.load(SeqCst), "use after free");
+            assert!(!self.dead.load(Ordering::Relaxed), "use after free");
             self.cell.with(|p| {
                 // SAFETY: loom has just checked that no write races with this read.
                 unsafe { &*p }
@@ -489,7 +488,7 @@ pub(crate) mod model {
         fn bury(&self) {
             let _: &Head = &self.head;
             self.both.cell.with_mut(|_| ());
-            assert!(!self.both.dead.swap(true, SeqCst), "double free");
+            assert!(!self.both.dead.swap(true, Ordering::Relaxed), "double free");
         }
     }
 }

@@ -72,6 +72,12 @@ pub enum BadSetting {
         /// The most that is possible.
         most: u64,
     },
+    /// The table does not fit into the machine's memory.
+    #[error("capacity: the table needs {bytes} bytes, which this machine does not have")]
+    Memory {
+        /// What the table needs.
+        bytes: u64,
+    },
     /// `max_capacity` is below `capacity`.
     #[error("max_capacity: {max} is below the capacity of {capacity}")]
     MaxBelowCapacity {

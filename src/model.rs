@@ -3,13 +3,14 @@
 //! Two sets of four ways, of which two may be live. Keys are numbers: bit 0 is the set, the rest
 //! the tag. The value of an entry is its name: unique, so that the law can be checked.
 
-use crate::clock::NEVER;
+use crate::clock::{ManualClock, NEVER};
 use crate::engine::{Delivery, Engine, Exact, Local, Mode, Owed, Pin, Put, Settings};
 use crate::entry::{EntryRef, Head, Pair};
+use crate::error::Refusal;
 use crate::hash::{Geometry, Place};
+use crate::removal::RemovalCause;
 use crate::table::Away;
 use crate::table::set::bit;
-use crate::{ManualClock, Refusal, RemovalCause};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,8 @@ pub struct Pinned(Pin, Rc<Local>);
 pub enum Inserted {
     /// It is visible.
     Stored,
+    /// It expired at once.
+    Expired,
     /// The mode forbade it.
     Unchanged,
     /// It was refused.
@@ -85,7 +88,7 @@ impl Model {
             delivery,
             sweep_interval: Duration::from_secs(1),
         };
-        let model = Self(Engine::new(settings, Log::default()), clock);
+        let model = Self(Engine::new(settings, Log::default()).expect("small"), clock);
         model.listen(None);
         model
     }
@@ -154,7 +157,8 @@ impl Model {
         let mut owed = Owed::new(&self.0, &me.0);
         let put = self.0.put(&me.0, place(&key), entry, mode, self.0.time.now(), &mut owed);
         let done = match put {
-            Put::Done => Inserted::Stored,
+            Put::Stored => Inserted::Stored,
+            Put::Expired(_) => Inserted::Expired,
             Put::Unchanged(_) => Inserted::Unchanged,
             Put::Refused(_, refusal) => Inserted::Refused(refusal),
         };

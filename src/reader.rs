@@ -1,8 +1,9 @@
 //! The fast way in: a handle that stays pinned between look-ups.
 
-use crate::cache::{Cache, Stored};
+use crate::cache::{Cache, Stored, Taken};
 use crate::engine::{Local, Pin};
 use crate::entry::EntryRef;
+use crate::error::{Refusal, Refused};
 use equivalent::Equivalent;
 use std::fmt::{Debug, Formatter};
 use std::hash::{BuildHasher, Hash};
@@ -203,7 +204,7 @@ where
     ///
     /// # Panics
     /// As for `Cache::take`.
-    pub fn take<Q>(&mut self, key: &Q) -> Option<crate::cache::Taken<'_, K, V, S>>
+    pub fn take<Q>(&mut self, key: &Q) -> Option<Taken<'_, K, V, S>>
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
@@ -230,7 +231,7 @@ where
     ///
     /// # Panics
     /// As for `Cache::insert`.
-    pub fn insert(&mut self, key: K, value: V) -> Result<(), crate::Refused<K, V>> {
+    pub fn insert(&mut self, key: K, value: V) -> Result<(), Refused<K, V>> {
         self.unpinned().insert(key, value)
     }
 }
@@ -243,7 +244,7 @@ impl<S: BuildHasher + Send + Sync + 'static> Reader<[u8], [u8], S> {
     ///
     /// # Panics
     /// As for `Cache::insert`.
-    pub fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), crate::Refusal> {
+    pub fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
         self.unpinned().insert(key, value)
     }
 }

@@ -78,7 +78,7 @@ mod imp {
     //! The *gate* is one explored word that every pin and every deferral touches first: fences are
     //! no scheduling points for loom, and without it pins and retires are not tried in every order.
 
-    use crate::sync::{AtomicU64, Ordering, fence};
+    use crate::sync::{AtomicU64, Ordering, fence, unexplored};
     use std::mem::ManuallyDrop;
     use std::sync::{Arc, Mutex};
 
@@ -126,14 +126,6 @@ mod imp {
         pins: u64,
         pinned: [Option<u64>; PARTICIPANTS],
         garbage: Vec<(Vec<(usize, u64)>, Job)>,
-    }
-
-    /// loom steps inside `f` happen, but are not explored.
-    fn unexplored<R>(f: impl FnOnce() -> R) -> R {
-        loom::stop_exploring();
-        let r = f();
-        loom::explore();
-        r
     }
 
     impl ModelEpoch {

@@ -26,6 +26,16 @@ mod imp {
     pub(crate) fn yield_now() {
         std::thread::yield_now();
     }
+
+    /// Waits a moment for other threads: a yield at first, a millisecond later.
+    pub(crate) fn wait(round: u32) {
+        const YIELDS: u32 = 64;
+        if round < YIELDS {
+            std::thread::yield_now();
+        } else {
+            std::thread::park_timeout(std::time::Duration::from_millis(1));
+        }
+    }
 }
 
 #[cfg(halfshake_loom)]
@@ -35,6 +45,18 @@ mod imp {
     pub(crate) use loom::cell::UnsafeCell as ModelCell;
     pub(crate) use loom::sync::atomic::fence;
     pub(crate) use loom::thread::yield_now;
+
+    pub(crate) fn wait(_round: u32) {
+        yield_now();
+    }
+
+    /// loom steps inside `f` happen, but are not explored.
+    pub(crate) fn unexplored<R>(f: impl FnOnce() -> R) -> R {
+        loom::stop_exploring();
+        let r = f();
+        loom::explore();
+        r
+    }
 
     macro_rules! atomic {
         ($name:ident, $int:ty) => {

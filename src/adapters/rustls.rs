@@ -7,7 +7,8 @@
 //! use halfshake::rustls::{Namespace, session_store};
 //! use std::time::Duration;
 //!
-//! # fn configure(config: &mut rustls_0_23::ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
+//! # type Done = Result<(), Box<dyn std::error::Error>>;
+//! # fn configure(config: &mut rustls_0_23::ServerConfig) -> Done {
 //! let cache = BytesCache::builder()
 //!     .capacity(100_000)
 //!     .time_to_live(Duration::from_secs(7200))
@@ -26,7 +27,7 @@
 //! store nothing of the connection. [`SessionStore::connection`] makes a store for one connection,
 //! with a budget of look-ups: put it into a clone of the `ServerConfig` for each accept.
 
-use crate::BytesCache;
+use crate::cache::BytesCache;
 use crate::sync::{Ordering, PlainU64};
 use rustls_0_23::server::StoresServerSessions;
 use std::fmt::{Debug, Formatter};

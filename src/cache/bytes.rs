@@ -11,8 +11,8 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A cache of byte strings: key and value lie in one allocation, are wiped when it is reclaimed, and
-/// never appear in `Debug` output.
+/// A cache of byte strings: key and value lie in one allocation, are wiped when it is reclaimed,
+/// and never appear in `Debug` output.
 ///
 /// ```
 /// use halfshake::BytesCache;
@@ -145,7 +145,7 @@ where
 
     fn answer(put: Put<Record>) -> Result<bool, Refusal> {
         match put {
-            Put::Done => Ok(true),
+            Put::Stored | Put::Expired(_) => Ok(true),
             Put::Unchanged(_) => Ok(false),
             Put::Refused(_, refusal) => Err(refusal),
         }

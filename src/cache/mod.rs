@@ -323,9 +323,9 @@ where
         self.core.flush(&self.core.local(), crate::clock::ticks_down(now))
     }
 
-    /// Changes the limit of entries, down or up to [`max_capacity`](Self::max_capacity). In force at
-    /// once; what is above it is evicted before this returns, but for entries of inserts under way
-    /// ([`Resize::pending`]), which follow.
+    /// Changes the limit of entries, down or up to [`max_capacity`](Self::max_capacity). In force
+    /// at once; what is above it is evicted before this returns, but for entries of inserts under
+    /// way ([`Resize::pending`]), which follow.
     ///
     /// # Errors
     /// If the limit is 0 or above the maximum; nothing has changed then.
@@ -338,8 +338,8 @@ where
         panic.map_or(Ok(Resize { pending }), |p| std::panic::resume_unwind(p))
     }
 
-    /// Sets, replaces or clears the removal listener, while others work. An operation under way uses
-    /// the one that it saw; no listener is freed while it runs.
+    /// Sets, replaces or clears the removal listener, while others work. An operation under way
+    /// uses the one that it saw; no listener is freed while it runs.
     pub fn set_removal_listener<F>(&self, listener: Option<F>)
     where
         F: Fn(&Removal<'_, K, V, S>) + Send + Sync + 'static,
@@ -436,7 +436,10 @@ where
             // A payload may panic when it is dropped.
             std::mem::forget(self.core.shutdown(&local));
             self.core.ask_to_stop();
-            self.core.extra.threads.join();
+            // Inside a listener others may wait for this very thread: then they end by themselves.
+            if !local.is_delivering() {
+                self.core.extra.threads.join();
+            }
         }
     }
 }

@@ -196,7 +196,12 @@ where
             Refused { key, value, refusal }
         };
         match put {
-            Put::Done => Ok(None),
+            Put::Stored => Ok(None),
+            Put::Expired(entry) => {
+                // Its end is user code: it runs here, where nothing is pinned.
+                drop(entry);
+                Ok(None)
+            }
             Put::Unchanged(entry) => Ok(Some(Pair::into_parts(entry))),
             Put::Refused(entry, refusal) => Err(refused(entry, refusal)),
         }

@@ -49,8 +49,9 @@ pub(crate) enum Mode {
 /// How an insert ended.
 #[derive(Debug)]
 pub(crate) enum Put<O: Object> {
-    /// Stored; or, with a timeout of 0, expired at once.
-    Done,
+    Stored,
+    /// Its timeout was 0: nothing was stored, and the old entry of its key is gone.
+    Expired(Owned<O>),
     /// The mode forbade it; nothing has changed.
     Unchanged(Owned<O>),
     Refused(Owned<O>, Refusal),
@@ -188,8 +189,8 @@ where
         set: u32,
         now: u64,
     ) -> Option<(crate::table::set::Unlinked, RemovalCause)> {
-        let mut pin = local.pin(now);
         loop {
+            let pin = local.pin(now);
             let live = shard.load(set, pin.guard());
             let Some((way, entry)) = Self::victim(shard, set, &live, 0, now) else {
                 shard.tidy_occupied(set, pin.guard());
@@ -199,7 +200,6 @@ where
             if let Some(unlinked) = live.unlink(bit(way)).next() {
                 return Some((unlinked, cause));
             }
-            pin = local.pin(now);
         }
     }
 }
@@ -373,7 +373,7 @@ where
         let mut grant = std::mem::replace(&mut self.grant, engine.budget.grant());
         grant.absorb(going.count, going.weight);
         grant.spend(self.weight);
-        Step::End(Put::Done)
+        Step::End(Put::Stored)
     }
 
     /// A timeout of 0: nothing is stored, and the old entry of the key goes.
@@ -382,17 +382,12 @@ where
         live: &Live<'_, O>,
         old: Option<(u32, EntryRef<'_, O>)>,
     ) -> Step<O> {
-        let Some((way, entry)) = old else { return Step::End(self.expired()) };
+        let Some((way, entry)) = old else { return Step::End(Put::Expired(self.give_back())) };
         let cause = cause_of(entry, self.now, RemovalCause::Replaced);
         let Some(unlinked) = live.unlink(bit(way)).next() else { return Step::Again };
         self.engine.budget.release(1, u64::from(entry.head().weight));
         self.owed.push(Away { shard: self.place.shard, set: self.place.set, unlinked }, cause);
-        Step::End(self.expired())
-    }
-
-    fn expired(&mut self) -> Put<O> {
-        drop(self.give_back());
-        Put::Done
+        Step::End(Put::Expired(self.give_back()))
     }
 
     fn give_back(&mut self) -> Owned<O> {

@@ -29,6 +29,11 @@ impl Local {
         Pin { guard: self.participant.pin(), local: self.clone() }
     }
 
+    /// Whether the thread is inside a listener, or about to call one.
+    pub(crate) fn is_delivering(&self) -> bool {
+        self.owing.get() != 0
+    }
+
     pub(crate) fn is_pinned(&self) -> bool {
         self.pins.get() != 0
     }

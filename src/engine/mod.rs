@@ -110,13 +110,14 @@ impl<O: Object, X: Send + Sync + 'static> Debug for Engine<O, X> {
 }
 
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
-    pub(crate) fn new(settings: Settings, extra: X) -> Arc<Self> {
+    /// `Err`: the bytes that the machine does not have.
+    pub(crate) fn new(settings: Settings, extra: X) -> Result<Arc<Self>, u64> {
         static NEXT: PlainU64 = PlainU64::new(1);
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             // Relaxed: uniqueness is all that is asked of it.
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             alive: Arc::new(()),
-            table: Table::new(settings.geometry),
+            table: Table::new(settings.geometry)?,
             budget: Budget::new(settings.entries, settings.bytes),
             time: Time::new(settings.clock, settings.ticked),
             collector: Collector::new(),
@@ -131,7 +132,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             stop: PlainBool::new(false),
             deliverer: OnceLock::new(),
             extra,
-        })
+        }))
     }
 
     /// Sets, replaces or clears the removal listener. Operations under way use the one they saw.

@@ -230,18 +230,21 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let own = local.owing.get();
         let deliverer = self.deliverer.get().map(std::thread::Thread::id);
         let on_deliverer = deliverer == Some(std::thread::current().id());
-        // SeqCst: two listeners that each wait here must see one another's deliveries excused.
-        self.waiting.fetch_add(own, Ordering::SeqCst);
-        while self.blocks.outstanding() > self.waiting.load(Ordering::SeqCst) {
+        // Relaxed: two listeners that each wait here see one another's deliveries excused sooner or
+        // later, and a late view costs a round.
+        self.waiting.fetch_add(own, Ordering::Relaxed);
+        let mut round = 0u32;
+        while self.blocks.outstanding() > self.waiting.load(Ordering::Relaxed) {
             if on_deliverer {
                 // Nobody else would: this is the delivery thread, inside a listener.
                 self.deliver_handed(local);
             } else {
                 self.wake_deliverer();
-                crate::sync::yield_now();
+                crate::sync::wait(round);
+                round = round.saturating_add(1);
             }
         }
-        self.waiting.fetch_sub(own, Ordering::SeqCst);
+        self.waiting.fetch_sub(own, Ordering::Relaxed);
     }
 
     /// Visits the sets that may hold anything.

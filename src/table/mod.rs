@@ -143,9 +143,18 @@ pub(crate) struct Table<O: Object> {
 }
 
 impl<O: Object> Table<O> {
-    /// Allocates everything that the table will ever need, and touches it.
-    pub(crate) fn new(geometry: Geometry) -> Self {
-        Self { geometry, shards: (0..geometry.shards).map(|_| Shard::new(geometry.sets)).collect() }
+    /// Allocates everything that the table will ever need, and touches it. `Err`: the bytes that
+    /// the machine does not have.
+    pub(crate) fn new(geometry: Geometry) -> Result<Self, u64> {
+        let each = size_of::<Set<O>>() as u64 + Summary::BYTES_PER_SET;
+        let bytes = geometry.total_sets() * each;
+        // One piece for all: the system refuses what exceeds its memory only piece by piece.
+        let mut probe = Vec::<u8>::new();
+        let size = usize::try_from(bytes).map_err(|_| bytes)?;
+        probe.try_reserve_exact(size).map_err(|_| bytes)?;
+        drop(probe);
+        let shards = (0..geometry.shards).map(|_| Shard::new(geometry.sets)).collect();
+        Ok(Self { geometry, shards })
     }
 
     #[inline]

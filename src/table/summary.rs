@@ -30,6 +30,9 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// The tick of a set; its bit is not worth counting.
+    pub(crate) const BYTES_PER_SET: u64 = size_of::<u64>() as u64;
+
     pub(crate) fn new(sets: u32) -> Self {
         let words = sets.div_ceil(u64::BITS);
         Self {
