@@ -154,7 +154,7 @@ impl<O: Object> Owned<O> {
     /// Takes an entry back from the word of its cell.
     ///
     /// # Safety
-    /// - `word` came from `into_word` of the same shape, and this is the only use of it as an owner.
+    /// - `word` came from `into_word` of the same shape, and only this call uses it as an owner.
     pub(crate) unsafe fn from_word(word: u64) -> Self {
         Self(object_at(word))
     }
