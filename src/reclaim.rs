@@ -18,6 +18,11 @@
 mod imp {
     use crate::sync::{Ordering, fence};
 
+    /// Retired ways of one shard that are handed to the collector together.
+    pub(crate) fn retire_batch() -> u64 {
+        64
+    }
+
     /// The participants of one cache, and their garbage.
     #[derive(Debug)]
     pub(crate) struct Collector(crossbeam_epoch::Collector);
@@ -79,8 +84,33 @@ mod imp {
     //! no scheduling points for loom, and without it pins and retires are not tried in every order.
 
     use crate::sync::{AtomicU64, Ordering, fence, unexplored};
+    use std::cell::Cell;
     use std::mem::ManuallyDrop;
     use std::sync::{Arc, Mutex};
+
+    thread_local! {
+        /// What the model that runs on this thread asked for.
+        static SET_UP: Cell<SetUp> = const { Cell::new(SetUp { real: false, batch: 1 }) };
+    }
+
+    /// What a model may choose.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct SetUp {
+        /// The real crossbeam-epoch, instead of the model epoch.
+        pub(crate) real: bool,
+        /// See [`retire_batch`].
+        pub(crate) batch: u64,
+    }
+
+    pub(crate) fn set_up(set_up: SetUp) {
+        SET_UP.set(set_up);
+    }
+
+    /// Retired ways of one shard that are handed to the collector together. One, as a rule: what
+    /// is freed only after the model's joins is ordered by them.
+    pub(crate) fn retire_batch() -> u64 {
+        SET_UP.get().batch
+    }
 
     const PARTICIPANTS: usize = 8;
     type Job = Box<dyn FnOnce() + Send>;
@@ -190,7 +220,7 @@ mod imp {
 
     impl Collector {
         pub(crate) fn new() -> Self {
-            if std::env::var("HALFSHAKE_EPOCH").as_deref() == Ok("real") {
+            if SET_UP.get().real {
                 let collector = ManuallyDrop::new(crossbeam_epoch::Collector::new());
                 return Self::Real(collector, Arc::new(AtomicU64::new(0)));
             }

@@ -15,9 +15,6 @@ use std::sync::Arc;
 
 type Payload = Box<dyn Any + Send>;
 
-/// Retired ways of one shard that are handed to the collector together.
-const RETIRE_BATCH: u64 = if cfg!(halfshake_loom) { 1 } else { 64 };
-
 /// Entries that an operation has unlinked and still has to tell about.
 ///
 /// Dropping it tells about them, too: what an operation has unlinked is delivered and retired even
@@ -177,7 +174,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             self.retired_weight.fetch_add(weight, Ordering::Relaxed);
         }
         let shard = at.shard;
-        if self.table.shard(shard).retire(at.set, at.unlinked) >= RETIRE_BATCH {
+        if self.table.shard(shard).retire(at.set, at.unlinked) >= crate::reclaim::retire_batch() {
             self.collect(local, Some(shard));
             self.recycle(local);
         }

@@ -21,15 +21,15 @@
 //! One claim, one unit (below the limit) and one publication: three read-modify-writes besides the
 //! pin, on the set's two lines and the pool's.
 
+use super::evict::cause_of;
 use super::{Engine, Local, Owed};
 use crate::budget::Grant;
 use crate::entry::{EntryRef, Object, Owned};
 use crate::error::Refusal;
 use crate::hash::Place;
-use crate::policy;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
-use crate::table::set::{Claim, Live, MOST_LIVE, bit, ways_in};
+use crate::table::set::{Claim, Live, MOST_LIVE, bit};
 use crate::table::{Away, Shard};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ struct Insert<'e, 'o, O: Object, X: Send + Sync + 'static> {
     grant: Grant<'e>,
     /// Counted as inserted, which happens before it is.
     counted: bool,
-    /// No other set has a victim.
+    /// No set has a victim to spare this one for.
     alone: bool,
 }
 
@@ -134,83 +134,6 @@ where
         };
         insert.run()
     }
-
-    /// A victim of the set: one that expired, else by the policy; not one of `spared`.
-    fn victim<'g>(
-        shard: &Shard<O>,
-        set: u32,
-        live: &Live<'g, O>,
-        spared: u64,
-        now: u64,
-    ) -> Option<(u32, EntryRef<'g, O>)> {
-        let candidates = live.mask() & !spared;
-        if shard.summary.is_due(set, now) {
-            let expired = ways_in(candidates).find(|w| live.entry(*w).head().expired(now));
-            if let Some(way) = expired {
-                return Some((way, live.entry(way)));
-            }
-        }
-        let (way, passed) = policy::victim(candidates, live.hints())?;
-        if passed != 0 {
-            live.pass_over(passed);
-        }
-        Some((way, live.entry(way)))
-    }
-
-    /// Unlinks a victim of another set than `place`'s (of any set, without one), starting anywhere.
-    pub(crate) fn evict_elsewhere(
-        &self,
-        local: &Rc<Local>,
-        spared: Option<Place>,
-        now: u64,
-        anywhere: u64,
-    ) -> Option<(Away, RemovalCause)> {
-        let start = self.table.geometry.place(anywhere);
-        let shards = self.table.geometry.shards;
-        for number in (start.shard..shards).chain(0..start.shard) {
-            let shard = self.table.shard(number);
-            for set in shard.summary.occupied_from(start.set) {
-                if spared.is_some_and(|p| (p.shard, p.set) == (number, set)) {
-                    continue;
-                }
-                if let Some((unlinked, cause)) = self.evict_from(local, shard, set, now) {
-                    return Some((Away { shard: number, set, unlinked }, cause));
-                }
-            }
-        }
-        None
-    }
-
-    /// Unlinks a victim of one set, unless it is empty.
-    fn evict_from(
-        &self,
-        local: &Rc<Local>,
-        shard: &Shard<O>,
-        set: u32,
-        now: u64,
-    ) -> Option<(crate::table::set::Unlinked, RemovalCause)> {
-        loop {
-            let pin = local.pin(now);
-            let live = shard.load(set, pin.guard());
-            let Some((way, entry)) = Self::victim(shard, set, &live, 0, now) else {
-                shard.tidy_occupied(set, pin.guard());
-                return None;
-            };
-            let cause = cause_of(entry, now, RemovalCause::Evicted);
-            if let Some(unlinked) = live.unlink(bit(way)).next() {
-                return Some((unlinked, cause));
-            }
-        }
-    }
-}
-
-/// Expired, if it is; else the cause that is given.
-pub(super) fn cause_of<O: Object>(
-    entry: EntryRef<'_, O>,
-    now: u64,
-    cause: RemovalCause,
-) -> RemovalCause {
-    if entry.head().expired(now) { RemovalCause::Expired } else { cause }
 }
 
 impl<O: Object, X: Send + Sync + 'static> Insert<'_, '_, O, X>
@@ -301,7 +224,7 @@ where
             going.add(way, entry);
         }
         while !self.grant.covers(going.count, going.weight, self.weight) {
-            if going.count == 0 && !self.alone && self.is_small(live) {
+            if going.count == 0 && !self.alone && self.engine.should_spare(live.count()) {
                 return None;
             }
             let (way, entry) = Engine::<O, X>::victim(shard, set, live, going.ways, self.now)?;
@@ -310,21 +233,14 @@ where
         Some(going)
     }
 
-    /// Whether the set holds less than half of its share: if such sets always gave the victim,
-    /// they would stay small.
-    fn is_small(&self, live: &Live<'_, O>) -> bool {
-        let share = self.engine.budget.limit() / self.engine.table.geometry.total_sets();
-        u64::from(live.count()) * 2 < share
-    }
-
     /// Unlinks a victim of another set and keeps what it held.
     fn room_from_elsewhere(&mut self) -> Step<O> {
         let engine = self.engine;
         let anywhere = self.entry_now().head().id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let victim = engine.evict_elsewhere(self.local, Some(self.place), self.now, anywhere);
+        let victim = engine.evict_elsewhere(self.local, self.now, anywhere);
         let Some((at, cause)) = victim else {
-            // Now the own set must give, however small; if it has nothing either, all units are
-            // held by inserts under way.
+            // Nothing anywhere: all units are held by inserts under way, unless the own set has
+            // been filled meanwhile.
             let first_time = !std::mem::replace(&mut self.alone, true);
             return if first_time { Step::Again } else { self.full_for_now() };
         };

@@ -14,6 +14,7 @@
 //! The maintenance thread runs none of it but the clock.
 
 mod deliver;
+mod evict;
 #[expect(unsafe_code, reason = "entries whose lifetime is tied to the guard beside them")]
 mod held;
 mod insert;

@@ -1,6 +1,6 @@
 //! What time removes: bounded sweeps, flushes, and the debt of a lowered limit.
 
-use super::insert::cause_of;
+use super::evict::cause_of;
 use super::remove::keep_first;
 use super::{Engine, Local, Owed};
 use crate::clock::NEVER;
@@ -129,7 +129,7 @@ where
             // Golden ratio: consecutive victims come from sets far apart.
             anywhere = anywhere.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let now = self.time.now();
-            let Some((at, cause)) = self.evict_elsewhere(local, None, now, anywhere) else { break };
+            let Some((at, cause)) = self.evict_elsewhere(local, now, anywhere) else { break };
             let mut owed =
                 if hand_over { Owed::elsewhere(self, local) } else { Owed::new(self, local) };
             self.owe_one(&mut owed, at, cause);

@@ -4,11 +4,20 @@
 //! behind one header and are wiped before the memory goes back to the allocator.
 
 use crate::sync::{AtomicU32, Ordering, PlainU64};
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
-use zeroize::Zeroize;
+
+#[expect(unsafe_code, reason = "one allocation for header, key and value")]
+mod record;
+#[expect(unsafe_code, reason = "entries are freed by address")]
+mod watched;
+
+pub(crate) use record::Record;
+use watched::{Watched, allocate, free};
+
+#[cfg(halfshake_loom)]
+pub(crate) use watched::begin_model;
 
 /// Addresses are kept in the low 48 bits of a cell, the tag above them.
 pub(crate) const ADDRESS_BITS: u32 = 48;
@@ -77,13 +86,16 @@ impl Head {
     }
 }
 
-/// Ids come in blocks, so that threads share the counter's line once in a thousand entries.
+thread_local! {
+    /// The next id of this thread's block.
+    static IDS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Ids come in blocks, so that threads share the counter's line rarely; in small ones, so that an
+/// id tells about age, too.
 fn fresh_id() -> u64 {
-    const BLOCK: u64 = 1024;
+    const BLOCK: u64 = 64;
     static NEXT_BLOCK: PlainU64 = PlainU64::new(1);
-    thread_local! {
-        static IDS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
-    }
     // Relaxed: uniqueness is all that is asked of an id, and a read-modify-write gives that.
     let block = || NEXT_BLOCK.fetch_add(1, Ordering::Relaxed) * BLOCK;
     // A thread that is past its thread locals spends a block for one id.
@@ -202,6 +214,9 @@ impl<'g, O: Object> EntryRef<'g, O> {
     }
 
     pub(crate) fn head(self) -> &'g Head {
+        if cfg!(halfshake_loom) {
+            let _watched = self.key(); // the header itself is memory that loom does not see
+        }
         // SAFETY: the entry lives for 'g, and its header is never written but through atomics.
         unsafe { self.0.as_ref() }.head()
     }
@@ -272,223 +287,5 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Object for Pair<K, V> {
     unsafe fn free(this: NonNull<Self>) {
         // SAFETY: the caller is the only one who knows the address, and frees it once.
         unsafe { free(this) }
-    }
-}
-
-/// A key and a value of bytes, in one allocation, wiped when it is reclaimed.
-///
-/// The bytes follow the header: first the key's, then the value's.
-#[doc(hidden)]
-#[derive(Debug)]
-#[repr(C)]
-pub struct Record {
-    head: Head,
-    key_len: u32,
-    value_len: u32,
-}
-
-impl Record {
-    /// Bytes of an entry beyond key and value.
-    pub(crate) const OVERHEAD: usize = size_of::<Self>();
-
-    /// `None` if key and value together are too large for one entry.
-    pub(crate) fn allocate(head: Head, key: &[u8], value: &[u8]) -> Option<Owned<Self>> {
-        let header = Self {
-            head,
-            key_len: u32::try_from(key.len()).ok()?,
-            value_len: u32::try_from(value.len()).ok()?,
-        };
-        let layout = header.layout()?;
-        // SAFETY: the layout is never empty: it holds the header.
-        let memory = unsafe { alloc(layout) };
-        let Some(this) = NonNull::new(memory.cast::<Self>()) else { handle_alloc_error(layout) };
-        // SAFETY: fresh memory with the layout of a header and the bytes that it announces.
-        unsafe { this.write(header) };
-        let bytes = Self::bytes(this);
-        // SAFETY: `key.len()` bytes lie behind the header, and nobody else knows them.
-        unsafe { bytes.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len()) };
-        // SAFETY: within the same allocation.
-        let behind = unsafe { bytes.add(key.len()) };
-        // SAFETY: `value.len()` bytes lie behind the key.
-        unsafe { behind.copy_from_nonoverlapping(NonNull::from(value).cast(), value.len()) };
-        Some(Owned::new(this))
-    }
-
-    fn layout(&self) -> Option<Layout> {
-        let bytes = u64::from(self.key_len) + u64::from(self.value_len);
-        let size = usize::try_from(bytes).ok()?.checked_add(Self::OVERHEAD)?;
-        Layout::from_size_align(size, align_of::<Self>()).ok()
-    }
-
-    /// Where the bytes begin. Keeps the provenance of the whole allocation.
-    fn bytes(this: NonNull<Self>) -> NonNull<u8> {
-        // SAFETY: one past the header is within the allocation, or its end.
-        unsafe { this.add(1) }.cast()
-    }
-
-    fn lengths(&self) -> (usize, usize) {
-        (self.key_len as usize, self.value_len as usize)
-    }
-}
-
-impl Object for Record {
-    type Key = [u8];
-    type Value = [u8];
-    const DROPS_USER_CODE: bool = false;
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    unsafe fn key<'a>(this: NonNull<Self>) -> &'a [u8] {
-        // SAFETY: the caller keeps the entry alive for 'a.
-        let (key, _) = unsafe { this.as_ref() }.lengths();
-        // SAFETY: `key` initialised bytes lie behind the header, never written while shared.
-        unsafe { std::slice::from_raw_parts(Self::bytes(this).as_ptr(), key) }
-    }
-
-    unsafe fn value<'a>(this: NonNull<Self>) -> &'a [u8] {
-        // SAFETY: the caller keeps the entry alive for 'a.
-        let (key, value) = unsafe { this.as_ref() }.lengths();
-        // SAFETY: within the same allocation.
-        let start = unsafe { Self::bytes(this).add(key) };
-        // SAFETY: `value` initialised bytes lie behind the key, never written while shared.
-        unsafe { std::slice::from_raw_parts(start.as_ptr(), value) }
-    }
-
-    unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: the caller is the only one who knows the address.
-        let header = unsafe { this.as_ref() };
-        let (key, value) = header.lengths();
-        let layout = header.layout().expect("was allocated with this layout");
-        // SAFETY: all bytes behind the header, initialised and no longer shared.
-        let bytes =
-            unsafe { std::slice::from_raw_parts_mut(Self::bytes(this).as_ptr(), key + value) };
-        bytes.zeroize();
-        // SAFETY: allocated by `allocate` with the same layout, freed once.
-        unsafe { dealloc(this.as_ptr().cast(), layout) }
-    }
-}
-
-/// What an entry holds; in model builds every access is checked for races and use after free.
-#[cfg(not(halfshake_loom))]
-#[derive(Debug)]
-struct Watched<T>(T);
-
-#[cfg(not(halfshake_loom))]
-impl<T> Watched<T> {
-    fn new(value: T) -> Self {
-        Self(value)
-    }
-    fn into_inner(self) -> T {
-        self.0
-    }
-    fn read(&self) -> &T {
-        &self.0
-    }
-}
-
-#[cfg(not(halfshake_loom))]
-fn allocate<E>(entry: E) -> NonNull<E> {
-    NonNull::from(Box::leak(Box::new(entry)))
-}
-
-/// Drops and frees an entry, and frees its memory also if its contents panic.
-///
-/// # Safety
-/// - `entry` came from `allocate`, nobody refers to it, and it is not freed yet.
-#[cfg(not(halfshake_loom))]
-unsafe fn free<E>(entry: NonNull<E>) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { Box::from_raw(entry.as_ptr()) });
-}
-
-#[cfg(halfshake_loom)]
-use model::{Watched, allocate, free};
-
-#[cfg(halfshake_loom)]
-pub(crate) mod model {
-    //! loom does not watch heap memory: payloads lie in its cell, a freed entry is marked dead and
-    //! buried, and a later allocation of the model digs the last one up again (else no address
-    //! would ever be used twice, and no model could see an ABA).
-
-    use super::{Head, Pair};
-    use crate::sync::{ModelCell, Ordering, PlainBool};
-    use std::ptr::NonNull;
-    use std::sync::Mutex;
-
-    type ModelPair = Pair<u64, u64>;
-    static GRAVES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-
-    /// Forgets the graves of the execution before: their cells belong to it.
-    pub(crate) fn begin() {
-        for address in std::mem::take(&mut *GRAVES.lock().expect("one thread")) {
-            // SAFETY: buried by `free`, so nobody refers to it; only the memory is released.
-            drop(unsafe { Box::from_raw(address as *mut std::mem::ManuallyDrop<ModelPair>) });
-        }
-    }
-
-    pub(crate) struct Watched<T> {
-        cell: ModelCell<T>,
-        dead: PlainBool,
-    }
-
-    // SAFETY: written only by `new` and `bury`; loom checks that nobody reads meanwhile.
-    unsafe impl<T: Send + Sync> Sync for Watched<T> {}
-
-    impl<T> std::fmt::Debug for Watched<T> {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("Watched")
-        }
-    }
-
-    impl<T> Watched<T> {
-        pub(crate) fn new(value: T) -> Self {
-            let cell = ModelCell::new(value);
-            // Creation does not advance the creator's clock; a write does.
-            cell.with_mut(|_| ());
-            Self { cell, dead: PlainBool::new(false) }
-        }
-        pub(crate) fn into_inner(self) -> T {
-            self.cell.into_inner()
-        }
-        pub(crate) fn read(&self) -> &T {
-            assert!(!self.dead.load(Ordering::Relaxed), "use after free");
-            self.cell.with(|p| {
-                // SAFETY: loom has just checked that no write races with this read.
-                unsafe { &*p }
-            })
-        }
-    }
-
-    pub(crate) fn allocate<E>(entry: E) -> NonNull<E> {
-        if size_of::<E>() == size_of::<ModelPair>() {
-            if let Some(address) = GRAVES.lock().expect("one thread").pop() {
-                let grave = NonNull::new(address as *mut E).expect("buried");
-                // SAFETY: memory of the same type and size that nobody refers to.
-                unsafe { grave.write(entry) };
-                return grave;
-            }
-        }
-        NonNull::from(Box::leak(Box::new(entry)))
-    }
-    /// # Safety
-    /// - `entry` came from `allocate` and nobody refers to it.
-    pub(crate) unsafe fn free<E: Buried>(entry: NonNull<E>) {
-        // SAFETY: the caller's promise; the memory stays allocated.
-        unsafe { entry.as_ref() }.bury();
-        GRAVES.lock().expect("one thread").push(entry.as_ptr() as usize);
-    }
-
-    pub(crate) trait Buried {
-        fn bury(&self);
-    }
-
-    impl<K, V> Buried for Pair<K, V> {
-        fn bury(&self) {
-            let _: &Head = &self.head;
-            self.both.cell.with_mut(|_| ());
-            assert!(!self.both.dead.swap(true, Ordering::Relaxed), "double free");
-        }
     }
 }

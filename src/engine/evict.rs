@@ -1,0 +1,155 @@
+//! Who goes when there is no room.
+//!
+//! A set of a large cache holds seven entries on average: the victim comes from the insert's own
+//! set, expired first, else by [`policy`]. Sets that hold little would stay small that way, and
+//! those of a small cache are no sample of anything; both are spared, and the victim comes from
+//! elsewhere: of a few occupied sets, starting anywhere, the one whose own victim is oldest.
+//!
+//! # Progress
+//!
+//! Lock-free: a set is tried again only if another operation has unlinked its victim.
+
+use super::{Engine, Local};
+use crate::entry::{EntryRef, Object};
+use crate::policy;
+use crate::reclaim::Guard;
+use crate::removal::RemovalCause;
+use crate::table::set::{Live, Unlinked, bit, ways_in};
+use crate::table::{Away, Shard};
+use std::rc::Rc;
+
+/// With fewer entries a set on average, every victim is chosen among sampled sets.
+const FEW: u64 = 4;
+/// Sets that are sampled in a cache of few entries; one is enough elsewhere.
+const SAMPLES: u32 = 8;
+
+/// Which of two victims goes first: the smaller one. Ids grow with age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Expired,
+    NotVisited { id: u64 },
+    Visited { id: u64 },
+}
+
+impl<O: Object, X: Send + Sync + 'static> Engine<O, X>
+where
+    O::Key: Eq,
+{
+    /// How many entries a set holds when the cache is full, on average.
+    fn share(&self) -> u64 {
+        self.budget.limit() / self.table.geometry.total_sets()
+    }
+
+    /// Whether a set with `count` entries should not give the victim, if others can.
+    pub(super) fn should_spare(&self, count: u32) -> bool {
+        let share = self.share();
+        share < FEW || u64::from(count) * 2 < share
+    }
+
+    /// A victim of the set: one that expired, else by the policy; not one of `spared`.
+    pub(super) fn victim<'g>(
+        shard: &Shard<O>,
+        set: u32,
+        live: &Live<'g, O>,
+        spared: u64,
+        now: u64,
+    ) -> Option<(u32, EntryRef<'g, O>)> {
+        let candidates = live.mask() & !spared;
+        if shard.summary.is_due(set, now) {
+            let expired = ways_in(candidates).find(|w| live.entry(*w).head().expired(now));
+            if let Some(way) = expired {
+                return Some((way, live.entry(way)));
+            }
+        }
+        let (way, passed) = policy::victim(candidates, live.hints())?;
+        if passed != 0 {
+            live.pass_over(passed);
+        }
+        Some((way, live.entry(way)))
+    }
+
+    /// Unlinks a victim of any set, starting anywhere; `None` if every set is empty.
+    pub(crate) fn evict_elsewhere(
+        &self,
+        local: &Rc<Local>,
+        now: u64,
+        anywhere: u64,
+    ) -> Option<(Away, RemovalCause)> {
+        // Again only if the chosen set was emptied meanwhile, so somebody else made progress.
+        while let Some((number, set)) = self.sample(local, now, anywhere) {
+            let victim = self.evict_from(local, self.table.shard(number), set, now);
+            if let Some((unlinked, cause)) = victim {
+                return Some((Away { shard: number, set, unlinked }, cause));
+            }
+        }
+        None
+    }
+
+    /// Of the first occupied sets from `anywhere` on, the one whose victim goes first.
+    fn sample(&self, local: &Rc<Local>, now: u64, anywhere: u64) -> Option<(u32, u32)> {
+        let start = self.table.geometry.place(anywhere);
+        let shards = self.table.geometry.shards;
+        let mut left = if self.share() < FEW { SAMPLES } else { 1 };
+        let mut best: Option<(Rank, (u32, u32))> = None;
+        let pin = local.pin(now);
+        for number in (start.shard..shards).chain(0..start.shard) {
+            let shard = self.table.shard(number);
+            for set in shard.summary.occupied_from(start.set) {
+                let Some(rank) = Self::rank(shard, set, pin.guard(), now) else { continue };
+                if best.is_none_or(|(first, _)| rank < first) {
+                    best = Some((rank, (number, set)));
+                }
+                left -= 1;
+                if left == 0 {
+                    return best.map(|(_, at)| at);
+                }
+            }
+        }
+        best.map(|(_, at)| at)
+    }
+
+    /// The rank of the set's own victim; `None`, and the set is marked so, if it is empty.
+    fn rank(shard: &Shard<O>, set: u32, guard: &Guard, now: u64) -> Option<Rank> {
+        let live = shard.load(set, guard);
+        // Read before the choice, which may forget it.
+        let visited = live.hints().visited;
+        let Some((way, entry)) = Self::victim(shard, set, &live, 0, now) else {
+            shard.tidy_occupied(set, guard);
+            return None;
+        };
+        let (head, id) = (entry.head(), entry.head().id);
+        Some(match visited & bit(way) {
+            _ if head.expired(now) => Rank::Expired,
+            0 => Rank::NotVisited { id },
+            _ => Rank::Visited { id },
+        })
+    }
+
+    /// Unlinks a victim of one set, unless it is empty.
+    fn evict_from(
+        &self,
+        local: &Rc<Local>,
+        shard: &Shard<O>,
+        set: u32,
+        now: u64,
+    ) -> Option<(Unlinked, RemovalCause)> {
+        loop {
+            let pin = local.pin(now);
+            let live = shard.load(set, pin.guard());
+            let (way, entry) = Self::victim(shard, set, &live, 0, now)?;
+            let cause = cause_of(entry, now, RemovalCause::Evicted);
+            if let Some(unlinked) = live.unlink(bit(way)).next() {
+                return Some((unlinked, cause));
+            }
+        }
+    }
+}
+
+/// Expired, if it is; else the cause that is given.
+pub(super) fn cause_of<O: Object>(
+    entry: EntryRef<'_, O>,
+    now: u64,
+    cause: RemovalCause,
+) -> RemovalCause {
+    if entry.head().expired(now) { RemovalCause::Expired } else { cause }
+}
