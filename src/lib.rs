@@ -1,4 +1,58 @@
-//! Halfshake: a concurrent cache for TLS server sessions.
+//! A lock-free, epoch-reclaimed concurrent cache for the sessions of a TLS server, and for anything
+//! else that expires, is evicted, and must be told about exactly once.
+//!
+//! A TLS handshake that resumes a cached session is half a handshake: hence the name.
+//!
+//! ```
+//! use halfshake::BytesCache;
+//! use std::time::Duration;
+//!
+//! let cache = BytesCache::builder()
+//!     .capacity(100_000)
+//!     .time_to_live(Duration::from_secs(7200))
+//!     .removal_listener(|gone| eprintln!("a session left: {}", gone.cause()))
+//!     .build()?;
+//! cache.insert(b"session id", b"sealed session")?;
+//! assert!(cache.get(&b"session id"[..]).is_some()); // TLS 1.2: looked up
+//! assert!(cache.take(&b"session id"[..]).is_some()); // TLS 1.3: single use
+//! assert!(cache.take(&b"session id"[..]).is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! * **Look-ups** are wait-free: no lock, no allocation, no user code but the key's `Eq`, and
+//!   nothing shared is written but one bit at an entry's first hit. [`Cache::get`] is the convenient
+//!   way in; a [`Reader`] stays pinned and is the fast one.
+//! * **Every other operation** is lock-free, but for [`Cache::get_or_insert_with`] and
+//!   [`Cache::shutdown`], which wait and say so.
+//! * **Single use**: of any number of concurrent [`take`](Cache::take)s of a key exactly one gets it.
+//! * **Removal events**: every entry that was visible has exactly one, with its [`RemovalCause`],
+//!   after it stopped being findable, outside the epoch. A [listener](Removal) may call the cache,
+//!   block, or panic.
+//! * **Time**: an entry is never returned once `now >= deadline`, swept or not.
+//! * **Limits**, in entries and in bytes, are not passed at any instant. An insert that can't be
+//!   placed is a typed [`Refusal`], with key and value handed back; it never blocks, and memory does
+//!   not grow instead.
+//! * **Secrets**: a [`BytesCache`] wipes keys and values when their memory is reclaimed. Nothing here
+//!   shows keys or values in `Debug` output.
+//!
+//! # Pins
+//!
+//! Whoever holds a [`PinnedRef`], a [`Batch`], or a [`Reader`] that has not called `unpin`, keeps memory that is
+//! retired meanwhile from being reused. Drop them before blocking and before writing much: inserts
+//! are refused with [`Refusal::NoRoom`] rather than growing the memory.
+//! [`Stats::longest_pin`] and [`Stats::retired_entries`] show it.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `rustls-0_23` | `halfshake::rustls`: a session store for rustls 0.23 |
+//! | `validate` | `Cache::validate`, which checks every invariant of a quiescent cache |
+//!
+//! Platforms: 64-bit, addresses of at most 48 bits (checked when a cache is built). x86-64 is
+//! tested; aarch64 is type-checked, its orderings are argued and model-checked.
 
 #![warn(clippy::disallowed_types, clippy::disallowed_methods)]
 
