@@ -93,9 +93,9 @@ pub(crate) fn ticks_up(d: Duration) -> u64 {
     u64::try_from(d.as_nanos().div_ceil(1_000_000)).unwrap_or(NEVER)
 }
 
-/// Whole ticks, rounded down: the clock's present tick.
+/// Whole ticks, rounded down: the clock's present tick, before `NEVER` whatever the clock says.
 pub(crate) fn ticks_down(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(NEVER)
+    u64::try_from(d.as_millis()).unwrap_or(NEVER).min(NEVER - 1)
 }
 
 /// What the engine asks for the time.

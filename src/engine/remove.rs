@@ -5,6 +5,7 @@
 //! Removals by key are lock-free: they retry only if the key was replaced meanwhile, for then it
 //! was never absent. All others are wait-free for each set.
 
+use super::evict::cause_of;
 use super::{Engine, Local, Owed};
 use crate::entry::{EntryRef, Object};
 use crate::hash::Place;
@@ -191,10 +192,12 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
 
     /// Removes everything, one step for each set.
     pub(crate) fn clear(self: &Arc<Self>, local: &Rc<Local>) {
-        let mut panic = None;
+        let (now, mut panic) = (self.time.now(), None);
         self.each_occupied(|number, shard, set| {
             let mut owed = Owed::new(self, local);
-            self.owe(&mut owed, (number, set), shard.set(set).clear(), |_| RemovalCause::Flushed);
+            let unlinked = shard.set(set).clear();
+            let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Flushed);
+            self.owe(&mut owed, (number, set), unlinked, cause);
             keep_first(&mut panic, owed.run());
         });
         if let Some(panic) = panic {
@@ -208,12 +211,13 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         self: &Arc<Self>,
         local: &Rc<Local>,
     ) -> Option<Box<dyn std::any::Any + Send>> {
-        let mut panic = None;
+        let (now, mut panic) = (self.time.now(), None);
         for (number, shard) in self.table.shards() {
             for set in 0..self.table.geometry.sets {
                 let mut owed = Owed::new(self, local);
                 let unlinked = shard.set(set).close();
-                self.owe(&mut owed, (number, set), unlinked, |_| RemovalCause::Shutdown);
+                let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Shutdown);
+                self.owe(&mut owed, (number, set), unlinked, cause);
                 keep_first(&mut panic, owed.run());
             }
         }
