@@ -253,7 +253,7 @@ impl Model {
     /// Evicts one entry of any set.
     pub fn evict(&self, me: &Member) -> bool {
         let now = self.0.time.now();
-        let victim = self.0.evict_elsewhere(&me.0, now, 0);
+        let victim = self.0.evict_elsewhere(&me.0, None, now, 0);
         let Some((at, cause)) = victim else { return false };
         let mut owed = Owed::new(&self.0, &me.0);
         self.0.owe_one(&mut owed, at, cause);

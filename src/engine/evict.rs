@@ -68,15 +68,16 @@ where
         Some((way, live.entry(way)))
     }
 
-    /// Unlinks a victim of any set, starting anywhere; `None` if every set is empty.
+    /// Unlinks a victim of any set but the spared one, starting anywhere; `None` if there is none.
     pub(crate) fn evict_elsewhere(
         &self,
         local: &Rc<Local>,
+        spared: Option<(u32, u32)>,
         now: u64,
         anywhere: u64,
     ) -> Option<(Away, RemovalCause)> {
         // Again only if the chosen set was emptied meanwhile, so somebody else made progress.
-        while let Some((number, set)) = self.sample(local, now, anywhere) {
+        while let Some((number, set)) = self.sample(local, spared, now, anywhere) {
             let victim = self.evict_from(local, self.table.shard(number), set, now);
             if let Some((unlinked, cause)) = victim {
                 return Some((Away { shard: number, set, unlinked }, cause));
@@ -86,7 +87,13 @@ where
     }
 
     /// Of the first occupied sets from `anywhere` on, the one whose victim goes first.
-    fn sample(&self, local: &Rc<Local>, now: u64, anywhere: u64) -> Option<(u32, u32)> {
+    fn sample(
+        &self,
+        local: &Rc<Local>,
+        spared: Option<(u32, u32)>,
+        now: u64,
+        anywhere: u64,
+    ) -> Option<(u32, u32)> {
         let start = self.table.geometry.place(anywhere);
         let shards = self.table.geometry.shards;
         let mut left = if self.share() < FEW { SAMPLES } else { 1 };
@@ -94,7 +101,8 @@ where
         let pin = local.pin(now);
         for number in (start.shard..shards).chain(0..start.shard) {
             let shard = self.table.shard(number);
-            for set in shard.summary.occupied_from(start.set) {
+            let sets = shard.summary.occupied_from(start.set);
+            for set in sets.filter(|set| spared != Some((number, *set))) {
                 let Some(rank) = Self::rank(shard, set, pin.guard(), now) else { continue };
                 if best.is_none_or(|(first, _)| rank < first) {
                     best = Some((rank, (number, set)));

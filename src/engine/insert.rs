@@ -183,8 +183,9 @@ where
             return Step::Short(Refusal::NoRoom);
         }
         let Some(going) = self.make_room(shard, &live, old) else {
+            let has_old = old.is_some();
             drop(pin);
-            return self.room_from_elsewhere();
+            return self.room_from_elsewhere(has_old);
         };
         self.publish(shard, &live, old.map(|(way, _)| way), going)
     }
@@ -233,11 +234,13 @@ where
         Some(going)
     }
 
-    /// Unlinks a victim of another set and keeps what it held.
-    fn room_from_elsewhere(&mut self) -> Step<O> {
+    /// Unlinks a victim of another set and keeps what it held. Only the step that publishes may
+    /// unlink the old entry of the key, or the key would be absent in between: its set is spared.
+    fn room_from_elsewhere(&mut self, has_old: bool) -> Step<O> {
         let engine = self.engine;
+        let spared = has_old.then_some((self.place.shard, self.place.set));
         let anywhere = self.entry_now().head().id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let victim = engine.evict_elsewhere(self.local, self.now, anywhere);
+        let victim = engine.evict_elsewhere(self.local, spared, self.now, anywhere);
         let Some((at, cause)) = victim else {
             // Nothing anywhere: all units are held by inserts under way, unless the own set has
             // been filled meanwhile.

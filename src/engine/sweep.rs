@@ -129,7 +129,8 @@ where
             // Golden ratio: consecutive victims come from sets far apart.
             anywhere = anywhere.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let now = self.time.now();
-            let Some((at, cause)) = self.evict_elsewhere(local, now, anywhere) else { break };
+            let victim = self.evict_elsewhere(local, None, now, anywhere);
+            let Some((at, cause)) = victim else { break };
             let mut owed =
                 if hand_over { Owed::elsewhere(self, local) } else { Owed::new(self, local) };
             self.owe_one(&mut owed, at, cause);
