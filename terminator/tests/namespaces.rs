@@ -6,34 +6,10 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use halfshake::BytesCache;
-use halfshake::rustls::{Namespace, session_store};
+use harness::tls_server::config as server;
 use harness::{CertFiles, client};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection,
-    SupportedProtocolVersion,
-};
-
-fn server(
-    files: &CertFiles,
-    version: &'static SupportedProtocolVersion,
-    cache: &BytesCache,
-    namespace: &[u8],
-) -> Arc<ServerConfig> {
-    let chain = vec![CertificateDer::from_pem_file(files.cert()).expect("a certificate")];
-    let key = PrivateKeyDer::from_pem_file(files.key()).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[version])
-        .expect("a version of rustls's own")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a matching pair");
-    let namespace = Namespace::new(namespace).expect("a namespace of a legal length");
-    config.session_storage = session_store(cache, &namespace);
-    Arc::new(config)
-}
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection};
 
 /// A whole connection in memory, tickets and close included.
 fn connect(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> HandshakeKind {

@@ -4,28 +4,15 @@ mod harness;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use harness::openssl::{LAST_REQUEST, lines, resumed, s_client};
+use harness::openssl::{
+    LAST_REQUEST, TLS_1_2, TLS_1_3, begin_session, lines, resume, resumed, s_client,
+};
 use harness::relay::Relay;
 use harness::{BOUND, CertFiles, Server, text};
 use rustix::process::Signal;
 use tempfile::tempdir;
-
-const TLS_1_2: [&str; 2] = ["-tls1_2", "-no_ticket"];
-
-/// A full handshake whose session is written to `file`.
-fn begin_session(server: &Server, version: &[&str], file: &Path) {
-    let mut arguments = version.to_vec();
-    arguments.extend(["-sess_out", text(file)]);
-    assert!(!resumed(server.address, &arguments), "the first connection is a full handshake");
-}
-
-fn resume(server: &Server, version: &[&str], file: &Path) -> bool {
-    let mut arguments = version.to_vec();
-    arguments.extend(["-sess_in", text(file)]);
-    resumed(server.address, &arguments)
-}
 
 #[test]
 fn tls12_client_resumes_five_of_five_reconnects() {
@@ -41,9 +28,12 @@ fn tls13_session_resumes_once_and_not_again() {
     let server = Server::start(&[]);
     let folder = tempdir().expect("a temporary folder");
     let session = folder.path().join("session.pem");
-    begin_session(&server, &["-tls1_3"], &session);
-    assert!(resume(&server, &["-tls1_3"], &session), "the first use resumes");
-    assert!(!resume(&server, &["-tls1_3"], &session), "the second use of the same ticket does not");
+    begin_session(server.address, &TLS_1_3, &session);
+    assert!(resume(server.address, &TLS_1_3, &session), "the first use resumes");
+    assert!(
+        !resume(server.address, &TLS_1_3, &session),
+        "the second use of the same ticket does not"
+    );
     server.stop();
 }
 
@@ -55,7 +45,7 @@ fn sessions_outlive_an_unclean_end_of_the_connection() {
     let arguments = ["-tls1_2", "-no_ticket", "-sess_out", text(&session)];
     // With no input s_client leaves at once, without having seen the server's close.
     s_client(server.address, &arguments, "");
-    assert!(resume(&server, &TLS_1_2, &session), "resumes after the client just left");
+    assert!(resume(server.address, &TLS_1_2, &session), "resumes after the client just left");
     server.stop();
 }
 
@@ -64,7 +54,7 @@ fn early_data_is_accepted_once_and_its_replay_refused() {
     let server = Server::start(&["--early-data", "4096"]);
     let folder = tempdir().expect("a temporary folder");
     let session = folder.path().join("session.pem");
-    begin_session(&server, &["-tls1_3"], &session);
+    begin_session(server.address, &TLS_1_3, &session);
 
     let early: PathBuf = folder.path().join("early");
     let request = "GET /early HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -89,7 +79,7 @@ fn a_recorded_connection_with_early_data_is_refused_when_it_is_sent_again() {
     let server = Server::start(&["--early-data", "4096"]);
     let folder = tempdir().expect("a temporary folder");
     let session = folder.path().join("session.pem");
-    begin_session(&server, &["-tls1_3"], &session);
+    begin_session(server.address, &TLS_1_3, &session);
     let early: PathBuf = folder.path().join("early");
     std::fs::write(&early, "GET /early HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .expect("the early data is written");
@@ -139,53 +129,14 @@ fn early_data_is_refused_unless_it_is_asked_for() {
 }
 
 #[test]
-fn no_session_is_resumed_after_its_timeout() {
-    let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-    assert!(
-        Path::new(library).exists(),
-        "this test moves the server's clock: install the Debian package faketime"
-    );
-    let folder = tempdir().expect("a temporary folder");
-    let clock = folder.path().join("clock");
-    let set_clock = |seconds: u64| {
-        std::fs::write(&clock, format!("+{seconds}")).expect("the clock is set");
-    };
-    set_clock(0);
-    let server = Server::start_command(&["--cache-timeout", "600"], |command| {
-        command
-            .env("LD_PRELOAD", library)
-            .env("FAKETIME_TIMESTAMP_FILE", &clock)
-            .env("FAKETIME_NO_CACHE", "1");
-    });
-    let begin = server.stat("/cache/clock_s");
-    let (tls12, tls13) = (folder.path().join("tls12.pem"), folder.path().join("tls13.pem"));
-    let spare = folder.path().join("spare.pem");
-    begin_session(&server, &TLS_1_2, &tls12);
-    begin_session(&server, &["-tls1_3"], &tls13);
-    begin_session(&server, &["-tls1_3"], &spare);
-
-    // Well before the timeout, whatever the connections above took.
-    set_clock(300);
-    server.wait_for_stat("/cache/clock_s", |clock| clock >= begin + 300);
-    assert!(resume(&server, &TLS_1_2, &tls12), "TLS 1.2 resumes before the timeout");
-    assert!(resume(&server, &["-tls1_3"], &spare), "TLS 1.3 resumes before the timeout");
-
-    set_clock(300 + 601);
-    server.wait_for_stat("/cache/clock_s", |clock| clock >= begin + 901);
-    assert!(!resume(&server, &TLS_1_2, &tls12), "TLS 1.2 does not resume after the timeout");
-    assert!(!resume(&server, &["-tls1_3"], &tls13), "TLS 1.3 does not resume after the timeout");
-    server.stop();
-}
-
-#[test]
 fn sessions_survive_a_reload_of_the_certificate() {
     let files = CertFiles::new("localhost");
     let arguments = files.arguments();
     let server = Server::start(&arguments.each_ref().map(String::as_str));
     let folder = tempdir().expect("a temporary folder");
     let (tls12, tls13) = (folder.path().join("tls12.pem"), folder.path().join("tls13.pem"));
-    begin_session(&server, &TLS_1_2, &tls12);
-    begin_session(&server, &["-tls1_3"], &tls13);
+    begin_session(server.address, &TLS_1_2, &tls12);
+    begin_session(server.address, &TLS_1_3, &tls13);
 
     files.renew("localhost");
     server.signal(Signal::HUP);
@@ -194,8 +145,8 @@ fn sessions_survive_a_reload_of_the_certificate() {
     let renewed = std::fs::read_to_string(files.cert()).expect("the certificate is readable");
     let renewed = renewed.replace('\r', "");
     assert!(output.contains(renewed.trim()), "the new certificate is in use: {output}");
-    assert!(resume(&server, &TLS_1_2, &tls12), "TLS 1.2 resumes after the reload");
-    assert!(resume(&server, &["-tls1_3"], &tls13), "TLS 1.3 resumes after the reload");
+    assert!(resume(server.address, &TLS_1_2, &tls12), "TLS 1.2 resumes after the reload");
+    assert!(resume(server.address, &TLS_1_3, &tls13), "TLS 1.3 resumes after the reload");
     server.stop();
 }
 
@@ -207,7 +158,7 @@ fn a_reload_that_fails_keeps_the_old_certificate() {
     std::fs::write(files.key(), "no key at all").expect("the key is overwritten");
     server.signal(Signal::HUP);
     server.wait_for_stat("/reloads/failed", |failed| failed == 1);
-    assert!(!resumed(server.address, &["-tls1_3"]), "it still serves");
+    assert!(!resumed(server.address, &TLS_1_3), "it still serves");
     let log = server.stop();
     assert!(log.contains("the old certificate stays in use"), "{log}");
 }
@@ -219,13 +170,13 @@ fn a_certificate_for_other_names_cannot_resume_the_sessions_of_the_old_one() {
     let server = Server::start(&arguments.each_ref().map(String::as_str));
     let folder = tempdir().expect("a temporary folder");
     let (tls12, tls13) = (folder.path().join("tls12.pem"), folder.path().join("tls13.pem"));
-    begin_session(&server, &TLS_1_2, &tls12);
-    begin_session(&server, &["-tls1_3"], &tls13);
+    begin_session(server.address, &TLS_1_2, &tls12);
+    begin_session(server.address, &TLS_1_3, &tls13);
 
     files.renew("another.example");
     server.signal(Signal::HUP);
     server.wait_for_stat("/reloads/done", |done| done == 1);
-    assert!(!resume(&server, &TLS_1_2, &tls12), "TLS 1.2: another namespace");
-    assert!(!resume(&server, &["-tls1_3"], &tls13), "TLS 1.3: another namespace");
+    assert!(!resume(server.address, &TLS_1_2, &tls12), "TLS 1.2: another namespace");
+    assert!(!resume(server.address, &TLS_1_3, &tls13), "TLS 1.3: another namespace");
     server.stop();
 }

@@ -1,13 +1,15 @@
 //! What the tests of the program share: the program itself as a child process, the clients that
 //! talk to it, and certificates in files.
 //!
-//! Nothing here sleeps: a wait is a blocking read or a channel with a generous bound.
+//! Nothing here waits for a time: a wait is a blocking read, a channel or a condition that is asked
+//! again, each with a generous bound.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod client;
 pub(crate) mod openssl;
 pub(crate) mod relay;
+pub(crate) mod tls_server;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -155,12 +157,13 @@ impl Drop for Server {
     }
 }
 
-/// Tries `condition` until it holds; each try is a round trip to a server, so this does not spin.
+/// Tries `condition` until it holds, with pauses that only spare the machine: no test relies on
+/// their length.
 pub(crate) fn poll(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < BOUND, "{what}: not so after {BOUND:?}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(10));
     }
 }
 

@@ -2,13 +2,18 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::CertFiles;
+use super::{CertFiles, text};
 
 /// Ends the connection from the server's side, after the tickets have come.
 pub(crate) const LAST_REQUEST: &str =
     "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+/// Arguments for one version of TLS, and for sessions that the server stores.
+pub(crate) const TLS_1_2: [&str; 2] = ["-tls1_2", "-no_ticket"];
+pub(crate) const TLS_1_3: [&str; 1] = ["-tls1_3"];
 
 /// Runs `s_client` to its end and gives back what it wrote.
 pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
@@ -39,6 +44,17 @@ pub(crate) fn resumed(address: SocketAddr, arguments: &[&str]) -> bool {
     let page = if reused == 1 { "resumed: yes" } else { "resumed: no" };
     assert!(output.contains(page), "client and page agree: {output}");
     reused == 1
+}
+
+/// The first connection of a session, which is written to `file`.
+pub(crate) fn begin_session(address: SocketAddr, version: &[&str], file: &Path) {
+    let arguments = [version, &["-sess_out", text(file)]].concat();
+    assert!(!resumed(address, &arguments), "the first connection is a full handshake");
+}
+
+/// A later connection that offers the session in `file`.
+pub(crate) fn resume(address: SocketAddr, version: &[&str], file: &Path) -> bool {
+    resumed(address, &[version, &["-sess_in", text(file)]].concat())
 }
 
 pub(crate) fn lines(output: &str, start: &str) -> usize {
