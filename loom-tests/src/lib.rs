@@ -1,0 +1,179 @@
+//! How a model is run: a cache, a few threads that race on it, and what must hold afterwards.
+//!
+//! loom executes the body of a model again and again, once for each order of the threads' steps (of
+//! those with at most `LOOM_MAX_PREEMPTIONS` preemptions). Each model runs with its roles on the
+//! threads in the given order and in the reverse one, for loom treats the first thread differently,
+//! and bugs have been seen to show in one order only. A model says how many executions it expects
+//! at least, and which outcomes it must have seen: one that explored too little has proved nothing.
+
+#[cfg(not(halfshake_loom))]
+compile_error!("models are built with RUSTFLAGS=\"--cfg halfshake_loom\": run ci/loom");
+
+use halfshake::model::{self, Member, Model};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+pub use halfshake::model::Epoch;
+
+/// What one thread of a model does.
+pub type Role<T> = Box<dyn FnOnce(&Model, &Member) -> T>;
+
+/// A role, boxed.
+pub fn role<T>(f: impl FnOnce(&Model, &Member) -> T + 'static) -> Role<T> {
+    Box::new(f)
+}
+
+/// Which thread plays which role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The last role runs on the first thread, the others are spawned in order.
+    Given,
+    /// The other way round.
+    Swapped,
+}
+
+/// How a model is explored.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// For the report.
+    pub name: &'static str,
+    /// The order of the roles.
+    pub order: Order,
+    /// The collector.
+    pub epoch: Epoch,
+    /// Executions below this number are a failure.
+    pub least: u64,
+    /// Preemptions, if the model needs another number than the environment gives.
+    pub preemptions: Option<usize>,
+    /// Outcomes that must have been seen.
+    pub outcomes: &'static [&'static str],
+    /// Retired ways that go to the collector together.
+    pub retire_batch: u64,
+}
+
+/// One execution of a model.
+#[derive(Debug)]
+pub struct Race {
+    order: Order,
+    seen: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+}
+
+impl Race {
+    /// Runs the roles at the same time and joins them. The answers are in the order of the roles.
+    pub fn run<T: 'static, const N: usize>(&self, cache: &Model, roles: [Role<T>; N]) -> [T; N] {
+        let mut roles: Vec<_> = roles.into_iter().collect();
+        if self.order == Order::Swapped {
+            roles.reverse();
+        }
+        let here = roles.pop().expect("a model has roles");
+        let spawned: Vec<_> = roles
+            .into_iter()
+            .map(|role| {
+                let cache = cache.clone();
+                loom::thread::spawn(move || role(&cache, &cache.member()))
+            })
+            .collect();
+        let own = here(cache, &cache.member());
+        let mut answers: Vec<T> =
+            spawned.into_iter().map(|t| t.join().expect("a role panicked")).collect();
+        answers.push(own);
+        if self.order == Order::Swapped {
+            answers.reverse();
+        }
+        answers.try_into().unwrap_or_else(|_| unreachable!("one answer for each role"))
+    }
+
+    /// As `run`; then checks the law of removal and all structural invariants.
+    pub fn check<T: 'static, const N: usize>(&self, cache: &Model, roles: [Role<T>; N]) -> [T; N] {
+        let answers = self.run(cache, roles);
+        cache.check_law(&cache.member());
+        answers
+    }
+
+    /// Notes an outcome: see [`Plan::outcomes`].
+    pub fn saw(&self, outcome: &'static str) {
+        *self.seen.lock().expect("one thread").entry(outcome).or_default() += 1;
+    }
+}
+
+/// Explores a model, and says how much was explored.
+///
+/// # Panics
+/// If an assertion of the model fails in any execution, or too little was explored.
+pub fn explore(plan: Plan, body: fn(&Race)) {
+    let executions = Arc::new(AtomicU64::new(0));
+    let seen = Arc::new(Mutex::new(BTreeMap::new()));
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = builder.max_branches.max(20_000);
+    builder.preemption_bound = plan.preemptions.or(builder.preemption_bound);
+    let begun = std::time::Instant::now();
+    let (counter, outcomes) = (executions.clone(), seen.clone());
+    builder.check(move || {
+        counter.fetch_add(1, Relaxed);
+        model::begin(plan.epoch, plan.retire_batch);
+        body(&Race { order: plan.order, seen: outcomes.clone() });
+    });
+    let executions = executions.load(Relaxed);
+    let seen = seen.lock().expect("the model is done").clone();
+    let Plan { name, order, epoch, least, .. } = plan;
+    println!(
+        "MODEL {name} {order:?} {epoch:?}: {executions} executions, {:.2} s, saw {seen:?}",
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(executions >= least, "{name}: {executions} executions, at least {least} expected");
+    for outcome in plan.outcomes {
+        assert!(seen.contains_key(outcome), "{name}: never saw {outcome:?}, but {seen:?}");
+    }
+}
+
+/// Declares the tests of a model: a function of the same name, in both orders, on the model epoch
+/// and, where `real` says how many executions that takes at least, on crossbeam-epoch.
+#[macro_export]
+macro_rules! model {
+    ($name:ident, least $least:literal $(, real $real:literal)? $(, preemptions $most:literal)?
+        $(, batch $batch:literal)? $(, sees [$($seen:literal),*])?) => {
+        mod $name {
+            const PLAN: $crate::Plan = $crate::Plan {
+                name: stringify!($name),
+                order: $crate::Order::Given,
+                epoch: $crate::Epoch::Model,
+                least: $least,
+                preemptions: None,
+                outcomes: &[$($($seen),*)?],
+                retire_batch: [1 $(, $batch)?][[$($batch as usize,)? 0].len() - 1],
+            };
+
+            #[test]
+            fn given() {
+                $crate::explore(PLAN, super::$name);
+            }
+
+            #[test]
+            fn swapped() {
+                $crate::explore($crate::Plan { order: $crate::Order::Swapped, ..PLAN }, super::$name);
+            }
+
+            $crate::model!(@real $($real)?; $($most)?; $name);
+        }
+    };
+    (@real ; ; $name:ident) => {};
+    (@real $real:literal; $($most:literal)?; $name:ident) => {
+        const REAL: $crate::Plan = $crate::Plan {
+            epoch: $crate::Epoch::Real,
+            least: $real,
+            $(preemptions: Some($most),)?
+            ..PLAN
+        };
+
+        #[test]
+        fn given_on_the_real_epoch() {
+            $crate::explore(REAL, super::$name);
+        }
+
+        #[test]
+        fn swapped_on_the_real_epoch() {
+            $crate::explore($crate::Plan { order: $crate::Order::Swapped, ..REAL }, super::$name);
+        }
+    };
+}

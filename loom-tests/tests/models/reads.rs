@@ -1,0 +1,128 @@
+//! Look-ups against whatever changes what they look at.
+
+use crate::{K, O, X, cache_of, has_event, insert, live};
+use halfshake::RemovalCause::{Evicted, Replaced, Taken};
+use halfshake::model::{Inserted, Model};
+use loom_tests::{Race, model, role};
+
+/// A look-up that finds an entry finds it whole.
+///
+/// Threads: one looks up twice, one inserts. Not covered: removal.
+fn get_insert(race: &Race) {
+    let cache = Model::new(4);
+    let get = role(|cache, me| {
+        let first = cache.get(me, K);
+        let second = cache.get(me, K);
+        assert!(first.is_none() || second.is_some(), "an entry came and went");
+        second
+    });
+    let [got, _] = race.check(&cache, [get, insert(K, 1)]);
+    race.saw(if got == Some(1) { "found" } else { "absent" });
+    assert!(got.is_none() || got == Some(1));
+    assert_eq!(live(&cache), [1]);
+}
+model!(get_insert, least 20, real 500, sees ["found", "absent"]);
+
+/// What a look-up returns stays readable until its guard goes, however soon the entry is removed,
+/// told about and reclaimed.
+///
+/// Threads: a slow reader, and one that takes. Not covered: reuse of the way (see `reuse`).
+fn get_remove(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let get = role(|cache, me| cache.get_slowly(me, K, X));
+    let [got, taken] = race.check(&cache, [get, crate::take(K)]);
+    race.saw(if got.is_some() { "found" } else { "absent" });
+    assert_eq!(taken, Some(1));
+    assert!(has_event(&cache, 1, Taken));
+}
+model!(get_remove, least 20, sees ["found", "absent"]);
+
+/// As `get_remove`, for a victim of the limit.
+///
+/// Threads: a slow reader, and one that evicts. Not covered: eviction by an insert.
+fn get_evict(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let get = role(|cache, me| cache.get_slowly(me, K, X).is_some());
+    let evict = role(|cache, me| cache.evict(me));
+    let [found, evicted] = race.check(&cache, [get, evict]);
+    race.saw(if found { "found" } else { "absent" });
+    assert!(evicted && has_event(&cache, 1, Evicted));
+}
+model!(get_evict, least 20, sees ["found", "absent"]);
+
+/// While a key is replaced, a look-up finds the old entry or the new one, never none.
+///
+/// Threads: one looks up, one replaces.
+fn get_replace(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let get = role(|cache, me| {
+        let first = cache.get(me, K).expect("a key that is replaced is never absent");
+        let second = cache.get(me, K).expect("a key that is replaced is never absent");
+        assert!(first <= second, "the old entry after the new one");
+        first
+    });
+    let replace = role(|cache, me| {
+        assert_eq!(cache.replace(me, K, 2), Inserted::Stored);
+        0
+    });
+    let [got, _] = race.check(&cache, [get, replace]);
+    race.saw(if got == 1 { "old" } else { "new" });
+    assert!(has_event(&cache, 1, Replaced));
+    assert_eq!(live(&cache), [2]);
+}
+model!(get_replace, least 30, sees ["old", "new"]);
+
+/// An entry past its deadline is never returned, also while it is replaced by a live one.
+///
+/// Threads: one looks up, one inserts. Not covered: a clock that moves meanwhile.
+fn get_expired(race: &Race) {
+    let cache = Model::new(4);
+    cache.insert_until(&cache.member(), K, 1, 5);
+    cache.set_time(5);
+    let get = role(|cache, me| cache.get(me, K));
+    let [got, _] = race.check(&cache, [get, insert(K, 2)]);
+    race.saw(if got.is_some() { "new" } else { "absent" });
+    assert!(got.is_none() || got == Some(2), "an expired entry was returned");
+    assert!(!has_event(&cache, 1, Replaced), "an expired entry was told of as replaced");
+}
+model!(get_expired, least 20, sees ["new", "absent"]);
+
+/// An observer who sees the entry for which a unit was freed sees that unit's entry gone: the limit
+/// holds at every instant.
+///
+/// Threads: one observes both sets, one takes from set 0, one inserts into set 1; limit 1.
+fn limit_observed(race: &Race) {
+    let cache = cache_of(1, &[(K, 1)]);
+    let observe = role(|cache, me| {
+        assert!(cache.observe(me) <= 1, "the limit was passed for an observer");
+    });
+    let take = role(|cache, me| drop(cache.take(me, K)));
+    race.check(&cache, [observe, take, insert(O, 2)]);
+    race.saw(if has_event(&cache, 1, Taken) { "taken" } else { "evicted" });
+    assert_eq!(live(&cache), [2]);
+}
+model!(limit_observed, least 200, sees ["taken", "evicted"]);
+
+/// A reader that stays pinned and repins reads nothing that was reclaimed, and a key that it has
+/// seen absent stays absent.
+///
+/// Threads: a reader handle, and one that takes, then helps the collector. Bites only on the real
+/// collector, at three preemptions: the epoch that `repin` adopts must be fenced.
+fn get_repinned(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let read = role(|cache, me| {
+        let mut pin = cache.pin(me);
+        let first = cache.get_repinned(&mut pin, K);
+        assert!(first.is_none() || first == Some(1));
+        first
+    });
+    let take = role(|cache, me| {
+        let taken = cache.take(me, K);
+        cache.collect(me);
+        taken
+    });
+    let [got, taken] = race.check(&cache, [read, take]);
+    race.saw(if got.is_some() { "found" } else { "absent" });
+    assert_eq!(taken, Some(1));
+}
+model!(get_repinned, least 20, sees ["found", "absent"]);
