@@ -78,7 +78,7 @@ impl Contestant {
 
         let plan = Plan {
             target: address.to_string(),
-            address,
+            addresses: vec![address],
             server_name: ServerName::try_from("localhost")
                 .map_err(|error| SetupError::Tls { reason: error.to_string() })?,
             version: TlsVersion::Tls13,

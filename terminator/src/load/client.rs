@@ -60,7 +60,7 @@ impl Client {
     }
 
     pub(super) async fn connect(&self, plan: &Plan, offer: bool) -> io::Result<Connected> {
-        let tcp = TcpStream::connect(plan.address).await?;
+        let tcp = TcpStream::connect(&plan.addresses[..]).await?;
         tcp.set_nodelay(true)?;
         let connector = if offer { &self.offering } else { &self.silent };
         let begin = Instant::now();

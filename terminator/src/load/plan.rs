@@ -14,7 +14,8 @@ use crate::setup_error::SetupError;
 pub(crate) struct Plan {
     /// As it was given, for the report.
     pub(crate) target: String,
-    pub(crate) address: SocketAddr,
+    /// Tried in this order.
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) server_name: ServerName<'static>,
     pub(crate) version: TlsVersion,
     pub(crate) resume_percent: u8,
@@ -36,7 +37,7 @@ impl Plan {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = args.server_name.clone().unwrap_or_else(|| host.to_owned());
         Ok(Self {
-            address: resolve(&args.connect).await?,
+            addresses: resolve(&args.connect).await?,
             target: args.connect.clone(),
             server_name: ServerName::try_from(name.clone())
                 .map_err(|_| SetupError::ServerName { name })?,
@@ -72,15 +73,15 @@ impl Share {
     }
 }
 
-async fn resolve(target: &str) -> Result<SocketAddr, SetupError> {
+async fn resolve(target: &str) -> Result<Vec<SocketAddr>, SetupError> {
     let failed = |reason: String| SetupError::Resolve {
         option: "--connect",
         target: target.to_owned(),
         reason,
     };
-    let mut found =
-        tokio::net::lookup_host(target).await.map_err(|error| failed(error.to_string()))?;
-    found.next().ok_or_else(|| failed("the name has no address".into()))
+    let found: Vec<SocketAddr> =
+        tokio::net::lookup_host(target).await.map_err(|error| failed(error.to_string()))?.collect();
+    if found.is_empty() { Err(failed("the name has no address".into())) } else { Ok(found) }
 }
 
 #[cfg(test)]

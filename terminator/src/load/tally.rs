@@ -52,14 +52,6 @@ impl Tally {
         *self.errors.entry(error).or_default() += times;
     }
 
-    pub(super) fn set_offered(&mut self, offered: u64) {
-        self.offered = offered;
-    }
-
-    pub(super) fn set_elapsed(&mut self, elapsed: Duration) {
-        self.elapsed = elapsed;
-    }
-
     /// Adds another tally; times add up too, as those of runs one after another do.
     pub(crate) fn add(&mut self, other: &Self) {
         add_histogram(&mut self.full, &other.full);

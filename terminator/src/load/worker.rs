@@ -1,13 +1,24 @@
-//! The workers: each makes one connection after another, all of them at the same time.
+//! The workers: each makes one connection after another, all of them at the same time, and tells
+//! the collector what came of it. One tally for all keeps memory small with many workers.
 
 use indicatif::ProgressBar;
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::client::Client;
+use super::client::{Client, Connected};
 use super::plan::{Plan, Share};
 use super::tally::Tally;
 use crate::setup_error::SetupError;
+
+/// What a worker tells.
+#[derive(Debug)]
+enum Seen {
+    Connected(Connected),
+    Failed(String),
+    /// At its end: how many sessions it offered.
+    Offered(u64),
+}
 
 /// Runs `workers` workers to the end of `share` and adds up what they saw.
 pub(crate) async fn run_all(
@@ -17,45 +28,73 @@ pub(crate) async fn run_all(
     bar: &ProgressBar,
 ) -> Result<Tally, SetupError> {
     let mut running = JoinSet::new();
+    let (sender, mut receiver) = channel(1024);
     let begin = Instant::now();
     for index in 0..workers {
-        let client = Client::new(plan)?;
         let (part, before) = share.of_worker(index, workers);
-        let offers = Offers::new(plan.resume_percent, before);
-        running.spawn(work(plan.clone(), client, part, offers, bar.clone()));
+        let worker = Worker {
+            plan: plan.clone(),
+            client: Client::new(plan)?,
+            share: part,
+            offers: Offers::new(plan.resume_percent, before),
+            sender: sender.clone(),
+        };
+        running.spawn(worker.work());
     }
-    let mut total = Tally::new();
+    drop(sender);
+
+    let mut tally = Tally::new();
+    while let Some(seen) = receiver.recv().await {
+        match seen {
+            Seen::Connected(connected) => tally.record(&connected),
+            Seen::Failed(error) => tally.fail(error),
+            Seen::Offered(offered) => {
+                tally.offered += offered;
+                continue;
+            }
+        }
+        bar.inc(1);
+    }
+    tally.elapsed = begin.elapsed();
     while let Some(ended) = running.join_next().await {
-        match ended {
-            Ok(tally) => total.add(&tally),
-            Err(error) => total.fail(format!("a worker stopped: {error}")),
+        if let Err(error) = ended {
+            tally.fail(format!("a worker stopped: {error}"));
         }
     }
-    total.set_elapsed(begin.elapsed());
-    Ok(total)
+    Ok(tally)
 }
 
-async fn work(
+struct Worker {
     plan: Plan,
     client: Client,
     share: Share,
-    mut offers: Offers,
-    bar: ProgressBar,
-) -> Tally {
-    let mut tally = Tally::new();
-    let mut made = 0;
-    while share.has_more(made) {
-        let offer = offers.next(client.memory().holds_session());
-        match timeout(plan.time_limit, client.connect(&plan, offer)).await {
-            Ok(Ok(connected)) => tally.record(&connected),
-            Ok(Err(error)) => tally.fail(describe(&error)),
-            Err(_) => tally.fail("not finished in time".into()),
+    offers: Offers,
+    sender: Sender<Seen>,
+}
+
+impl Worker {
+    async fn work(mut self) {
+        let mut made = 0;
+        while self.share.has_more(made) {
+            let seen = self.connect().await;
+            made += 1;
+            if self.sender.send(seen).await.is_err() {
+                // Nobody collects any more.
+                return;
+            }
         }
-        made += 1;
-        bar.inc(1);
+        let offered = self.client.memory().offered();
+        let _ = self.sender.send(Seen::Offered(offered)).await;
     }
-    tally.set_offered(client.memory().offered());
-    tally
+
+    async fn connect(&mut self) -> Seen {
+        let offer = self.offers.next(self.client.memory().holds_session());
+        match timeout(self.plan.time_limit, self.client.connect(&self.plan, offer)).await {
+            Ok(Ok(connected)) => Seen::Connected(connected),
+            Ok(Err(error)) => Seen::Failed(describe(&error)),
+            Err(_) => Seen::Failed("not finished in time".into()),
+        }
+    }
 }
 
 fn describe(error: &std::io::Error) -> String {
