@@ -76,10 +76,12 @@ where
     // A pass takes half of the interval, so that whatever expires behind it is met in time.
     let sets = engine.table.geometry.total_sets();
     let pass_ms = u64::try_from(engine.sweep_interval.as_millis() / 2).unwrap_or(u64::MAX).max(1);
-    let (begun, mut swept) = (engine.time.tick(), 0u64);
+    // Counted from the clock's origin, not from when this thread came to run: whatever expired
+    // before then is met in time, too.
+    let mut swept = 0u64;
     while !engine.must_stop() {
         let now = engine.time.tick();
-        let due = u128::from(sets) * u128::from(now - begun) / u128::from(pass_ms);
+        let due = u128::from(sets) * u128::from(now) / u128::from(pass_ms);
         while u128::from(swept) < due && !engine.must_stop() {
             let left = u64::try_from(due - u128::from(swept)).unwrap_or(u64::MAX);
             // More than one pass behind (a suspended machine): one pass is enough.
@@ -140,7 +142,6 @@ where
         expired: swept.removed,
         recycled: core.recycle(&local),
         swept_sets: swept.sets,
-        delivered: core.deliver_handed(&local),
         complete: swept.sets >= sets,
     };
     match swept.panic.or(debt) {

@@ -146,6 +146,9 @@ pub(crate) use plain::*;
 /// A shared pointer that no model explores: the list of counters.
 pub(crate) type PlainSwap<T> = arc_swap::ArcSwapOption<T>;
 
+/// What a [`Swap`] held when it was looked at, kept alive.
+pub(crate) type Seen<T> = arc_swap::Guard<Option<std::sync::Arc<T>>>;
+
 /// A shared pointer that can be exchanged while others use it (arc-swap). Readers take no lock.
 ///
 /// arc-swap knows nothing of loom, so a model build adds one explored read-modify-write before
@@ -174,7 +177,7 @@ impl<T> Swap<T> {
     }
 
     /// The value, kept alive for as long as the answer lives.
-    pub(crate) fn load(&self) -> arc_swap::Guard<Option<std::sync::Arc<T>>> {
+    pub(crate) fn load(&self) -> Seen<T> {
         self.explored().load()
     }
 

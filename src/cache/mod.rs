@@ -355,7 +355,8 @@ where
     }
 
     /// Does what the maintenance thread would: sweeps until `budget` entries were removed or every
-    /// set was looked at, advances the epoch, frees memory, delivers what waits.
+    /// set was looked at, advances the epoch, frees memory. Events are delivered as ever: here, or by
+    /// the delivery thread if the cache has one for all events.
     ///
     /// # Panics
     /// If a removal listener does; the sweep was finished then, too.
@@ -405,8 +406,6 @@ pub struct Progress {
     pub recycled: u64,
     /// Sets that were looked at.
     pub swept_sets: u64,
-    /// Events delivered for other threads.
-    pub delivered: u64,
     /// Whether every set was looked at.
     pub complete: bool,
 }

@@ -5,7 +5,7 @@ use super::{Delivery, Engine, Listener, Local};
 use crate::entry::Object;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, Seen};
 use crate::table::Away;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -19,13 +19,14 @@ type Payload = Box<dyn Any + Send>;
 ///
 /// Dropping it tells about them, too: what an operation has unlinked is delivered and retired even
 /// if a later step of it panics.
-#[derive(Debug)]
 pub(crate) struct Owed<'e, O: Object, X: Send + Sync + 'static> {
     engine: &'e Arc<Engine<O, X>>,
     local: &'e Rc<Local>,
     list: SmallVec<[(Away, RemovalCause); 2]>,
     /// Deliver here, whatever the cache's [`Delivery`] is.
     here: bool,
+    /// The listener of the whole operation, once it has delivered anything.
+    listener: Option<Seen<Listener<O, X>>>,
 }
 
 impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
@@ -35,7 +36,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
     }
 
     fn delivered(engine: &'e Arc<Engine<O, X>>, local: &'e Rc<Local>, here: bool) -> Self {
-        Self { engine, local, list: SmallVec::new(), here }
+        Self { engine, local, list: SmallVec::new(), here, listener: None }
     }
 
     /// Handed to the delivery thread, if there is one: for threads that run no user code.
@@ -85,8 +86,9 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             return first;
         }
         self.prefetch();
-        // One for the whole operation: a listener that replaces itself is asked to the end.
-        let listener = self.engine.listener.load();
+        // One for the whole operation, also if it runs again: a listener that is replaced meanwhile
+        // is asked to the end.
+        let listener = self.listener.take().unwrap_or_else(|| self.engine.listener.load());
         for (at, cause) in std::mem::take(&mut self.list) {
             if !self.here {
                 self.hand_over(at, cause);
@@ -106,6 +108,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
                 None => {}
             }
         }
+        self.listener = Some(listener);
         if !self.here {
             self.engine.wake_deliverer();
         }

@@ -164,8 +164,8 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let now = self.time.now();
         let mut removed = 0;
         let mut panic = None;
+        let mut owed = Owed::new(self, local);
         self.each_occupied(|number, shard, set| {
-            let mut owed = Owed::new(self, local);
             let pin = local.pin(now);
             let live = shard.load(set, pin.guard());
             let mut causes = [None; crate::table::set::WAYS as usize];
@@ -193,8 +193,8 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// Removes everything, one step for each set.
     pub(crate) fn clear(self: &Arc<Self>, local: &Rc<Local>) {
         let (now, mut panic) = (self.time.now(), None);
+        let mut owed = Owed::new(self, local);
         self.each_occupied(|number, shard, set| {
-            let mut owed = Owed::new(self, local);
             let unlinked = shard.set(set).clear();
             let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Flushed);
             self.owe(&mut owed, (number, set), unlinked, cause);
@@ -212,9 +212,9 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         local: &Rc<Local>,
     ) -> Option<Box<dyn std::any::Any + Send>> {
         let (now, mut panic) = (self.time.now(), None);
+        let mut owed = Owed::new(self, local);
         for (number, shard) in self.table.shards() {
             for set in 0..self.table.geometry.sets {
-                let mut owed = Owed::new(self, local);
                 let unlinked = shard.set(set).close();
                 let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Shutdown);
                 self.owe(&mut owed, (number, set), unlinked, cause);
