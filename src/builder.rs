@@ -174,7 +174,7 @@ where
         let sets = (max.saturating_mul(WAYS_PER_ENTRY)).div_ceil(u64::from(WAYS)).max(FEWEST_SETS);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = self.shards.unwrap_or_else(|| {
-            let wanted = (processors * 4).next_power_of_two().min(MOST_SHARDS);
+            let wanted = (processors * 2).next_power_of_two().min(MOST_SHARDS);
             let most = usize::try_from(sets / FEWEST_SETS).unwrap_or(usize::MAX);
             wanted.min(1 << most.ilog2())
         });

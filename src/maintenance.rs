@@ -4,7 +4,7 @@
 //! time.
 
 use crate::cache::{Core, Progress, Stored};
-use crate::engine::Engine;
+use crate::engine::{Engine, Untouched};
 use crate::entry::Object;
 use crate::error::BadSetting;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +76,7 @@ where
     // A pass takes half of the interval, so that whatever expires behind it is met in time.
     let sets = engine.table.geometry.total_sets();
     let pass_ms = u64::try_from(engine.sweep_interval.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+    let mut untouched = Untouched::default();
     // Counted from the clock's origin, not from when this thread came to run: whatever expired
     // before then is met in time, too.
     let mut swept = 0u64;
@@ -94,11 +95,10 @@ where
         let _none = engine.pay_debt(&local, true);
         let (retired, _) = engine.blocks.retired();
         if retired != 0 {
-            engine.collect(&local, None);
-            if O::DROPS_USER_CODE {
-                engine.wake_deliverer();
-            } else {
-                engine.recycle(&local);
+            match engine.collect_stale(&local, &mut untouched) {
+                true if O::DROPS_USER_CODE => engine.wake_deliverer(),
+                true => _ = engine.recycle(&local),
+                false => {}
             }
         }
         std::thread::park_timeout(if retired != 0 { BUSY } else { QUIET });

@@ -20,7 +20,8 @@ use std::time::Duration;
 
 type Object = Pair<u64, u64>;
 type Core = Engine<Object, Log>;
-type Callback = Box<dyn Fn(&Model, u64, u64, RemovalCause) + Send + Sync>;
+/// What a model adds to its listener: key, value and cause of the entry.
+pub type Callback = Box<dyn Fn(&Model, u64, u64, RemovalCause) + Send + Sync>;
 
 /// What happened, in plain state: a model runs on one OS thread.
 #[derive(Default)]

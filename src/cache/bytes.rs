@@ -7,6 +7,7 @@ use crate::engine::{Mode, Owed, Put};
 use crate::entry::{Head, Owned, Record};
 use crate::error::Refusal;
 use equivalent::Equivalent;
+use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,15 +91,19 @@ where
     pub fn insert_many(&self, entries: &[(&[u8], &[u8])]) -> Vec<Result<(), Refusal>> {
         let core = &self.core;
         let (local, now) = (core.local(), core.time.now());
-        let places: Vec<_> = entries.iter().map(|(key, _)| self.place(*key)).collect();
-        places.iter().for_each(|place| core.table.set(*place).prefetch());
+        let places: SmallVec<[_; 4]> = entries.iter().map(|(key, _)| self.place(*key)).collect();
+        places.iter().for_each(|place| core.table.shard(place.shard).prefetch(place.set));
+        let deadline = now.saturating_add(core.extra.timeout);
+        // Allocated while the sets are on their way; then the victims are sent for.
+        let allocated: SmallVec<[_; 4]> =
+            entries.iter().map(|(key, value)| self.allocate(key, value, deadline)).collect();
+        places.iter().for_each(|place| core.table.set(*place).prefetch_victim());
         let mut owed = Owed::new(core, &local);
-        let done = entries
-            .iter()
+        let done = allocated
+            .into_iter()
             .zip(&places)
-            .map(|((key, value), place)| {
-                let entry = self.allocate(key, value, now.saturating_add(core.extra.timeout))?;
-                let put = core.put(&local, *place, entry, Mode::Upsert, now, &mut owed);
+            .map(|(entry, place)| {
+                let put = core.put(&local, *place, entry?, Mode::Upsert, now, &mut owed);
                 Self::answer(put).map(|_| ())
             })
             .collect();
@@ -127,7 +132,10 @@ where
 
     fn put(&self, key: &[u8], value: &[u8], timeout: u64, mode: Mode) -> Result<bool, Refusal> {
         let (place, local, now) = self.begin(key);
+        let table = &self.core.table;
+        table.shard(place.shard).prefetch(place.set);
         let entry = self.allocate(key, value, now.saturating_add(timeout))?;
+        table.set(place).prefetch_victim();
         let mut owed = Owed::new(&self.core, &local);
         let put = self.core.put(&local, place, entry, mode, now, &mut owed);
         owed.settle();

@@ -6,6 +6,7 @@ use crate::engine::{Mode, Owed, Put};
 use crate::entry::{Head, Owned, Pair};
 use crate::error::{Refusal, Refused};
 use equivalent::Equivalent;
+use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,21 +86,21 @@ where
     ) -> Vec<Result<(), Refused<K, V>>> {
         let core = &self.core;
         let (local, now) = (core.local(), core.time.now());
-        let placed: Vec<_> = entries
+        let deadline = now.saturating_add(core.extra.timeout);
+        let placed: SmallVec<[_; 4]> = entries
             .into_iter()
             .map(|(key, value)| {
                 let place = self.place(&key);
-                core.table.set(place).prefetch();
-                (place, key, value)
+                core.table.shard(place.shard).prefetch(place.set);
+                (place, self.allocate(key, value, deadline))
             })
             .collect();
+        placed.iter().for_each(|(place, _)| core.table.set(*place).prefetch_victim());
         let mut owed = Owed::new(core, &local);
-        let timeout = core.extra.timeout;
         let done = placed
             .into_iter()
-            .map(|(place, key, value)| {
-                let entry = self.allocate(key, value, now.saturating_add(timeout))?;
-                let put = core.put(&local, place, entry, Mode::Upsert, now, &mut owed);
+            .map(|(place, entry)| {
+                let put = core.put(&local, place, entry?, Mode::Upsert, now, &mut owed);
                 Self::answer(put).map(|_| ())
             })
             .collect();
@@ -169,7 +170,10 @@ where
         mode: Mode,
     ) -> Result<Option<(K, V)>, Refused<K, V>> {
         let (place, local, now) = self.begin(&key);
+        let table = &self.core.table;
+        table.shard(place.shard).prefetch(place.set);
         let entry = self.allocate(key, value, now.saturating_add(timeout))?;
+        table.set(place).prefetch_victim();
         let mut owed = Owed::new(&self.core, &local);
         let put = self.core.put(&local, place, entry, mode, now, &mut owed);
         owed.settle();

@@ -7,6 +7,7 @@ use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::{Ordering, Seen};
 use crate::table::Away;
+use crate::table::retired::List;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -166,6 +167,13 @@ impl<O: Object, X: Send + Sync + 'static> Drop for Owed<'_, O, X> {
     }
 }
 
+/// What [`Engine::collect_stale`] saw when it was called before.
+#[derive(Debug, Default)]
+pub(crate) struct Untouched {
+    lists: Vec<u64>,
+    ready: usize,
+}
+
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// Retires a way whose event was delivered. The caller is not pinned by us.
     pub(crate) fn retire(&self, local: &Rc<Local>, at: Away) {
@@ -186,17 +194,34 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// Hands retired ways (of one shard, or of all) to the collector, advances the epoch if it can
     /// be, and moves what is past its grace period to the ready list. Runs no user code.
     pub(crate) fn collect(&self, local: &Rc<Local>, shard: Option<u32>) {
+        self.collect_where(local, |number, _| shard.is_none_or(|s| s == number));
+    }
+
+    fn collect_where(&self, local: &Rc<Local>, mut wanted: impl FnMut(u32, &List) -> bool) {
         let pin = local.pin(self.time.now());
-        for (number, each) in self.table.shards() {
-            if shard.is_none_or(|s| s == number) {
-                // Pinned first, taken afterwards: the chain was unlinked before, and its grace
+        for (number, shard) in self.table.shards() {
+            if wanted(number, &shard.retired) {
+                // Pinned first, taken afterwards: the ways were unlinked before, and their grace
                 // period begins no earlier than this pin.
-                if let Some(chain) = each.retired.take() {
-                    pin.guard().defer(self.ready.after_grace(number, chain));
+                if let Some(ways) = shard.take_retired() {
+                    pin.guard().defer(self.ready.after_grace(number, ways));
                 }
             }
         }
         pin.guard().flush();
+    }
+
+    /// Collects what nobody has touched since the call before: the maintenance thread takes what
+    /// idle threads left, and leaves to busy writers what they free sooner, and on the thread that
+    /// allocated it. Whether the ready list should be recycled, by the same rule.
+    pub(crate) fn collect_stale(&self, local: &Rc<Local>, before: &mut Untouched) -> bool {
+        before.lists.resize(self.table.geometry.shards as usize, 0);
+        self.collect_where(local, |number, list| {
+            let state = list.state();
+            state != 0 && std::mem::replace(&mut before.lists[number as usize], state) == state
+        });
+        let ready = self.ready.state();
+        ready != 0 && std::mem::replace(&mut before.ready, ready) == ready
     }
 
     /// Frees what is past its grace period; drops keys and values. The answer is how many ways.

@@ -73,10 +73,13 @@ struct Going {
 }
 
 impl Going {
-    fn add<O: Object>(&mut self, way: u32, entry: EntryRef<'_, O>) {
+    /// Reads the entry, which is cold as a rule, only if its weight matters.
+    fn add<O: Object>(&mut self, way: u32, entry: EntryRef<'_, O>, weighed: bool) {
         self.ways |= bit(way);
         self.count += 1;
-        self.weight += u64::from(entry.head().weight);
+        if weighed {
+            self.weight += u64::from(entry.head().weight);
+        }
     }
 }
 
@@ -217,19 +220,20 @@ where
         old: Option<(u32, EntryRef<'_, O>)>,
     ) -> Option<Going> {
         let set = self.place.set;
+        let weighed = self.engine.limits_bytes();
         let mut going = Going::default();
         if let Some((way, entry)) = old {
-            going.add(way, entry);
+            going.add(way, entry, weighed);
         } else if live.count() >= MOST_LIVE {
             let (way, entry) = Engine::<O, X>::victim(shard, set, live, 0, self.now)?;
-            going.add(way, entry);
+            going.add(way, entry, weighed);
         }
         while !self.grant.covers(going.count, going.weight, self.weight) {
             if going.count == 0 && !self.alone && self.engine.should_spare(live.count()) {
                 return None;
             }
             let (way, entry) = Engine::<O, X>::victim(shard, set, live, going.ways, self.now)?;
-            going.add(way, entry);
+            going.add(way, entry, weighed);
         }
         Some(going)
     }
@@ -282,11 +286,14 @@ where
         };
         shard.summary.published(self.place.set, self.deadline);
         let (engine, now) = (self.engine, self.now);
+        // Else nothing in the set has expired, and the entries that go need not be read for it.
+        let due = shard.summary.is_due(self.place.set, now);
         for unlinked in unlinked {
             let replaced = old == Some(unlinked.way());
             let at = Away { shard: self.place.shard, set: self.place.set, unlinked };
             let cause = if replaced { RemovalCause::Replaced } else { RemovalCause::Evicted };
-            let cause = cause_of(engine.table.unlinked_entry(&at), now, cause);
+            let entry = engine.table.unlinked_entry(&at);
+            let cause = if due { cause_of(entry, now, cause) } else { cause };
             self.owed.push(at, cause);
         }
         let mut grant = std::mem::replace(&mut self.grant, engine.budget.grant());

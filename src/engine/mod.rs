@@ -25,7 +25,7 @@ mod sweep;
 #[cfg(any(test, halfshake_loom, feature = "validate"))]
 mod validate;
 
-pub(crate) use deliver::Owed;
+pub(crate) use deliver::{Owed, Untouched};
 pub(crate) use held::{Held, HeldMany};
 pub(crate) use insert::{Mode, Put};
 pub(crate) use local::{Local, Pin};

@@ -186,6 +186,11 @@ impl<O: Object> Drop for Owned<O> {
     }
 }
 
+/// The address in the word of a cell, to be fetched and not to be read.
+pub(crate) fn address<O>(word: u64) -> *const O {
+    object_at(word).as_ptr()
+}
+
 /// The address in the word of a cell, which must not be zero.
 fn object_at<O>(word: u64) -> NonNull<O> {
     let address = (word & ((1 << ADDRESS_BITS) - 1)) as usize;

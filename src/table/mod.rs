@@ -39,6 +39,7 @@ use crate::hash::{Geometry, Place};
 use crate::reclaim::Guard;
 use retired::{Batch, List};
 use set::{Live, Set, Unlinked};
+use std::sync::Arc;
 use summary::Summary;
 
 /// An independent part of the table.
@@ -65,6 +66,12 @@ impl<O: Object> Shard<O> {
     #[inline]
     pub(crate) fn set(&self, set: u32) -> &Set<O> {
         &self.sets[set as usize]
+    }
+
+    /// Starts to fetch all that an operation on this set will touch first.
+    pub(crate) fn prefetch(&self, set: u32) {
+        self.set(set).prefetch();
+        self.summary.prefetch(set);
     }
 
     /// A snapshot of a set.
@@ -94,15 +101,46 @@ impl<O: Object> Shard<O> {
 
     /// Takes all ways that were handed over, oldest first, into the caller's hands.
     pub(crate) fn take_handed(&self) -> Vec<(u32, Unlinked, usize)> {
-        let chain = self.handed.take();
-        chain.map_or_else(Vec::new, |c| retired::owners(c, |s, w| self.linked(s, w)))
+        let Some(chain) = self.handed.take() else { return Vec::new() };
+        let latest_first = retired::follow(chain, |s, w| self.linked(s, w));
+        let mut all: Vec<_> = latest_first
+            .map(|(at, cause)| {
+                let (set, way) = retired::set_and_way(at);
+                (set, Unlinked::from_way(way), cause)
+            })
+            .collect();
+        all.reverse();
+        all
+    }
+
+    /// Takes all retired ways, as numbers: while their entries are warm the list is followed, so
+    /// that whoever recycles them later need not.
+    pub(crate) fn take_retired(&self) -> Option<Arc<[retired::Index]>> {
+        let chain = self.retired.take()?;
+        Some(retired::follow(chain, |s, w| self.linked(s, w)).map(|(at, _)| at).collect())
     }
 
     /// Frees the ways of a batch; the answer is how many, their weight, and how many of their
-    /// entries panicked when they were dropped.
+    /// entries panicked when they were dropped. Call it once for each batch.
     pub(crate) fn recycle(&self, batch: &Batch) -> Recycled {
+        // As many as may be on their way at a time: two lines for each.
+        const AHEAD: usize = 8;
         let mut sum = Recycled::default();
-        for (set, way) in batch.ways(|s, w| self.linked(s, w)) {
+        let mut cells = batch.places();
+        let mut entries = batch.places();
+        for (set, way) in cells.by_ref().take(2 * AHEAD) {
+            self.set(set).prefetch_cell(way);
+        }
+        for (set, way) in entries.by_ref().take(AHEAD) {
+            self.set(set).prefetch_entry(way);
+        }
+        for (set, way) in batch.graced() {
+            if let Some((set, way)) = cells.next() {
+                self.set(set).prefetch_cell(way);
+            }
+            if let Some((set, way)) = entries.next() {
+                self.set(set).prefetch_entry(way);
+            }
             let set = self.set(set);
             sum.weight += u64::from(set.graced_entry(&way).head().weight);
             sum.panics += u64::from(set.recycle(way));

@@ -23,7 +23,7 @@
 //!
 //! Loom: `idle_retirer`, `reuse_*`.
 
-use super::set::{Unlinked, WAYS};
+use super::set::WAYS;
 use crate::sync::{AtomicU64, Ordering, Swap};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
@@ -93,6 +93,12 @@ impl List {
         (word != 0).then(|| Chain { first: word & u64::from(u32::MAX), count: word >> COUNT_SHIFT })
     }
 
+    /// A number that changes whenever anybody adds or takes; 0 if the list is empty.
+    pub(crate) fn state(&self) -> u64 {
+        // Relaxed: compared with itself.
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// How many ways are on the list now.
     pub(crate) fn len(&self) -> u64 {
         // Relaxed: a gauge.
@@ -110,29 +116,23 @@ impl Graced {
     }
 }
 
-/// A chain whose grace period is over.
+/// Retired ways of one shard that pass their grace period together, as numbers.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) shard: u32,
-    first: Index,
-    count: u64,
+    ways: Arc<[Index]>,
     next: Option<Arc<Batch>>,
 }
 
 impl Batch {
-    /// The ways of this batch; `next` reads the link of a way *before* the way is handed out.
-    pub(super) fn ways(
-        &self,
-        next: impl Fn(u32, u32) -> Index,
-    ) -> impl Iterator<Item = (u32, Graced)> {
-        let mut at = self.first;
-        let mut left = self.count;
-        std::iter::from_fn(move || {
-            left = left.checked_sub(1)?;
-            let (set, way) = set_and_way(at);
-            at = next(set, way);
-            Some((set, Graced(way)))
-        })
+    /// Where the ways are; they may be fetched, and nothing more.
+    pub(super) fn places(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.ways.iter().map(|at| set_and_way(*at))
+    }
+
+    /// The ways, to be recycled. Call it once: each one is an owner.
+    pub(super) fn graced(&self) -> impl Iterator<Item = (u32, Graced)> {
+        self.places().map(|(set, way)| (set, Graced(way)))
     }
 }
 
@@ -148,15 +148,23 @@ impl Ready {
         Self(Swap::new(None))
     }
 
-    /// The function to defer for a chain: when it runs, the chain's grace period is over.
-    pub(crate) fn after_grace(self: &Arc<Self>, shard: u32, chain: Chain) -> impl FnOnce() + use<> {
+    /// The function to defer for these ways: when it runs, their grace period is over.
+    pub(crate) fn after_grace(
+        self: &Arc<Self>,
+        shard: u32,
+        ways: Arc<[Index]>,
+    ) -> impl FnOnce() + use<> {
         let ready = self.clone();
         move || {
-            let Chain { first, count } = chain;
-            ready
-                .0
-                .update(|head| Some(Arc::new(Batch { shard, first, count, next: head.clone() })));
+            ready.0.update(|head| {
+                Some(Arc::new(Batch { shard, ways: ways.clone(), next: head.clone() }))
+            });
         }
+    }
+
+    /// A number that changes whenever anybody adds or takes; 0 if there is nothing.
+    pub(crate) fn state(&self) -> usize {
+        self.0.load().as_ref().map_or(0, |head| Arc::as_ptr(head).addr())
     }
 
     /// Takes all batches.
@@ -185,18 +193,21 @@ pub(super) fn with_cause(next: Index, cause: usize) -> u64 {
     next | (cause as u64) << COUNT_SHIFT
 }
 
-/// The owners of the ways of a chain, and why they left, for the delivery thread: oldest first.
-pub(super) fn owners(chain: Chain, link: impl Fn(u32, u32) -> u64) -> Vec<(u32, Unlinked, usize)> {
+/// The numbers of the ways of a chain, and what their links say besides, latest first; `link` reads
+/// the link of a way.
+pub(super) fn follow(
+    chain: Chain,
+    link: impl Fn(u32, u32) -> u64,
+) -> impl Iterator<Item = (Index, usize)> {
     let Chain { first: mut at, count } = chain;
-    let mut all = Vec::new();
-    for _ in 0..count {
-        let (set, way) = set_and_way(at);
+    (0..count).map(move |_| {
+        let here = at;
+        let (set, way) = set_and_way(here);
         let link = link(set, way);
         at = link & u64::from(u32::MAX);
-        all.push((set, Unlinked::from_way(way), (link >> COUNT_SHIFT) as usize));
-    }
-    all.reverse();
-    all
+        #[expect(clippy::cast_possible_truncation, reason = "was a usize in `with_cause`")]
+        (here, (link >> COUNT_SHIFT) as usize)
+    })
 }
 
 #[cfg(test)]

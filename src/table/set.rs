@@ -121,6 +121,31 @@ impl<O: Object> Set<O> {
         prefetch(&raw const self.cells[WAYS as usize / 2]);
     }
 
+    /// Starts to fetch the line that holds a way's cell.
+    pub(super) fn prefetch_cell(&self, way: u32) {
+        prefetch(&raw const self.cells[way as usize]);
+    }
+
+    /// Starts to fetch the entry of a way. Nothing is read through the address.
+    pub(super) fn prefetch_entry(&self, way: u32) {
+        let word = self.cell(way);
+        if word != 0 {
+            prefetch(crate::entry::address::<O>(word));
+        }
+    }
+
+    /// Starts to fetch the entry that an insert into a full set would evict, as far as a glance
+    /// tells. Nothing is read through the address, so no guard is needed.
+    pub(crate) fn prefetch_victim(&self) {
+        // Relaxed: a guess.
+        let live = self.control.load(Ordering::Relaxed) & LIVE;
+        let hints = self.hints();
+        let oldest = after(hints.hand).find(|way| live & !hints.visited & bit(*way) != 0);
+        if let Some(way) = oldest {
+            self.prefetch_entry(way);
+        }
+    }
+
     /// A snapshot: the ways that are live now, readable for as long as the guard pins.
     pub(crate) fn load<'g>(&'g self, guard: &'g Guard) -> Live<'g, O> {
         // Acquire: pairs with the Release of `publish`; the entries of all live ways are visible.

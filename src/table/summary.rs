@@ -59,6 +59,11 @@ impl Summary {
         }
     }
 
+    /// Starts to fetch a set's tick.
+    pub(crate) fn prefetch(&self, set: u32) {
+        crate::prefetch::prefetch(&raw const self.due[set as usize]);
+    }
+
     /// Whether anything in the set may be expired.
     pub(crate) fn is_due(&self, set: u32, now: u64) -> bool {
         self.due[set as usize].load(Ordering::Relaxed) <= now
