@@ -50,7 +50,8 @@ pub(crate) enum Command {
     --upstream 127.0.0.1:8080 --admin 127.0.0.1:9443")]
 pub(crate) struct ServeArgs {
     /// Address and port to accept TLS on; port 0 takes a free one and prints it.
-    #[arg(long, value_name = "ADDR", value_parser = listen_address, default_value = "127.0.0.1:8443")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address,
+          default_value = "127.0.0.1:8443")]
     pub(crate) listen: SocketAddr,
 
     /// PEM file with the certificate chain, the leaf first.
@@ -83,8 +84,9 @@ pub(crate) struct ServeArgs {
 
     /// Most bytes of early data (0-RTT) taken from a resuming TLS 1.3 client; 0 takes none.
     ///
-    /// The first use of a TLS 1.3 session takes it out of the cache, so a replay of its early data
-    /// is refused by this process. A fleet of servers needs one shared cache for the same promise.
+    /// A replay of early data comes to nothing: the first use of a TLS 1.3 session takes it out of
+    /// the cache, and early data is passed on only when the handshake has finished, which who
+    /// replays it cannot do.
     #[arg(long, value_name = "BYTES", default_value_t = 0,
           value_parser = clap::value_parser!(u32).range(..=1_048_576))]
     pub(crate) early_data: u32,

@@ -138,6 +138,48 @@ fn the_grace_ends_and_the_rest_is_closed_cleanly() {
 }
 
 #[test]
+fn a_second_signal_ends_the_grace() {
+    let files = CertFiles::new("localhost");
+    let server = proxy(&files, echo(), &["--grace", "300"]);
+    let mut stream =
+        client::connect(server.address, &client::config(&files)).expect("a connection");
+    exchange(&mut stream, b"before");
+    server.signal(Signal::TERM);
+    poll("new connections are refused", || TcpStream::connect(server.address).is_err());
+    exchange(&mut stream, b"within the grace");
+    server.signal(Signal::INT);
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).expect("a clean close");
+    drop(stream);
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("cutting off"), "{log}");
+}
+
+#[test]
+fn a_connection_beyond_the_limit_waits_for_a_place() {
+    let files = CertFiles::new("localhost");
+    let server = proxy(&files, echo(), &["--max-connections", "1"]);
+    let config = client::config(&files);
+    let mut first = client::connect(server.address, &config).expect("a connection");
+    exchange(&mut first, b"first");
+
+    let (config, address) = (Arc::clone(&config), server.address);
+    let second = std::thread::spawn(move || {
+        let mut stream = client::connect(address, &config).expect("a connection in the end");
+        exchange(&mut stream, b"second");
+    });
+    for _ in 0..20 {
+        exchange(&mut first, b"first again");
+        assert_eq!(server.stat("/connections/accepted"), 1);
+    }
+    drop(first);
+    second.join().expect("the second one is served");
+    assert_eq!(server.stat("/connections/accepted"), 2);
+    server.stop();
+}
+
+#[test]
 fn an_idle_page_connection_does_not_hold_up_the_end() {
     let files = CertFiles::new("localhost");
     let arguments = files.arguments();

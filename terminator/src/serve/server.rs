@@ -80,8 +80,8 @@ impl Server {
         self.endpoint.store(Arc::new(endpoint));
     }
 
-    /// The configuration for one connection, and its session store: a copy, since rustls tells a session store nothing
-    /// about the connection that asks.
+    /// The configuration for one connection, and its session store: a copy, since rustls tells a
+    /// session store nothing about the connection that asks.
     pub(super) fn config_for_connection(&self) -> (Arc<ServerConfig>, Arc<dyn ConnectionStore>) {
         let endpoint = self.endpoint.load();
         let store = self.sessions.for_connection(&endpoint.namespace);
