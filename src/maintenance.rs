@@ -97,7 +97,7 @@ where
         if retired != 0 {
             match engine.collect_stale(&local, &mut untouched) {
                 true if O::DROPS_USER_CODE => engine.wake_deliverer(),
-                true => _ = engine.recycle(&local),
+                true => _ = engine.recycle_for_good(&local),
                 false => {}
             }
         }
@@ -114,7 +114,7 @@ where
         // Looked at first: what was handed over before the end is delivered before the end.
         let last = engine.must_stop();
         let delivered = engine.deliver_handed(&local);
-        engine.recycle(&local);
+        engine.recycle_for_good(&local);
         if last {
             return;
         }
@@ -140,7 +140,7 @@ where
     core.collect(&local, None);
     let progress = Progress {
         expired: swept.removed,
-        recycled: core.recycle(&local),
+        recycled: core.recycle_for_good(&local),
         swept_sets: swept.sets,
         complete: swept.sets >= sets,
     };

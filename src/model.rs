@@ -170,7 +170,7 @@ impl Model {
         weight: u32,
         mode: Mode,
     ) -> Inserted {
-        let entry = Pair::allocate(Head::new(deadline, weight), key, value);
+        let entry = Pair::allocate(Head::new(deadline, weight), key, value, &me.0.magazine);
         let mut owed = Owed::new(&self.0, &me.0);
         let put = self.0.put(&me.0, place(&key), entry, mode, self.0.time.now(), &mut owed);
         let done = match put {

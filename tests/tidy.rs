@@ -27,6 +27,7 @@ const ROOMS: &[Room] = &[
     unsafe_("prefetch", 0),
     unsafe_("reclaim", 1),
     unsafe_("entry", 1),
+    unsafe_("entry/memory", 1),
     unsafe_("entry/record", 1),
     unsafe_("entry/watched", 1),
     safe("table", 2),

@@ -3,7 +3,7 @@
 
 use super::{Cache, Core};
 use crate::clock::ticks_up;
-use crate::engine::{Mode, Owed, Put};
+use crate::engine::{Local, Mode, Owed, Put};
 use crate::entry::{Head, Owned, Record};
 use crate::error::Refusal;
 use equivalent::Equivalent;
@@ -95,8 +95,10 @@ where
         places.iter().for_each(|place| core.table.shard(place.shard).prefetch(place.set));
         let deadline = now.saturating_add(core.extra.timeout);
         // Allocated while the sets are on their way; then the victims are sent for.
-        let allocated: SmallVec<[_; 4]> =
-            entries.iter().map(|(key, value)| self.allocate(key, value, deadline)).collect();
+        let allocated: SmallVec<[_; 4]> = entries
+            .iter()
+            .map(|(key, value)| self.allocate(&local, key, value, deadline))
+            .collect();
         places.iter().for_each(|place| core.table.set(*place).prefetch_victim());
         let mut owed = Owed::new(core, &local);
         let done = allocated
@@ -134,7 +136,7 @@ where
         let (place, local, now) = self.begin(key);
         let table = &self.core.table;
         table.shard(place.shard).prefetch(place.set);
-        let entry = self.allocate(key, value, now.saturating_add(timeout))?;
+        let entry = self.allocate(&local, key, value, now.saturating_add(timeout))?;
         table.set(place).prefetch_victim();
         let mut owed = Owed::new(&self.core, &local);
         let put = self.core.put(&local, place, entry, mode, now, &mut owed);
@@ -142,13 +144,19 @@ where
         Self::answer(put)
     }
 
-    fn allocate(&self, key: &[u8], value: &[u8], deadline: u64) -> Result<Owned<Record>, Refusal> {
+    fn allocate(
+        &self,
+        local: &Local,
+        key: &[u8],
+        value: &[u8],
+        deadline: u64,
+    ) -> Result<Owned<Record>, Refusal> {
         let core: &Arc<Core<[u8], [u8], S>> = &self.core;
         let whole = (key.len() + value.len() + Self::OVERHEAD) as u64;
         let weight = core.extra.weigher.as_ref().map_or(whole, |w| w(key, value));
         let head = Head::new(deadline, core.check_weight(weight)?);
         let too_large = Refusal::TooLarge { weight: whole, limit: u64::from(u32::MAX) };
-        Record::allocate(head, key, value).ok_or(too_large)
+        Record::allocate(head, key, value, &local.magazine).ok_or(too_large)
     }
 
     fn answer(put: Put<Record>) -> Result<bool, Refusal> {

@@ -2,7 +2,7 @@
 
 use super::{Cache, Core};
 use crate::clock::ticks_up;
-use crate::engine::{Mode, Owed, Put};
+use crate::engine::{Local, Mode, Owed, Put};
 use crate::entry::{Head, Owned, Pair};
 use crate::error::{Refusal, Refused};
 use equivalent::Equivalent;
@@ -92,7 +92,7 @@ where
             .map(|(key, value)| {
                 let place = self.place(&key);
                 core.table.shard(place.shard).prefetch(place.set);
-                (place, self.allocate(key, value, deadline))
+                (place, self.allocate(&local, key, value, deadline))
             })
             .collect();
         placed.iter().for_each(|(place, _)| core.table.set(*place).prefetch_victim());
@@ -172,7 +172,7 @@ where
         let (place, local, now) = self.begin(&key);
         let table = &self.core.table;
         table.shard(place.shard).prefetch(place.set);
-        let entry = self.allocate(key, value, now.saturating_add(timeout))?;
+        let entry = self.allocate(&local, key, value, now.saturating_add(timeout))?;
         table.set(place).prefetch_victim();
         let mut owed = Owed::new(&self.core, &local);
         let put = self.core.put(&local, place, entry, mode, now, &mut owed);
@@ -182,6 +182,7 @@ where
 
     fn allocate(
         &self,
+        local: &Local,
         key: K,
         value: V,
         deadline: u64,
@@ -189,7 +190,10 @@ where
         let core: &Arc<Core<K, V, S>> = &self.core;
         let weight = core.extra.weigher.as_ref().map_or(shallow::<K, V>(), |w| w(&key, &value));
         match core.check_weight(weight) {
-            Ok(weight) => Ok(Pair::allocate(Head::new(deadline, weight), key, value)),
+            Ok(weight) => {
+                let head = Head::new(deadline, weight);
+                Ok(Pair::allocate(head, key, value, &local.magazine))
+            }
             Err(refusal) => Err(Refused { key, value, refusal }),
         }
     }

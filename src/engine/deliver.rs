@@ -2,7 +2,7 @@
 //! way of its storage back to the table.
 
 use super::{Delivery, Engine, Listener, Local};
-use crate::entry::Object;
+use crate::entry::{Magazine, Object};
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::{Ordering, Seen};
@@ -226,9 +226,18 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
 
     /// Frees what is past its grace period; drops keys and values. The answer is how many ways.
     pub(crate) fn recycle(&self, local: &Rc<Local>) -> u64 {
+        self.recycle_into(local, Some(&local.magazine))
+    }
+
+    /// As `recycle`, for threads that make no entries: the memory goes back to the allocator.
+    pub(crate) fn recycle_for_good(&self, local: &Rc<Local>) -> u64 {
+        self.recycle_into(local, None)
+    }
+
+    fn recycle_into(&self, local: &Rc<Local>, magazine: Option<&Magazine>) -> u64 {
         let mut ways = 0;
         for batch in self.ready.take() {
-            let freed = self.table.shard(batch.shard).recycle(&batch);
+            let freed = self.table.shard(batch.shard).recycle(&batch, magazine);
             local.block.add(Counter::Recycled, freed.ways);
             local.block.add(Counter::RecycledWeight, freed.weight);
             local.block.add(Counter::DropPanics, freed.panics);

@@ -1,7 +1,7 @@
 //! What a thread, or a reader handle, owns of a cache: its participant and its counters.
 
 use super::Engine;
-use crate::entry::Object;
+use crate::entry::{Magazine, Object};
 use crate::reclaim::{Guard, Participant};
 use crate::stats::OwnedBlock;
 use std::cell::{Cell, RefCell};
@@ -13,6 +13,8 @@ use std::sync::{Arc, Weak};
 pub(crate) struct Local {
     participant: Participant,
     pub(crate) block: OwnedBlock,
+    /// Memory of entries that this thread recycled.
+    pub(crate) magazine: Magazine,
     /// Guards that are alive.
     pins: Cell<u32>,
     /// Events that this thread has still to deliver: `shutdown` must not wait for its own.
@@ -84,6 +86,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         Rc::new(Local {
             participant: self.collector.register(),
             block: self.blocks.claim(),
+            magazine: Magazine::default(),
             pins: Cell::new(0),
             owing: Cell::new(0),
         })

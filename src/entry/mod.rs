@@ -4,17 +4,21 @@
 //! behind one header and are wiped before the memory goes back to the allocator.
 
 use crate::sync::{AtomicU32, Ordering, PlainU64};
+use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+#[expect(unsafe_code, reason = "blocks are kept by address")]
+mod memory;
 #[expect(unsafe_code, reason = "one allocation for header, key and value")]
 mod record;
 #[expect(unsafe_code, reason = "entries are freed by address")]
 mod watched;
 
+pub(crate) use memory::Magazine;
 pub(crate) use record::Record;
-use watched::{Watched, allocate, free};
+use watched::Watched;
 
 #[cfg(halfshake_loom)]
 pub(crate) use watched::begin_model;
@@ -132,12 +136,15 @@ pub trait Object: Sized + Send + Sync + 'static {
     /// - As for `key`.
     unsafe fn value<'a>(this: NonNull<Self>) -> &'a Self::Value;
 
-    /// Drops (and wipes) the contents and frees the memory; may panic if a user's `Drop` does, and
-    /// has then freed the memory all the same.
+    /// The layout of this very entry.
+    fn layout(&self) -> Layout;
+
+    /// Drops, or wipes, the contents; may panic if a user's `Drop` does. The memory is given back
+    /// by the caller, in any case.
     ///
     /// # Safety
-    /// - `this` came from this shape's constructor, nobody refers to it, and it is not freed yet.
-    unsafe fn free(this: NonNull<Self>);
+    /// - `this` came from this shape's constructor, nobody refers to it, and it is called once.
+    unsafe fn clear(this: NonNull<Self>);
 }
 
 /// An entry that nobody else can reach: not yet published, or past its grace period.
@@ -171,6 +178,13 @@ impl<O: Object> Owned<O> {
         Self(object_at(word))
     }
 
+    /// Drops the entry, and keeps its memory for the next one of this thread.
+    pub(crate) fn recycle(self, magazine: &Magazine) {
+        let entry = ManuallyDrop::new(self);
+        // SAFETY: an `Owned` is the only way to its entry, and was given up.
+        unsafe { dispose(entry.0, Some(magazine)) }
+    }
+
     pub(crate) fn borrow(&self) -> EntryRef<'_, O> {
         EntryRef(self.0, PhantomData)
     }
@@ -182,8 +196,33 @@ impl<O: Object> Drop for Owned<O> {
             return; // a loom step while unwinding aborts the process
         }
         // SAFETY: an `Owned` is the only way to its entry.
-        unsafe { O::free(self.0) }
+        unsafe { dispose(self.0, None) }
     }
+}
+
+/// Ends an entry, and gives its memory to the magazine, or back to the allocator.
+///
+/// # Safety
+/// - Nobody else refers to the entry, and nobody will.
+unsafe fn dispose<O: Object>(this: NonNull<O>, magazine: Option<&Magazine>) {
+    /// Gives the memory back also if the contents panic.
+    struct Memory<'m>(NonNull<u8>, Layout, Option<&'m Magazine>);
+    impl Drop for Memory<'_> {
+        fn drop(&mut self) {
+            let (block, layout) = (self.0, self.1);
+            match self.2 {
+                // SAFETY: the entry's own memory, which `dispose` has ended the use of.
+                Some(magazine) => unsafe { magazine.keep(block, layout) },
+                // SAFETY: as above.
+                None => unsafe { memory::release(block, layout) },
+            }
+        }
+    }
+    // SAFETY: the caller is the only one who knows the address.
+    let layout = unsafe { this.as_ref() }.layout();
+    let _memory = Memory(this.cast(), layout, magazine);
+    // SAFETY: as above; once, since the memory goes back right after.
+    unsafe { O::clear(this) }
 }
 
 /// The address in the word of a cell, to be fetched and not to be read.
@@ -258,15 +297,21 @@ pub struct Pair<K, V> {
 }
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Pair<K, V> {
-    pub(crate) fn allocate(head: Head, key: K, value: V) -> Owned<Self> {
-        Owned::new(allocate(Self { head, both: Watched::new((key, value)) }))
+    pub(crate) fn allocate(head: Head, key: K, value: V, magazine: &Magazine) -> Owned<Self> {
+        let this = magazine.allocate(Layout::new::<Self>()).cast::<Self>();
+        // SAFETY: memory of this layout that nobody else knows.
+        unsafe { this.write(Self { head, both: Watched::new((key, value)) }) };
+        Owned::new(this)
     }
 
     /// Key and value of an entry that was never published.
     pub(crate) fn into_parts(entry: Owned<Self>) -> (K, V) {
         let entry = ManuallyDrop::new(entry);
-        // SAFETY: the owner gives the entry up here; the box frees the memory.
-        unsafe { Box::from_raw(entry.0.as_ptr()) }.both.into_inner()
+        // SAFETY: the owner gives the entry up here, and it is read once.
+        let this = unsafe { entry.0.read() };
+        // SAFETY: the entry has moved out of its memory.
+        unsafe { memory::release(entry.0.cast(), Layout::new::<Self>()) };
+        this.both.into_inner()
     }
 }
 
@@ -289,8 +334,16 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Object for Pair<K, V> {
         &unsafe { this.as_ref() }.both.read().1
     }
 
-    unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: the caller is the only one who knows the address, and frees it once.
-        unsafe { free(this) }
+    fn layout(&self) -> Layout {
+        Layout::new::<Self>()
+    }
+
+    unsafe fn clear(this: NonNull<Self>) {
+        // SAFETY: the caller is the only one who knows the address.
+        unsafe { this.as_ref() }.both.bury();
+        if !cfg!(halfshake_loom) {
+            // SAFETY: the contents are dropped once, in place. (Models hold plain numbers.)
+            unsafe { this.drop_in_place() }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The shape of an entry of bytes: its allocation, and wiping.
 
-use super::{Head, Object, Owned};
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use super::{Head, Magazine, Object, Owned};
+use std::alloc::Layout;
 use std::ptr::NonNull;
 use zeroize::Zeroize;
 
@@ -22,16 +22,18 @@ impl Record {
     pub(crate) const OVERHEAD: usize = size_of::<Self>();
 
     /// `None` if key and value together are too large for one entry.
-    pub(crate) fn allocate(head: Head, key: &[u8], value: &[u8]) -> Option<Owned<Self>> {
+    pub(crate) fn allocate(
+        head: Head,
+        key: &[u8],
+        value: &[u8],
+        magazine: &Magazine,
+    ) -> Option<Owned<Self>> {
         let header = Self {
             head,
             key_len: u32::try_from(key.len()).ok()?,
             value_len: u32::try_from(value.len()).ok()?,
         };
-        let layout = header.layout()?;
-        // SAFETY: the layout is never empty: it holds the header.
-        let memory = unsafe { alloc(layout) };
-        let Some(this) = NonNull::new(memory.cast::<Self>()) else { handle_alloc_error(layout) };
+        let this = magazine.allocate(header.checked_layout()?).cast::<Self>();
         // SAFETY: fresh memory with the layout of a header and the bytes that it announces.
         unsafe { this.write(header) };
         let bytes = Self::bytes(this);
@@ -44,7 +46,8 @@ impl Record {
         Some(Owned::new(this))
     }
 
-    fn layout(&self) -> Option<Layout> {
+    /// `None` if the lengths are more than memory can hold.
+    fn checked_layout(&self) -> Option<Layout> {
         let bytes = u64::from(self.key_len) + u64::from(self.value_len);
         let size = usize::try_from(bytes).ok()?.checked_add(Self::OVERHEAD)?;
         Layout::from_size_align(size, align_of::<Self>()).ok()
@@ -86,16 +89,16 @@ impl Object for Record {
         unsafe { std::slice::from_raw_parts(start.as_ptr(), value) }
     }
 
-    unsafe fn free(this: NonNull<Self>) {
+    fn layout(&self) -> Layout {
+        self.checked_layout().expect("was allocated with this layout")
+    }
+
+    unsafe fn clear(this: NonNull<Self>) {
         // SAFETY: the caller is the only one who knows the address.
-        let header = unsafe { this.as_ref() };
-        let (key, value) = header.lengths();
-        let layout = header.layout().expect("was allocated with this layout");
+        let (key, value) = unsafe { this.as_ref() }.lengths();
         // SAFETY: all bytes behind the header, initialised and no longer shared.
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(Self::bytes(this).as_ptr(), key + value) };
         bytes.zeroize();
-        // SAFETY: allocated by `allocate` with the same layout, freed once.
-        unsafe { dealloc(this.as_ptr().cast(), layout) }
     }
 }

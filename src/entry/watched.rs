@@ -1,8 +1,9 @@
-//! What an entry holds. In plain builds a wrapper of nothing; in model builds every access is
-//! checked for races and for use after free.
+//! What an entry holds, and the memory that it lies in. In plain builds a wrapper of nothing and the
+//! allocator; in model builds every access is checked for races and for use after free.
 
 #[cfg(not(halfshake_loom))]
 mod plain {
+    use std::alloc::{Layout, alloc, dealloc};
     use std::ptr::NonNull;
 
     #[derive(Debug)]
@@ -18,19 +19,22 @@ mod plain {
         pub(crate) fn read(&self) -> &T {
             &self.0
         }
+        /// Marks the value as dead, in model builds.
+        pub(crate) fn bury(&self) {}
     }
 
-    pub(crate) fn allocate<E>(entry: E) -> NonNull<E> {
-        NonNull::from(Box::leak(Box::new(entry)))
+    /// `None` if the allocator has nothing. The layout must not be empty.
+    pub(crate) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+        debug_assert!(layout.size() != 0);
+        // SAFETY: no entry is empty: each has a header.
+        NonNull::new(unsafe { alloc(layout) })
     }
 
-    /// Drops and frees an entry, and frees its memory also if its contents panic.
-    ///
     /// # Safety
-    /// - `entry` came from `allocate`, nobody refers to it, and it is not freed yet.
-    pub(crate) unsafe fn free<E>(entry: NonNull<E>) {
+    /// - `block` came from `allocate` for this layout, and nobody uses it any more.
+    pub(crate) unsafe fn release(block: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller's promise.
-        drop(unsafe { Box::from_raw(entry.as_ptr()) });
+        unsafe { dealloc(block.as_ptr(), layout) }
     }
 }
 
@@ -49,26 +53,25 @@ mod model {
     //! buried, and a later allocation of the model digs the last one up again (else no address
     //! would ever be used twice, and no model could see an ABA).
 
-    use super::super::{Head, IDS, Pair};
+    use super::super::IDS;
     use crate::sync::{ModelCell, Ordering, PlainBool};
+    use std::alloc::{Layout, alloc, dealloc};
     use std::cell::RefCell;
     use std::ptr::NonNull;
 
-    type ModelPair = Pair<u64, u64>;
-
     thread_local! {
-        // All of a model runs on one OS thread, and another model may run on the next.
-        static GRAVES: RefCell<Vec<NonNull<ModelPair>>> = const { RefCell::new(Vec::new()) };
+        // All of a model runs on one OS thread, and another model may run on the next. All entries
+        // of a model have one layout.
+        static GRAVES: RefCell<Vec<(NonNull<u8>, Layout)>> = const { RefCell::new(Vec::new()) };
     }
 
     /// Forgets the graves of the execution before (their cells belong to it), and begins ids anew:
     /// where the search for a victim starts depends on one, and executions must repeat.
     pub(crate) fn begin() {
         IDS.set(1);
-        for grave in GRAVES.take() {
-            let memory = grave.as_ptr().cast::<std::mem::ManuallyDrop<ModelPair>>();
-            // SAFETY: buried by `free`, so nobody refers to it; only the memory is released.
-            drop(unsafe { Box::from_raw(memory) });
+        for (block, layout) in GRAVES.take() {
+            // SAFETY: allocated below for this layout; buried, so nobody refers to it.
+            unsafe { dealloc(block.as_ptr(), layout) }
         }
     }
 
@@ -103,36 +106,25 @@ mod model {
                 unsafe { &*p }
             })
         }
+        pub(crate) fn bury(&self) {
+            self.cell.with_mut(|_| ());
+            assert!(!self.dead.swap(true, Ordering::Relaxed), "double free");
+        }
     }
 
-    pub(crate) fn allocate<E>(entry: E) -> NonNull<E> {
-        if size_of::<E>() == size_of::<ModelPair>() {
-            if let Some(grave) = GRAVES.with_borrow_mut(Vec::pop) {
-                let grave = grave.cast::<E>();
-                // SAFETY: memory of the same type and size that nobody refers to.
-                unsafe { grave.write(entry) };
-                return grave;
+    pub(crate) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+        match GRAVES.with_borrow_mut(Vec::pop) {
+            Some((grave, of)) if of == layout => Some(grave),
+            _ => {
+                // SAFETY: no entry is empty.
+                NonNull::new(unsafe { alloc(layout) })
             }
         }
-        NonNull::from(Box::leak(Box::new(entry)))
     }
+
     /// # Safety
-    /// - `entry` came from `allocate` and nobody refers to it.
-    pub(crate) unsafe fn free<E: Buried>(entry: NonNull<E>) {
-        // SAFETY: the caller's promise; the memory stays allocated.
-        unsafe { entry.as_ref() }.bury();
-        GRAVES.with_borrow_mut(|graves| graves.push(entry.cast()));
-    }
-
-    pub(crate) trait Buried {
-        fn bury(&self);
-    }
-
-    impl<K, V> Buried for Pair<K, V> {
-        fn bury(&self) {
-            let _: &Head = &self.head;
-            self.both.cell.with_mut(|_| ());
-            assert!(!self.both.dead.swap(true, Ordering::Relaxed), "double free");
-        }
+    /// - `block` came from `allocate` for this layout, and nobody uses it any more.
+    pub(crate) unsafe fn release(block: NonNull<u8>, layout: Layout) {
+        GRAVES.with_borrow_mut(|graves| graves.push((block, layout)));
     }
 }

@@ -34,7 +34,7 @@ pub(crate) mod retired;
 pub(crate) mod set;
 pub(crate) mod summary;
 
-use crate::entry::{EntryRef, Object};
+use crate::entry::{EntryRef, Magazine, Object};
 use crate::hash::{Geometry, Place};
 use crate::reclaim::Guard;
 use retired::{Batch, List};
@@ -122,7 +122,7 @@ impl<O: Object> Shard<O> {
 
     /// Frees the ways of a batch; the answer is how many, their weight, and how many of their
     /// entries panicked when they were dropped. Call it once for each batch.
-    pub(crate) fn recycle(&self, batch: &Batch) -> Recycled {
+    pub(crate) fn recycle(&self, batch: &Batch, magazine: Option<&Magazine>) -> Recycled {
         // As many as may be on their way at a time: two lines for each.
         const AHEAD: usize = 8;
         let mut sum = Recycled::default();
@@ -143,7 +143,7 @@ impl<O: Object> Shard<O> {
             }
             let set = self.set(set);
             sum.weight += u64::from(set.graced_entry(&way).head().weight);
-            sum.panics += u64::from(set.recycle(way));
+            sum.panics += u64::from(set.recycle(way, magazine));
             sum.ways += 1;
         }
         sum

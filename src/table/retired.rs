@@ -205,7 +205,6 @@ pub(super) fn follow(
         let (set, way) = set_and_way(here);
         let link = link(set, way);
         at = link & u64::from(u32::MAX);
-        #[expect(clippy::cast_possible_truncation, reason = "was a usize in `with_cause`")]
         (here, (link >> COUNT_SHIFT) as usize)
     })
 }

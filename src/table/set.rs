@@ -38,7 +38,7 @@
 //! Loom: `get_*`, `take_*`, `insert_*`, `replace_*`, `reuse_*`, `aba_*` in `loom-tests`.
 
 use super::retired::Graced;
-use crate::entry::{ADDRESS_BITS, EntryRef, Object, Owned};
+use crate::entry::{ADDRESS_BITS, EntryRef, Magazine, Object, Owned};
 use crate::prefetch::prefetch;
 use crate::reclaim::Guard;
 use crate::sync::{AtomicU64, Ordering};
@@ -213,13 +213,13 @@ impl<O: Object> Set<O> {
 
     /// Drops the entry of a way whose grace period is over, and frees the way. Says whether the
     /// entry's own `Drop` panicked (the way is free all the same).
-    pub(crate) fn recycle(&self, way: Graced) -> bool {
+    pub(crate) fn recycle(&self, way: Graced, magazine: Option<&Magazine>) -> bool {
         let cell = &self.cells[way.way() as usize];
         let word = cell.load(Ordering::Relaxed);
         // SAFETY: `Graced` says that a grace period has passed since the way was unlinked, and
         // there is one for each way that was retired: nobody else refers to the entry.
         let entry = unsafe { Owned::<O>::from_word(word) };
-        let panicked = drop_caught(entry);
+        let panicked = drop_caught(entry, magazine);
         // Relaxed: the next claim only needs the 0; it brings an entry of its own.
         cell.store(0, Ordering::Relaxed);
         panicked
@@ -261,19 +261,23 @@ impl<O: Object> Drop for Set<O> {
             if word != 0 {
                 // SAFETY: `&mut self`: no guard, claim or owner is left; each cell holds its own.
                 let entry = unsafe { Owned::<O>::from_word(word) };
-                drop_caught(entry);
+                drop_caught(entry, None);
             }
         }
     }
 }
 
 /// Drops an entry; true if a user's `Drop` panicked.
-fn drop_caught<O: Object>(entry: Owned<O>) -> bool {
+fn drop_caught<O: Object>(entry: Owned<O>, magazine: Option<&Magazine>) -> bool {
+    let end = || match magazine {
+        Some(magazine) => entry.recycle(magazine),
+        None => drop(entry),
+    };
     if cfg!(halfshake_loom) {
-        drop(entry); // a model's assertion must come through
+        end(); // a model's assertion must come through
         return false;
     }
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(entry))).is_err()
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(end)).is_err()
 }
 
 /// What the choice of a victim goes by.
