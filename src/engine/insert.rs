@@ -286,14 +286,12 @@ where
         };
         shard.summary.published(self.place.set, self.deadline);
         let (engine, now) = (self.engine, self.now);
-        // Else nothing in the set has expired, and the entries that go need not be read for it.
-        let due = shard.summary.is_due(self.place.set, now);
         for unlinked in unlinked {
             let replaced = old == Some(unlinked.way());
             let at = Away { shard: self.place.shard, set: self.place.set, unlinked };
             let cause = if replaced { RemovalCause::Replaced } else { RemovalCause::Evicted };
-            let entry = engine.table.unlinked_entry(&at);
-            let cause = if due { cause_of(entry, now, cause) } else { cause };
+            // Not asked of the summary, which a sweep takes back for a moment.
+            let cause = cause_of(engine.table.unlinked_entry(&at), now, cause);
             self.owed.push(at, cause);
         }
         let mut grant = std::mem::replace(&mut self.grant, engine.budget.grant());

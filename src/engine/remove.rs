@@ -165,7 +165,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let mut removed = 0;
         let mut panic = None;
         let mut owed = Owed::new(self, local);
-        self.each_occupied(|number, shard, set| {
+        self.each_set(|number, shard, set| {
             let pin = local.pin(now);
             let live = shard.load(set, pin.guard());
             let mut causes = [None; crate::table::set::WAYS as usize];
@@ -194,7 +194,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     pub(crate) fn clear(self: &Arc<Self>, local: &Rc<Local>) {
         let (now, mut panic) = (self.time.now(), None);
         let mut owed = Owed::new(self, local);
-        self.each_occupied(|number, shard, set| {
+        self.each_set(|number, shard, set| {
             let unlinked = shard.set(set).clear();
             let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Flushed);
             self.owe(&mut owed, (number, set), unlinked, cause);
@@ -251,10 +251,11 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         self.waiting.fetch_sub(own, Ordering::Relaxed);
     }
 
-    /// Visits the sets that may hold anything.
-    pub(super) fn each_occupied(&self, mut visit: impl FnMut(u32, &Shard<O>, u32)) {
+    /// Visits every set, for what must miss nothing: a set is marked as occupied only after others
+    /// may have seen what was inserted into it.
+    fn each_set(&self, mut visit: impl FnMut(u32, &Shard<O>, u32)) {
         for (number, shard) in self.table.shards() {
-            for set in shard.summary.occupied_from(0) {
+            for set in 0..self.table.geometry.sets {
                 visit(number, shard, set);
             }
         }

@@ -77,7 +77,8 @@ impl Summary {
     /// Takes the claim back that anything will expire. The caller must then look with
     /// `load_ordered`, and call `due_by` for what it leaves.
     pub(crate) fn clear_due(&self, set: u32) {
-        self.due[set as usize].store(NEVER, Ordering::Relaxed);
+        // A read-modify-write, as all changes of the word are, so that they have one order.
+        self.due[set as usize].swap(NEVER, Ordering::Relaxed);
     }
 
     /// Takes the claim back that the set holds anything. The caller must then look with

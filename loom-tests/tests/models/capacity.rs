@@ -1,1 +1,176 @@
-//! Soon.
+//! The limits: never passed, never lost, in entries and in bytes.
+
+use crate::{K, O, X, Y, cache_of, has_event, insert, is_stored, live, take, try_insert};
+use halfshake::RemovalCause::Taken;
+use halfshake::model::{Inserted, Model};
+use halfshake::{Delivery, Refusal};
+use loom_tests::{Race, Role, model, role};
+
+/// The limit is used to the full again when all is quiet: no unit was lost.
+fn assert_no_unit_is_lost(cache: &Model, limit: usize) {
+    let me = cache.member();
+    for (i, key) in [K, O, X, O + 2].into_iter().take(limit).enumerate() {
+        assert_eq!(cache.insert(&me, key, 100 + i as u64), Inserted::Stored);
+    }
+    assert_eq!(cache.live(&me).len(), limit, "lasting under-use");
+    cache.check_law(&me);
+}
+
+/// A limit of one holds one, in whichever set.
+///
+/// Threads: two that insert into different sets.
+fn limit_two_sets(race: &Race) {
+    let cache = Model::new(1);
+    let [a, b] = race.check(&cache, [try_insert::<bool>(K, 1), try_insert(O, 2)]);
+    race.saw(if a && b { "both stored" } else { "one refused" });
+    assert!(a || b, "both were refused");
+    assert_eq!(live(&cache).len(), 1, "limit 1");
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(limit_two_sets, least 100, sees ["both stored"]);
+
+/// A limit of one holds one, in one set.
+///
+/// Threads: two that insert different keys of one set.
+fn limit_one_set(race: &Race) {
+    let cache = Model::new(1);
+    let [a, b] = race.check(&cache, [try_insert::<bool>(K, 1), try_insert(X, 2)]);
+    race.saw(if a && b { "both stored" } else { "one refused" });
+    assert!(a || b, "both were refused");
+    assert_eq!(live(&cache).len(), 1, "limit 1");
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(limit_one_set, least 200, sees ["both stored"]);
+
+/// A replacement needs no unit, and gives none away.
+///
+/// Threads: one replaces the only entry, one inserts into another set; limit 1.
+fn limit_replace(race: &Race) {
+    let cache = cache_of(1, &[(K, 1)]);
+    let [replaced, inserted] = race.check(&cache, [try_insert::<bool>(K, 2), try_insert(O, 3)]);
+    assert!(replaced || inserted);
+    assert_eq!(live(&cache).len(), 1, "limit 1");
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(limit_replace, least 300);
+
+/// What a take frees can be used at once by another set.
+///
+/// Threads: one takes the only entry, one inserts into another set; limit 1.
+fn limit_take(race: &Race) {
+    let cache = cache_of(1, &[(K, 1)]);
+    let [taken, _] = race.check(&cache, [take(K), insert(O, 2)]);
+    race.saw(if taken.is_some() { "taken" } else { "evicted" });
+    assert_eq!(has_event(&cache, 1, Taken), taken.is_some());
+    assert_eq!(live(&cache), [2]);
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(limit_take, least 100, sees ["taken", "evicted"]);
+
+/// Of two inserts of one key one has a unit too many, and gives it back.
+///
+/// Threads: two that insert the same key; limit 2.
+fn limit_given_back(race: &Race) {
+    let cache = Model::new(2);
+    race.check(&cache, [insert::<()>(K, 1), insert(K, 2)]);
+    assert_no_unit_is_lost(&cache, 2);
+}
+model!(limit_given_back, least 300);
+
+/// A new entry takes the bytes of several victims, and gives back what it does not need.
+///
+/// Threads: one inserts an entry of three bytes where two entries of two fill the limit of four;
+/// one takes one of these.
+fn limit_bytes(race: &Race) {
+    let cache = weighing(4, &[(K, 1, 2), (O, 2, 2)]);
+    let put = role(|cache, me| Some(u64::from(is_stored(cache.insert_weighing(me, X, 3, 3)))));
+    let [stored, taken] = race.check(&cache, [put, take(K)]);
+    race.saw(if taken.is_some() { "taken" } else { "evicted" });
+    assert_eq!(stored, Some(1));
+    assert_eq!(live(&cache), [3], "three bytes and two are above the limit of four");
+    let me = cache.member();
+    assert_eq!(cache.insert_weighing(&me, K, 4, 4), Inserted::Stored, "bytes were lost");
+    cache.check_law(&me);
+}
+model!(limit_bytes, least 100, sees ["taken", "evicted"]);
+
+/// Two inserts that each hold half of the bytes that both need give them back and try again, so
+/// that one of them is stored.
+///
+/// Threads: two that insert an entry as large as the limit, each with one victim.
+fn limit_bytes_halves(race: &Race) {
+    let cache = weighing(2, &[(K, 1, 1), (O, 2, 1)]);
+    let put = |key, value| {
+        role(move |cache: &Model, me: &_| match cache.insert_weighing(me, key, value, 2) {
+            Inserted::Stored => true,
+            Inserted::Refused(Refusal::Full | Refusal::NoRoom) => false,
+            other => panic!("{other:?}"),
+        })
+    };
+    let [a, b] = race.check(&cache, [put(X, 3), put(O + 2, 4)]);
+    race.saw(if a && b { "both stored" } else { "one refused" });
+    assert!(a || b, "both were refused");
+    assert_eq!(live(&cache).len(), 1);
+}
+model!(limit_bytes_halves, least 300, sees ["both stored"]);
+
+fn weighing(bytes: u64, entries: &[(u64, u64, u32)]) -> Model {
+    let cache = Model::with(4, Some(bytes), Delivery::Caller);
+    let me = cache.member();
+    for (key, value, weight) in entries {
+        assert_eq!(cache.insert_weighing(&me, *key, *value, *weight), Inserted::Stored);
+    }
+    cache
+}
+
+fn lower_to_one<T: Default + 'static>() -> Role<T> {
+    role(|cache, me| {
+        cache.set_limit(me, 1);
+        T::default()
+    })
+}
+
+/// A limit that is lowered while an insert holds a unit is held when both are done, at the latest
+/// when the sweeper has paid the rest.
+///
+/// Threads: one lowers the limit from 2 to 1, one inserts.
+fn set_limit_insert(race: &Race) {
+    let cache = cache_of(2, &[(K, 1)]);
+    race.check(&cache, [lower_to_one(), try_insert::<bool>(O, 2)]);
+    race.saw(if live(&cache).len() > 1 { "pending" } else { "paid" });
+    let me = cache.member();
+    assert_eq!(cache.set_limit(&me, 1), 0, "a debt that nobody pays");
+    assert!(cache.live(&me).len() <= 1, "above the limit");
+    drop(me);
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(set_limit_insert, least 50, sees ["paid"]);
+
+/// What a take frees pays the debt of a lowered limit, and is not used twice.
+///
+/// Threads: one lowers the limit from 2 to 1, one takes.
+fn set_limit_take(race: &Race) {
+    let cache = cache_of(2, &[(K, 1), (O, 2)]);
+    race.check(&cache, [lower_to_one(), take(K)]);
+    assert!(live(&cache).len() <= 1, "above the limit");
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(set_limit_take, least 50);
+
+/// As `set_limit_take`, with an insert that wants what the take frees.
+///
+/// Threads: one lowers the limit from 2 to 1, one takes and inserts.
+fn set_limit_reused(race: &Race) {
+    let cache = cache_of(2, &[(K, 1), (O, 2)]);
+    let take_and_insert = role(|cache, me| {
+        cache.take(me, K);
+        is_stored(cache.insert(me, Y, 3))
+    });
+    race.check(&cache, [lower_to_one(), take_and_insert]);
+    let me = cache.member();
+    assert_eq!(cache.set_limit(&me, 1), 0, "a debt that nobody pays");
+    assert!(cache.live(&me).len() <= 1, "above the limit");
+    drop(me);
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(set_limit_reused, least 100);

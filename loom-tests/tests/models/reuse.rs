@@ -1,1 +1,138 @@
-//! Soon.
+//! Ways are used again after a grace period, and not before: readers, ABA, and want of room.
+//!
+//! Ways are claimed in circular order. `worn` prepares set 0 so that the next way in turn is the
+//! one that K lives in: whoever frees it too early gives it away at once.
+
+use crate::{K, X, Y, cache_of, has_event, insert, is_stored, live, take};
+use halfshake::Refusal;
+use halfshake::RemovalCause::Taken;
+use halfshake::model::{Inserted, Model};
+use loom_tests::{Race, model, role};
+
+/// K with value 1 in the way that is next in turn, and nothing else in the set.
+fn worn() -> Model {
+    let cache = cache_of(4, &[(K, 1), (Y, 10), (Y, 11), (Y, 12)]);
+    let me = cache.member();
+    assert_eq!(cache.take(&me, Y), Some(12));
+    cache.collect(&me);
+    cache
+}
+
+/// A slow reader reads one entry to the end, though its way is wanted for another.
+///
+/// Threads: a slow reader, and one that takes the entry and inserts another key.
+fn reuse_slow_reader(race: &Race) {
+    let cache = worn();
+    let get = role(|cache, me| drop(cache.get_slowly(me, K, X)));
+    let reuse = role(|cache, me| {
+        assert_eq!(cache.take(me, K), Some(1));
+        cache.insert(me, X, 2);
+    });
+    race.check(&cache, [get, reuse]);
+    assert_eq!(live(&cache), [2]);
+}
+model!(reuse_slow_reader, least 100);
+
+/// Two inserts, one of which needs the way that the other's thread has just freed.
+///
+/// Threads: one looks up and inserts, one takes and inserts.
+fn reuse_insert(race: &Race) {
+    let cache = worn();
+    let get_and_insert = role(|cache, me| {
+        cache.get(me, K);
+        cache.insert(me, Y, 3);
+    });
+    let reuse = role(|cache, me| {
+        assert_eq!(cache.take(me, K), Some(1));
+        cache.insert(me, X, 2);
+    });
+    race.check(&cache, [get_and_insert, reuse]);
+    assert_eq!(live(&cache), [2, 3]);
+}
+model!(reuse_insert, least 500);
+
+/// ABA: the control word must not look unchanged to an insert when its key came meanwhile, in the
+/// way of an entry that went.
+///
+/// Threads: one inserts X, one takes K and inserts X.
+fn aba_insert(race: &Race) {
+    let cache = worn();
+    let take_and_insert = role(|cache, me| {
+        assert_eq!(cache.take(me, K), Some(1));
+        cache.insert(me, X, 3);
+    });
+    race.check(&cache, [insert(X, 2), take_and_insert]);
+    // Three of them in `worn`.
+    assert_eq!((live(&cache).len(), cache.events().len()), (1, 3 + 2));
+}
+model!(aba_insert, least 500);
+
+/// ABA: a take must not unlink another entry, in the way of the one that it looked up.
+///
+/// Threads: one takes K, one takes K and inserts X.
+fn aba_take(race: &Race) {
+    let cache = worn();
+    let take_and_insert = role(|cache, me| {
+        let taken = cache.take(me, K);
+        cache.insert(me, X, 2);
+        taken
+    });
+    let [a, b] = race.check(&cache, [take(K), take_and_insert]);
+    race.saw(if a.is_some() { "first" } else { "second" });
+    assert_ne!(a.is_some(), b.is_some(), "not one winner: {a:?} {b:?}");
+    assert!(!has_event(&cache, 2, Taken), "another entry was taken");
+    assert_eq!(live(&cache), [2]);
+}
+model!(aba_take, least 100, sees ["first", "second"]);
+
+/// While a reader stays pinned ways run out: an insert is refused, changes nothing, and succeeds
+/// when the reader has gone.
+///
+/// Threads: one replaces until no way is left, one looks up. A third is pinned all the time.
+fn no_room(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let reader = cache.member();
+    let pin = cache.pin(&reader);
+    let replace = role(|cache, me| {
+        for value in 2..5 {
+            assert!(is_stored(cache.insert(me, K, value)), "there is a way for each");
+        }
+        assert_eq!(cache.insert(me, K, 5), Inserted::Refused(Refusal::NoRoom));
+        Some(4)
+    });
+    let get = role(|cache, me| {
+        let got = cache.get(me, K);
+        assert!(got.is_some_and(|value| value < 5), "a refused insert changed something: {got:?}");
+        got
+    });
+    let [_, got] = race.run(&cache, [replace, get]);
+    race.saw(if got == Some(4) { "last" } else { "earlier" });
+    assert_eq!(live(&cache), [4], "a refused insert changed something");
+    drop((pin, reader));
+    let me = cache.member();
+    cache.collect(&me);
+    assert!(is_stored(cache.insert(&me, K, 9)), "no room after the grace period");
+    cache.check_law(&me);
+}
+model!(no_room, least 50, sees ["last", "earlier"]);
+
+/// What a thread retires and then leaves alone is free for others: nobody's bag keeps it.
+///
+/// Threads: one has retired three ways before, and never comes back; two insert into that set,
+/// which has no way left but by helping the collector.
+fn idle_retirer(race: &Race) {
+    let cache = Model::new(4);
+    let idle = cache.member();
+    for value in 1..5 {
+        assert!(is_stored(cache.insert(&idle, K, value)));
+    }
+    let put = |key, value| {
+        role(move |cache: &Model, me: &_| {
+            assert!(is_stored(cache.insert(me, key, value)), "an idle thread keeps ways");
+        })
+    };
+    race.run(&cache, [put(X, 5), put(Y, 6)]);
+    assert_eq!(live(&cache).len(), 2);
+    cache.check_law(&idle);
+}
+model!(idle_retirer, least 500, batch 8);
