@@ -284,6 +284,8 @@ where
                 return Step::Again;
             }
         };
+        // It has happened.
+        self.counted = false;
         shard.summary.published(self.place.set, self.deadline);
         let (engine, now) = (self.engine, self.now);
         for unlinked in unlinked {
@@ -315,10 +317,7 @@ where
     }
 
     fn give_back(&mut self) -> Owned<O> {
-        if std::mem::take(&mut self.counted) {
-            self.local.block.sub(Counter::Inserted, 1);
-            self.local.block.sub(Counter::InsertedWeight, self.weight);
-        }
+        self.uncount();
         match (self.claim.take(), self.entry.take()) {
             (Some(claim), _) => claim.abandon(),
             (None, Some(entry)) => entry,
@@ -335,5 +334,22 @@ where
         };
         self.local.block.add(counter, 1);
         Put::Refused(self.give_back(), refusal)
+    }
+}
+
+impl<O: Object, X: Send + Sync + 'static> Insert<'_, '_, O, X> {
+    /// Takes back what was counted before it happened.
+    fn uncount(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.local.block.sub(Counter::Inserted, 1);
+            self.local.block.sub(Counter::InsertedWeight, self.weight);
+        }
+    }
+}
+
+impl<O: Object, X: Send + Sync + 'static> Drop for Insert<'_, '_, O, X> {
+    /// Also if comparing keys panics when the insert tries again.
+    fn drop(&mut self) {
+        self.uncount();
     }
 }
