@@ -9,7 +9,6 @@ use crate::hash::Geometry;
 use crate::maintenance::Threads;
 use crate::once::Flights;
 use crate::sync::PlainU64;
-use crate::table::retired::MOST_SETS;
 use crate::table::set::WAYS;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -20,6 +19,8 @@ const WAYS_PER_ENTRY: u64 = 2;
 /// Fewer sets than this make refusals likely when threads are preempted while pinned.
 const FEWEST_SETS: u64 = 256;
 const MOST_SHARDS: usize = 1024;
+/// What can be indexed in any number of shards.
+const MOST_ENTRIES: u64 = (1 << 26) * WAYS as u64 / WAYS_PER_ENTRY;
 const DEFAULT_SWEEP: Duration = Duration::from_secs(1);
 
 /// Who advances time and epochs, and sweeps.
@@ -207,9 +208,8 @@ where
             bad.push(BadSetting::AddressSpace);
         }
         let geometry = self.geometry(max);
-        if geometry.sets > MOST_SETS {
-            let most = u64::from(geometry.shards) * u64::from(MOST_SETS) * u64::from(WAYS);
-            bad.push(BadSetting::CapacityTooLarge { entries: max, most: most / WAYS_PER_ENTRY });
+        if !geometry.is_indexable() {
+            bad.push(BadSetting::CapacityTooLarge { entries: max, most: MOST_ENTRIES });
         }
         if bad.is_empty() { Ok(geometry) } else { Err(ConfigError::new(bad)) }
     }

@@ -137,7 +137,7 @@ where
     let sets = core.table.geometry.total_sets();
     let swept = core.sweep(&local, (sets, budget), false);
     let debt = core.pay_debt(&local, false);
-    core.collect(&local, None);
+    core.collect(&local);
     let progress = Progress {
         expired: swept.removed,
         recycled: core.recycle_for_good(&local),

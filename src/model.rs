@@ -10,6 +10,7 @@ use crate::error::Refusal;
 use crate::hash::{Geometry, Place};
 use crate::reclaim::SetUp;
 use crate::removal::RemovalCause;
+use crate::stats::Counter;
 use crate::sync::{Ordering, PlainBool};
 use crate::table::Away;
 use crate::table::set::bit;
@@ -298,7 +299,7 @@ impl Model {
 
     /// Helps the collector, and frees what may be freed: the sweeper's work.
     pub fn collect(&self, me: &Member) {
-        self.0.collect(&me.0, None);
+        self.0.collect(&me.0);
         self.0.recycle(&me.0);
     }
 
@@ -345,6 +346,11 @@ impl Model {
         let _between = self.look(&pin, &me.0, other);
         assert_eq!((*entry.key(), *entry.value()), (key, first), "an entry changed under a guard");
         Some(first)
+    }
+
+    /// How many ways were recycled so far.
+    pub fn recycled(&self) -> u64 {
+        self.0.blocks.count(Counter::Recycled)
     }
 
     /// The events so far.

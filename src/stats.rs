@@ -15,6 +15,7 @@
 
 use crate::removal::RemovalCause;
 use crate::sync::{Ordering, PlainBool, PlainSwap, PlainU64};
+use crate::table::retired::Lists;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ const WORDS: usize = Counter::Removed as usize + CAUSES;
 #[derive(Debug)]
 pub(crate) struct Block {
     words: CachePadded<[PlainU64; WORDS]>,
+    /// Ways that this thread has unlinked; others may take them.
+    pub(crate) lists: Lists,
     /// The tick (plus one) at which the owner was pinned; 0 while it is not.
     pinned_since: PlainU64,
     owned: PlainBool,
@@ -60,6 +63,7 @@ impl Block {
     fn new() -> Self {
         Self {
             words: CachePadded::new(std::array::from_fn(|_| PlainU64::new(0))),
+            lists: Lists::new(),
             pinned_since: PlainU64::new(0),
             owned: PlainBool::new(true),
         }
@@ -130,7 +134,7 @@ impl Blocks {
         Self(PlainSwap::new(Some(Arc::default())))
     }
 
-    fn all(&self) -> Arc<Vec<Arc<Block>>> {
+    pub(crate) fn all(&self) -> Arc<Vec<Arc<Block>>> {
         self.0.load_full().unwrap_or_default()
     }
 
@@ -187,6 +191,11 @@ impl Blocks {
             gauge(Counter::Retired, Counter::Recycled),
             gauge(Counter::RetiredWeight, Counter::RecycledWeight),
         )
+    }
+
+    /// Ways that wait for the delivery thread.
+    pub(crate) fn handed(&self) -> u64 {
+        self.all().iter().map(|block| block.lists.handed.len()).sum()
     }
 
     /// How long the longest pin of the present has lasted, in ticks.

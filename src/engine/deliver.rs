@@ -7,7 +7,7 @@ use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::{Ordering, Seen};
 use crate::table::Away;
-use crate::table::retired::List;
+use crate::table::retired::Lists;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -66,11 +66,11 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
         let (at, cause) = self.list.pop()?;
         if !self.here {
             // Two holders from now on: the caller, and the delivery thread.
-            let (shard, set, way) = (at.shard, at.set, at.unlinked.way());
             self.engine.table.unlinked_entry(&at).head().share();
+            let second = at.second();
             self.hand_over(at, cause);
             self.engine.wake_deliverer();
-            return Some(Away::second(shard, set, way));
+            return Some(second);
         }
         let listener = self.engine.listener.load();
         if let Some(panic) = self.deliver(listener.as_deref(), &at, cause) {
@@ -124,8 +124,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
     }
 
     fn hand_over(&self, at: Away, cause: RemovalCause) {
-        let shard = self.engine.table.shard(at.shard);
-        shard.hand_over(at.set, at.unlinked, cause as usize);
+        self.engine.table.hand_over(&self.local.block.lists, at, cause as usize);
         self.paid();
     }
 
@@ -184,28 +183,26 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             // Relaxed: a bound that is checked before an insert, not a lock.
             self.retired_weight.fetch_add(weight, Ordering::Relaxed);
         }
-        let shard = at.shard;
-        if self.table.shard(shard).retire(at.set, at.unlinked) >= crate::reclaim::retire_batch() {
-            self.collect(local, Some(shard));
+        let lists = &local.block.lists;
+        if self.table.retire(lists, at) >= crate::reclaim::retire_batch() {
+            self.collect_lists(local, std::iter::once(lists));
             self.recycle(local);
         }
     }
 
-    /// Hands retired ways (of one shard, or of all) to the collector, advances the epoch if it can
-    /// be, and moves what is past its grace period to the ready list. Runs no user code.
-    pub(crate) fn collect(&self, local: &Rc<Local>, shard: Option<u32>) {
-        self.collect_where(local, |number, _| shard.is_none_or(|s| s == number));
+    /// Hands what all threads have retired to the collector, advances the epoch if it can be, and
+    /// moves what is past its grace period to the ready list. Runs no user code.
+    pub(crate) fn collect(&self, local: &Rc<Local>) {
+        self.collect_lists(local, self.blocks.all().iter().map(|block| &block.lists));
     }
 
-    fn collect_where(&self, local: &Rc<Local>, mut wanted: impl FnMut(u32, &List) -> bool) {
+    fn collect_lists<'l>(&self, local: &Rc<Local>, lists: impl Iterator<Item = &'l Lists>) {
         let pin = local.pin(self.time.now());
-        for (number, shard) in self.table.shards() {
-            if wanted(number, &shard.retired) {
-                // Pinned first, taken afterwards: the ways were unlinked before, and their grace
-                // period begins no earlier than this pin.
-                if let Some(ways) = shard.take_retired() {
-                    pin.guard().defer(self.ready.after_grace(number, ways));
-                }
+        for lists in lists {
+            // Pinned first, taken afterwards: the ways were unlinked before, and their grace period
+            // begins no earlier than this pin.
+            if let Some(ways) = self.table.take_retired(lists) {
+                pin.guard().defer(self.ready.after_grace(ways));
             }
         }
         pin.guard().flush();
@@ -215,11 +212,16 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// idle threads left, and leaves to busy writers what they free sooner, and on the thread that
     /// allocated it. Whether the ready list should be recycled, by the same rule.
     pub(crate) fn collect_stale(&self, local: &Rc<Local>, before: &mut Untouched) -> bool {
-        before.lists.resize(self.table.geometry.shards as usize, 0);
-        self.collect_where(local, |number, list| {
-            let state = list.state();
-            state != 0 && std::mem::replace(&mut before.lists[number as usize], state) == state
+        let blocks = self.blocks.all();
+        before.lists.resize(blocks.len(), 0);
+        let stale = blocks.iter().zip(&mut before.lists).filter(|(block, before)| {
+            let state = block.lists.retired.state();
+            state != 0 && **before == state
         });
+        self.collect_lists(local, stale.map(|(block, _)| &block.lists));
+        for (block, before) in blocks.iter().zip(&mut before.lists) {
+            *before = block.lists.retired.state();
+        }
         let ready = self.ready.state();
         ready != 0 && std::mem::replace(&mut before.ready, ready) == ready
     }
@@ -237,7 +239,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     fn recycle_into(&self, local: &Rc<Local>, magazine: Option<&Magazine>) -> u64 {
         let mut ways = 0;
         for batch in self.ready.take() {
-            let freed = self.table.shard(batch.shard).recycle(&batch, magazine);
+            let freed = self.table.recycle(&batch, magazine);
             local.block.add(Counter::Recycled, freed.ways);
             local.block.add(Counter::RecycledWeight, freed.weight);
             local.block.add(Counter::DropPanics, freed.panics);
@@ -265,10 +267,9 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// Delivers what was handed over. The answer is how many events.
     pub(crate) fn deliver_handed(self: &Arc<Self>, local: &Rc<Local>) -> u64 {
         let mut delivered = 0;
-        for (number, shard) in self.table.shards() {
+        for block in self.blocks.all().iter() {
             let mut owed = Owed::delivered(self, local, true);
-            for (set, unlinked, cause) in shard.take_handed() {
-                let at = Away { shard: number, set, unlinked };
+            for (at, cause) in self.table.take_handed(&block.lists) {
                 owed.push(at, RemovalCause::ALL[cause]);
             }
             delivered += owed.len() as u64;

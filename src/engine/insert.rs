@@ -152,7 +152,7 @@ where
                 Step::Short(refusal) if helps == MOST_HELPS => return self.refuse(refusal),
                 Step::Short(_) => {
                     helps += 1;
-                    self.engine.collect(self.local, None);
+                    self.engine.collect(self.local);
                     self.engine.recycle(self.local);
                     crate::sync::yield_now();
                 }

@@ -155,7 +155,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             // Relaxed: a gauge.
             sweeps: self.cursor.load(Ordering::Relaxed) / sets,
             longest_pin: Duration::from_millis(self.blocks.longest_pin(now)),
-            undelivered: self.table.shards().map(|(_, s)| s.handed()).sum(),
+            undelivered: self.blocks.handed(),
             ..self.blocks.read()
         }
     }

@@ -224,7 +224,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         self.await_deliveries(local);
         // Three epochs, so that a grace period can pass.
         for _ in 0..3 {
-            self.collect(local, None);
+            self.collect(local);
             self.recycle(local);
         }
         panic

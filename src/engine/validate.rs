@@ -80,6 +80,6 @@ where
 
     /// Unlinked entries whose events wait for the delivery thread.
     fn unannounced(&self) -> u64 {
-        self.table.shards().map(|(_, s)| s.handed()).sum()
+        self.blocks.handed()
     }
 }

@@ -37,7 +37,7 @@ pub(crate) mod summary;
 use crate::entry::{EntryRef, Magazine, Object};
 use crate::hash::{Geometry, Place};
 use crate::reclaim::Guard;
-use retired::{Batch, List};
+use retired::{Batch, Lists, WayAt};
 use set::{Live, Set, Unlinked};
 use std::sync::Arc;
 use summary::Summary;
@@ -47,20 +47,11 @@ use summary::Summary;
 pub(crate) struct Shard<O: Object> {
     sets: Box<[Set<O>]>,
     pub(crate) summary: Summary,
-    /// Ways that wait for a grace period.
-    pub(crate) retired: List,
-    /// Ways whose events wait for the delivery thread.
-    handed: List,
 }
 
 impl<O: Object> Shard<O> {
     fn new(sets: u32) -> Self {
-        Self {
-            sets: (0..sets).map(|_| Set::new()).collect(),
-            summary: Summary::new(sets),
-            retired: List::new(),
-            handed: List::new(),
-        }
+        Self { sets: (0..sets).map(|_| Set::new()).collect(), summary: Summary::new(sets) }
     }
 
     #[inline]
@@ -79,93 +70,9 @@ impl<O: Object> Shard<O> {
     pub(crate) fn load<'g>(&'g self, set: u32, guard: &'g Guard) -> Live<'g, O> {
         self.set(set).load(guard)
     }
-
-    /// Hands a way, whose event was delivered, to the collector's list. The answer is how many
-    /// wait there now.
-    pub(crate) fn retire(&self, set: u32, unlinked: Unlinked) -> u64 {
-        let way = unlinked.into_way();
-        self.retired.push(retired::index(set, way), |next| self.link(set, way, next))
-    }
-
-    /// Hands a way to the delivery thread, with a number that says why it left.
-    pub(crate) fn hand_over(&self, set: u32, unlinked: Unlinked, cause: usize) {
-        let way = unlinked.into_way();
-        let link = |next| self.link(set, way, retired::with_cause(next, cause));
-        self.handed.push(retired::index(set, way), link);
-    }
-
-    /// How many ways wait for the delivery thread.
-    pub(crate) fn handed(&self) -> u64 {
-        self.handed.len()
-    }
-
-    /// Takes all ways that were handed over, oldest first, into the caller's hands.
-    pub(crate) fn take_handed(&self) -> Vec<(u32, Unlinked, usize)> {
-        let Some(chain) = self.handed.take() else { return Vec::new() };
-        let latest_first = retired::follow(chain, |s, w| self.linked(s, w));
-        let mut all: Vec<_> = latest_first
-            .map(|(at, cause)| {
-                let (set, way) = retired::set_and_way(at);
-                (set, Unlinked::from_way(way), cause)
-            })
-            .collect();
-        all.reverse();
-        all
-    }
-
-    /// Takes all retired ways, as numbers: while their entries are warm the list is followed, so
-    /// that whoever recycles them later need not.
-    pub(crate) fn take_retired(&self) -> Option<Arc<[retired::Index]>> {
-        let chain = self.retired.take()?;
-        Some(retired::follow(chain, |s, w| self.linked(s, w)).map(|(at, _)| at).collect())
-    }
-
-    /// Frees the ways of a batch; the answer is how many, their weight, and how many of their
-    /// entries panicked when they were dropped. Call it once for each batch.
-    pub(crate) fn recycle(&self, batch: &Batch, magazine: Option<&Magazine>) -> Recycled {
-        // As many as may be on their way at a time: two lines for each.
-        const AHEAD: usize = 8;
-        let mut sum = Recycled::default();
-        let mut cells = batch.places();
-        let mut entries = batch.places();
-        for (set, way) in cells.by_ref().take(2 * AHEAD) {
-            self.set(set).prefetch_cell(way);
-        }
-        for (set, way) in entries.by_ref().take(AHEAD) {
-            self.set(set).prefetch_entry(way);
-        }
-        for (set, way) in batch.graced() {
-            if let Some((set, way)) = cells.next() {
-                self.set(set).prefetch_cell(way);
-            }
-            if let Some((set, way)) = entries.next() {
-                self.set(set).prefetch_entry(way);
-            }
-            let set = self.set(set);
-            sum.weight += u64::from(set.graced_entry(&way).head().weight);
-            sum.panics += u64::from(set.recycle(way, magazine));
-            sum.ways += 1;
-        }
-        sum
-    }
-
-    /// Writes the link of a way that is on its way into a list.
-    fn link(&self, set: u32, way: u32, link: u64) {
-        let unlinked = Unlinked::from_way(way);
-        self.set(set).unlinked_entry(&unlinked).head().next.set(link);
-        let _still_listed = unlinked.into_way();
-    }
-
-    /// Reads the link of a way that came out of a list.
-    fn linked(&self, set: u32, way: u32) -> u64 {
-        let unlinked = Unlinked::from_way(way);
-        let link = self.set(set).unlinked_entry(&unlinked).head().next.get();
-        let _still_listed = unlinked.into_way();
-        link
-    }
 }
 
-/// What [`Shard::recycle`] freed.
+/// What [`Table::recycle`] freed.
 #[derive(Debug, Default)]
 pub(crate) struct Recycled {
     pub(crate) ways: u64,
@@ -215,6 +122,85 @@ impl<O: Object> Table<O> {
         self.set(place).load(guard)
     }
 
+    /// Hands a way, whose event was delivered, to the collector's list of this thread. The answer is
+    /// how many wait there now.
+    pub(crate) fn retire(&self, lists: &Lists, away: Away) -> u64 {
+        let at = away.into_at();
+        lists.retired.push(self.geometry.index(at), |next| self.link(at, next))
+    }
+
+    /// Hands a way to the delivery thread, with a number that says why it left.
+    pub(crate) fn hand_over(&self, lists: &Lists, away: Away, cause: usize) {
+        let at = away.into_at();
+        let link = |next| self.link(at, retired::with_cause(next, cause));
+        lists.handed.push(self.geometry.index(at), link);
+    }
+
+    /// Takes all ways that a thread handed over, oldest first, into the caller's hands.
+    pub(crate) fn take_handed(&self, lists: &Lists) -> Vec<(Away, usize)> {
+        let Some(chain) = lists.handed.take() else { return Vec::new() };
+        let latest_first = retired::follow(chain, |index| self.linked(index));
+        let mut all: Vec<_> = latest_first
+            .map(|(index, cause)| (Away::from_at(self.geometry.at(index)), cause))
+            .collect();
+        all.reverse();
+        all
+    }
+
+    /// Takes all ways that a thread retired, as numbers: the list is followed while its entries are
+    /// warm, so that whoever recycles them later need not.
+    pub(crate) fn take_retired(&self, lists: &Lists) -> Option<Arc<[retired::Index]>> {
+        let chain = lists.retired.take()?;
+        Some(retired::follow(chain, |index| self.linked(index)).map(|(at, _)| at).collect())
+    }
+
+    /// Frees the ways of a batch; the answer is how many, their weight, and how many of their
+    /// entries panicked when they were dropped. Call it once for each batch.
+    pub(crate) fn recycle(&self, batch: &Batch, magazine: Option<&Magazine>) -> Recycled {
+        // As many as may be on their way at a time: two lines for each.
+        const AHEAD: usize = 8;
+        let mut sum = Recycled::default();
+        let (mut cells, mut entries) = (batch.places(), batch.places());
+        let fetch_cell = |index| {
+            let at = self.geometry.at(index);
+            self.set_at(at).prefetch_cell(at.way);
+        };
+        let fetch_entry = |index| {
+            let at = self.geometry.at(index);
+            self.set_at(at).prefetch_entry(at.way);
+        };
+        cells.by_ref().take(2 * AHEAD).for_each(fetch_cell);
+        entries.by_ref().take(AHEAD).for_each(fetch_entry);
+        for (at, graced) in batch.graced(self.geometry) {
+            cells.next().into_iter().for_each(fetch_cell);
+            entries.next().into_iter().for_each(fetch_entry);
+            let set = self.set_at(at);
+            sum.weight += u64::from(set.graced_entry(&graced).head().weight);
+            sum.panics += u64::from(set.recycle(graced, magazine));
+            sum.ways += 1;
+        }
+        sum
+    }
+
+    fn set_at(&self, at: WayAt) -> &Set<O> {
+        self.shard(at.shard).set(at.set)
+    }
+
+    /// Writes the link of a way that is on its way into a list.
+    fn link(&self, at: WayAt, link: u64) {
+        let away = Away::from_at(at);
+        self.unlinked_entry(&away).head().next.set(link);
+        away.forget();
+    }
+
+    /// Reads the link of a way that came out of a list.
+    fn linked(&self, index: retired::Index) -> u64 {
+        let away = Away::from_at(self.geometry.at(index));
+        let link = self.unlinked_entry(&away).head().next.get();
+        away.forget();
+        link
+    }
+
     /// The entry of a way that the caller has unlinked.
     pub(crate) fn unlinked_entry<'a>(&'a self, at: &'a Away) -> EntryRef<'a, O> {
         self.shard(at.shard).set(at.set).unlinked_entry(&at.unlinked)
@@ -233,8 +219,24 @@ pub(crate) struct Away {
 impl Away {
     /// A second owner of a way that two parties hold: see
     /// [`Head::share`](crate::entry::Head::share).
-    pub(crate) fn second(shard: u32, set: u32, way: u32) -> Self {
-        Self { shard, set, unlinked: Unlinked::from_way(way) }
+    pub(crate) fn second(&self) -> Self {
+        Self::from_at(self.at())
+    }
+
+    fn at(&self) -> WayAt {
+        WayAt { shard: self.shard, set: self.set, way: self.unlinked.way() }
+    }
+
+    /// Turns the owner of a way into a number, for a list.
+    fn into_at(self) -> WayAt {
+        let at = self.at();
+        self.forget();
+        at
+    }
+
+    /// The owner again. Call it once for each `into_at`.
+    fn from_at(at: WayAt) -> Self {
+        Self { shard: at.shard, set: at.set, unlinked: Unlinked::from_way(at.way) }
     }
 
     /// Gives the way up to its other holder.

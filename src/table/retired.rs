@@ -2,16 +2,16 @@
 //!
 //! # State
 //!
-//! A [`List`] is one word: the index of the first way and how many there are. A shard has two: one
-//! of ways that wait for a *grace period*, one of ways whose removal event waits for the delivery
-//! thread.
+//! A [`List`] is one word: the index of the first way and how many there are. Each thread pushes to
+//! [`Lists`] of its own: ways that wait for a *grace period*, and ways whose removal event waits for
+//! the delivery thread. Its line is the pushing thread's as a rule, so that removals do not meet.
 //!
 //! # Operations
 //!
-//! `push` (lock-free, one CAS) and `take` (wait-free, one swap of the whole list). Retired ways lie
-//! here, and not in a bag of the thread that retired them, so that an idle thread keeps nothing:
-//! whoever needs ways, or the sweeper, takes the whole list, defers it under a pin of its own, and
-//! what comes out of the collector lands in [`Ready`] as [`Batch`]es of [`Graced`] ways.
+//! `push` (lock-free, one CAS) and `take` (wait-free, one swap of the whole list). Anybody may take
+//! any list, so an idle thread keeps nothing back: its own thread at times, whoever needs ways, and
+//! the sweeper take the whole list and defer it under a pin of theirs; what comes out of the
+//! collector lands in [`Ready`] as [`Batch`]es of [`Graced`] ways.
 //!
 //! # Orderings
 //!
@@ -24,25 +24,68 @@
 //! Loom: `idle_retirer`, `reuse_*`.
 
 use super::set::WAYS;
+use crate::hash::Geometry;
 use crate::sync::{AtomicU64, Ordering, Swap};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
-/// A way's number in its shard, never 0: `set * 16 + way + 1`.
+/// A way's number in the table, never 0: shard, set and way in bits of their own, plus one.
 pub(crate) type Index = u64;
-const STRIDE: u64 = 16;
-const _: () = assert!((WAYS as u64) <= STRIDE);
+const WAY_BITS: u32 = 4;
+const _: () = assert!(WAYS <= 1 << WAY_BITS);
 const COUNT_SHIFT: u32 = 32;
-/// The most sets that a shard may have, for an index to fit its half of the word.
-pub(crate) const MOST_SETS: u32 = (1 << 28) - 2;
+/// The bits that shard and set may take together, for an index to fit its half of the word.
+const PLACE_BITS: u32 = COUNT_SHIFT - WAY_BITS;
 
-pub(crate) fn index(set: u32, way: u32) -> Index {
-    u64::from(set) * STRIDE + u64::from(way) + 1
+/// Where a way is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WayAt {
+    pub(crate) shard: u32,
+    pub(crate) set: u32,
+    pub(crate) way: u32,
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "an index has 32 bits, see MOST_SETS")]
-pub(crate) fn set_and_way(index: Index) -> (u32, u32) {
-    (((index - 1) / STRIDE) as u32, ((index - 1) % STRIDE) as u32)
+impl Geometry {
+    fn set_bits(self) -> u32 {
+        u32::BITS - (self.sets - 1).leading_zeros()
+    }
+
+    /// Whether every way has an index.
+    pub(crate) fn is_indexable(self) -> bool {
+        // One set less than the bits can tell: the index is one more than the number.
+        self.sets < 1 << 31 && self.shards.trailing_zeros() + self.set_bits() < PLACE_BITS
+    }
+
+    pub(crate) fn index(self, at: WayAt) -> Index {
+        let place = u64::from(at.shard) << self.set_bits() | u64::from(at.set);
+        (place << WAY_BITS | u64::from(at.way)) + 1
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "an index has 32 bits: `is_indexable`")]
+    pub(crate) fn at(self, index: Index) -> WayAt {
+        let number = index - 1;
+        let place = number >> WAY_BITS;
+        WayAt {
+            shard: (place >> self.set_bits()) as u32,
+            set: (place & ((1 << self.set_bits()) - 1)) as u32,
+            way: (number & ((1 << WAY_BITS) - 1)) as u32,
+        }
+    }
+}
+
+/// The two lists of one thread.
+#[derive(Debug)]
+pub(crate) struct Lists {
+    /// Ways that wait for a grace period.
+    pub(crate) retired: List,
+    /// Ways whose events wait for the delivery thread.
+    pub(crate) handed: List,
+}
+
+impl Lists {
+    pub(crate) fn new() -> Self {
+        Self { retired: List::new(), handed: List::new() }
+    }
 }
 
 /// A list that anybody may add to, and take as a whole.
@@ -116,23 +159,25 @@ impl Graced {
     }
 }
 
-/// Retired ways of one shard that pass their grace period together, as numbers.
+/// Retired ways that pass their grace period together, as numbers.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    pub(crate) shard: u32,
     ways: Arc<[Index]>,
     next: Option<Arc<Batch>>,
 }
 
 impl Batch {
     /// Where the ways are; they may be fetched, and nothing more.
-    pub(super) fn places(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
-        self.ways.iter().map(|at| set_and_way(*at))
+    pub(super) fn places(&self) -> impl Iterator<Item = Index> {
+        self.ways.iter().copied()
     }
 
     /// The ways, to be recycled. Call it once: each one is an owner.
-    pub(super) fn graced(&self) -> impl Iterator<Item = (u32, Graced)> {
-        self.places().map(|(set, way)| (set, Graced(way)))
+    pub(super) fn graced(&self, geometry: Geometry) -> impl Iterator<Item = (WayAt, Graced)> {
+        self.places().map(move |index| {
+            let at = geometry.at(index);
+            (at, Graced(at.way))
+        })
     }
 }
 
@@ -149,16 +194,10 @@ impl Ready {
     }
 
     /// The function to defer for these ways: when it runs, their grace period is over.
-    pub(crate) fn after_grace(
-        self: &Arc<Self>,
-        shard: u32,
-        ways: Arc<[Index]>,
-    ) -> impl FnOnce() + use<> {
+    pub(crate) fn after_grace(self: &Arc<Self>, ways: Arc<[Index]>) -> impl FnOnce() + use<> {
         let ready = self.clone();
         move || {
-            ready.0.update(|head| {
-                Some(Arc::new(Batch { shard, ways: ways.clone(), next: head.clone() }))
-            });
+            ready.0.update(|head| Some(Arc::new(Batch { ways: ways.clone(), next: head.clone() })));
         }
     }
 
@@ -197,13 +236,12 @@ pub(super) fn with_cause(next: Index, cause: usize) -> u64 {
 /// the link of a way.
 pub(super) fn follow(
     chain: Chain,
-    link: impl Fn(u32, u32) -> u64,
+    link: impl Fn(Index) -> u64,
 ) -> impl Iterator<Item = (Index, usize)> {
     let Chain { first: mut at, count } = chain;
     (0..count).map(move |_| {
         let here = at;
-        let (set, way) = set_and_way(here);
-        let link = link(set, way);
+        let link = link(here);
         at = link & u64::from(u32::MAX);
         (here, (link >> COUNT_SHIFT) as usize)
     })
@@ -214,11 +252,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_tells_its_set_and_way() {
-        for (set, way) in [(0, 0), (0, 13), (1, 0), (MOST_SETS, 13)] {
-            assert_eq!(set_and_way(index(set, way)), (set, way));
-            assert!(index(set, way) > 0 && index(set, way) <= u64::from(u32::MAX));
+    fn an_index_tells_its_way() {
+        for (shards, sets) in [(1, 1), (1, 256), (8, 300), (1024, 1 << 17)] {
+            let geometry = Geometry { shards, sets };
+            assert!(geometry.is_indexable(), "{geometry:?}");
+            for shard in [0, shards - 1] {
+                for set in [0, sets / 2, sets - 1] {
+                    for way in [0, WAYS - 1] {
+                        let at = WayAt { shard, set, way };
+                        let index = geometry.index(at);
+                        assert_eq!(geometry.at(index), at);
+                        assert!(index > 0 && index <= u64::from(u32::MAX));
+                    }
+                }
+            }
         }
+        assert!(!Geometry { shards: 1, sets: u32::MAX }.is_indexable());
+        assert!(!Geometry { shards: 1024, sets: 1 << 18 }.is_indexable());
     }
 
     #[test]
