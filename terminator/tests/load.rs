@@ -86,6 +86,18 @@ fn a_server_that_is_not_tls_fails_every_handshake() {
 }
 
 #[test]
+fn a_server_that_refuses_after_the_handshake_fails_it() {
+    let files = CertFiles::new("localhost");
+    // A TLS 1.3 client has finished before it hears that its certificate was missed.
+    let server = SServer::start(&files, &["-www", "-Verify", "1"]);
+    let (status, report) = load(server.address, &["--connections", "10", "--concurrency", "2"]);
+    assert_eq!(status, Some(1), "{report:#}");
+    assert_eq!(number(&report, "failed"), 10, "{report:#}");
+    let errors = report["errors"].to_string();
+    assert!(errors.contains("CertificateRequired"), "{errors}");
+}
+
+#[test]
 fn the_table_names_what_was_done_and_what_failed() {
     let server = Server::start(&["--tls-max", "1.2"]);
     let address = server.address.to_string();

@@ -65,6 +65,7 @@ fn early_data_is_accepted_once_and_its_replay_refused() {
     let first = s_client(server.address, &arguments, LAST_REQUEST);
     assert!(first.contains("Early data was accepted"), "{first}");
     assert!(first.contains(&format!("early data: {} bytes", request.len())), "{first}");
+    assert_eq!(first.matches("resumed: yes").count(), 2, "both requests are answered: {first}");
     let replay = s_client(server.address, &arguments, LAST_REQUEST);
     assert!(replay.contains("Early data was rejected"), "{replay}");
     assert!(replay.contains("resumed: no"), "{replay}");

@@ -82,6 +82,27 @@ fn the_upstream_gets_every_byte_and_so_does_the_client() {
 }
 
 #[test]
+fn early_data_is_the_first_that_the_upstream_gets() {
+    let files = CertFiles::new("localhost");
+    let server = proxy(&files, echo(), &["--early-data", "4096"]);
+    let config = client::config_with_early_data(&files);
+    let mut first = client::connect(server.address, &config).expect("a connection");
+    // The tickets come before the echo.
+    exchange(&mut first, b"a session, please");
+
+    let (mut stream, accepted) =
+        client::connect_with_early_data(server.address, &config, b"early, ").expect("a connection");
+    assert!(accepted, "early data is accepted");
+    stream.write_all(b"late").expect("it is sent");
+    stream.flush().expect("it is sent");
+    let mut answer = [0; 11];
+    stream.read_exact(&mut answer).expect("it comes back");
+    assert_eq!(&answer, b"early, late");
+    drop((first, stream));
+    server.stop();
+}
+
+#[test]
 fn a_dead_upstream_is_counted_and_the_connection_closed_cleanly() {
     let dead = {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -1,6 +1,6 @@
 //! A rustls client that stays under the test's control in the middle of a connection.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
@@ -27,14 +27,41 @@ pub(crate) fn config(certificate: &CertFiles) -> Arc<ClientConfig> {
     )
 }
 
+/// The same, for a client that sends early data when it can.
+pub(crate) fn config_with_early_data(certificate: &CertFiles) -> Arc<ClientConfig> {
+    let mut config = ClientConfig::clone(&config(certificate));
+    config.enable_early_data = true;
+    Arc::new(config)
+}
+
 /// Connects and finishes the handshake.
 pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Stream> {
+    let connection = connection(config);
+    handshake(address, connection)
+}
+
+/// Sends `text` before the handshake has ended; also says whether the server took it.
+pub(crate) fn connect_with_early_data(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+    text: &[u8],
+) -> io::Result<(Stream, bool)> {
+    let mut connection = connection(config);
+    connection.early_data().expect("a session that allows early data").write_all(text)?;
+    let stream = handshake(address, connection)?;
+    let accepted = stream.conn.is_early_data_accepted();
+    Ok((stream, accepted))
+}
+
+fn connection(config: &Arc<ClientConfig>) -> ClientConnection {
+    let name = ServerName::try_from("localhost").expect("a name");
+    ClientConnection::new(Arc::clone(config), name).expect("a client configuration")
+}
+
+fn handshake(address: SocketAddr, connection: ClientConnection) -> io::Result<Stream> {
     let tcp = TcpStream::connect(address)?;
     tcp.set_read_timeout(Some(BOUND))?;
     tcp.set_write_timeout(Some(BOUND))?;
-    let name = ServerName::try_from("localhost").expect("a name");
-    let connection =
-        ClientConnection::new(Arc::clone(config), name).expect("a client configuration");
     let mut stream = StreamOwned::new(connection, tcp);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
