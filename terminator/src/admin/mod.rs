@@ -138,6 +138,15 @@ fn respond(status: StatusCode, kind: HeaderValue, body: String) -> Response<Full
 }
 
 fn registry(counters: &Counters, cache: &BytesCache) -> Registry {
+    // Each label exists from the start, at zero: a rate can be told from the first scrape on.
+    for version in [Version::Tls12, Version::Tls13] {
+        for kind in [Kind::Full, Kind::Resumed] {
+            counters.handshakes_of(version, kind);
+        }
+    }
+    for reason in Failure::ALL {
+        counters.failures_of(reason);
+    }
     let mut registry = Registry::default();
     registry.register_collector(Box::new(CacheMetrics(cache.clone())));
     registry.register("tls_connections", "Connections accepted", counters.connections.clone());
