@@ -149,7 +149,7 @@ impl Blocks {
             }
         }
         let new = Arc::new(Block::new());
-        self.0.rcu(|blocks| {
+        self.0.update(|blocks| {
             let mut blocks = blocks.as_deref().cloned().unwrap_or_default();
             blocks.push(new.clone());
             Some(Arc::new(blocks))

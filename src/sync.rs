@@ -63,7 +63,7 @@ mod imp {
         static TWINS: std::cell::Cell<bool> = const { std::cell::Cell::new(true) };
     }
 
-    /// Models of the real collector do without twins: crossbeam's own words have none, and are so
+    /// Models of the real collector do without twins, and without exploring arc-swap's edges: crossbeam's own words have none, and are so
     /// many that with the others' twins no model would end.
     pub(crate) fn set_twins(on: bool) {
         TWINS.set(on);
@@ -159,8 +159,41 @@ mod plain {
 }
 pub(crate) use plain::*;
 
-/// A shared pointer that no model explores: the list of counters.
-pub(crate) type PlainSwap<T> = arc_swap::ArcSwapOption<T>;
+/// A shared pointer whose accesses no model explores, but orders: the list of blocks.
+#[derive(Debug)]
+pub(crate) struct PlainSwap<T> {
+    inner: arc_swap::ArcSwapOption<T>,
+    #[cfg(halfshake_loom)]
+    edge: AtomicU64,
+}
+
+impl<T> PlainSwap<T> {
+    pub(crate) fn new(value: Option<std::sync::Arc<T>>) -> Self {
+        Self {
+            inner: arc_swap::ArcSwapOption::new(value),
+            #[cfg(halfshake_loom)]
+            edge: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn load_full(&self) -> Option<std::sync::Arc<T>> {
+        // Acquire: pairs with the Release in `update`; arc-swap's own edge.
+        #[cfg(halfshake_loom)]
+        unexplored(|| self.edge.fetch_add(0, Ordering::Acquire));
+        self.inner.load_full()
+    }
+
+    /// Lock-free read, copy, update: `next` may run more than once.
+    pub(crate) fn update(
+        &self,
+        mut next: impl FnMut(&Option<std::sync::Arc<T>>) -> Option<std::sync::Arc<T>>,
+    ) {
+        // AcqRel: pairs with itself, and with the Acquire in `load_full`.
+        #[cfg(halfshake_loom)]
+        unexplored(|| self.edge.fetch_add(1, Ordering::AcqRel));
+        self.inner.rcu(|old| next(old));
+    }
+}
 
 /// What a [`Swap`] held when it was looked at, kept alive.
 pub(crate) type Seen<T> = arc_swap::Guard<Option<std::sync::Arc<T>>>;
@@ -190,6 +223,8 @@ impl<T> Swap<T> {
         #[cfg(halfshake_loom)]
         if twins() {
             self.edge.fetch_add(1, Ordering::AcqRel);
+        } else {
+            unexplored(|| self.edge.fetch_add(1, Ordering::AcqRel));
         }
         &self.inner
     }

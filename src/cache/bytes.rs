@@ -133,9 +133,10 @@ where
     }
 
     fn put(&self, key: &[u8], value: &[u8], timeout: u64, mode: Mode) -> Result<bool, Refusal> {
-        let (place, local, now) = self.begin(key);
-        let table = &self.core.table;
+        let (core, place) = (&self.core, self.place(key));
+        let table = &core.table;
         table.shard(place.shard).prefetch(place.set);
+        let (local, now) = (core.local(), core.time.now());
         let entry = self.allocate(&local, key, value, now.saturating_add(timeout))?;
         table.set(place).prefetch_victim();
         let mut owed = Owed::new(&self.core, &local);

@@ -169,9 +169,10 @@ where
         timeout: u64,
         mode: Mode,
     ) -> Result<Option<(K, V)>, Refused<K, V>> {
-        let (place, local, now) = self.begin(&key);
-        let table = &self.core.table;
+        let (core, place) = (&self.core, self.place(&key));
+        let table = &core.table;
         table.shard(place.shard).prefetch(place.set);
+        let (local, now) = (core.local(), core.time.now());
         let entry = self.allocate(&local, key, value, now.saturating_add(timeout))?;
         table.set(place).prefetch_victim();
         let mut owed = Owed::new(&self.core, &local);

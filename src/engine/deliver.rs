@@ -1,6 +1,7 @@
 //! Events: every unlinked entry is told about once, outside the epoch, and then retired; and the
 //! way of its storage back to the table.
 
+use super::evict::cause_of;
 use super::{Delivery, Engine, Listener, Local};
 use crate::entry::{Magazine, Object};
 use crate::removal::RemovalCause;
@@ -23,7 +24,8 @@ type Payload = Box<dyn Any + Send>;
 pub(crate) struct Owed<'e, O: Object, X: Send + Sync + 'static> {
     engine: &'e Arc<Engine<O, X>>,
     local: &'e Rc<Local>,
-    list: SmallVec<[(Away, RemovalCause); 2]>,
+    /// Why each left; and from which tick on that would be for having expired.
+    list: SmallVec<[(Away, RemovalCause, u64); 2]>,
     /// Deliver here, whatever the cache's [`Delivery`] is.
     here: bool,
     /// The listener of the whole operation, once it has delivered anything.
@@ -46,8 +48,15 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
     }
 
     pub(super) fn push(&mut self, at: Away, cause: RemovalCause) {
+        // No deadline is 0: such entries are never stored.
+        self.push_unless_expired(at, cause, 0);
+    }
+
+    /// The cause is `Expired` if the entry had expired by `now`. The entry, which is cold as a rule,
+    /// is read when it is delivered, and not here.
+    pub(super) fn push_unless_expired(&mut self, at: Away, cause: RemovalCause, now: u64) {
         self.local.owing.set(self.local.owing.get() + 1);
-        self.list.push((at, cause));
+        self.list.push((at, cause, now));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,7 +72,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
 
     /// As `settle`, but for one entry, whose way the caller keeps.
     pub(super) fn settle_one(mut self) -> Option<Away> {
-        let (at, cause) = self.list.pop()?;
+        let (at, cause, _) = self.list.pop()?;
         if !self.here {
             // Two holders from now on: the caller, and the delivery thread.
             self.engine.table.unlinked_entry(&at).head().share();
@@ -72,8 +81,9 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             self.engine.wake_deliverer();
             return Some(second);
         }
-        let listener = self.engine.listener.load();
-        if let Some(panic) = self.deliver(listener.as_deref(), &at, cause) {
+        let listener = self.engine.listener();
+        let callable = listener.as_ref().and_then(|l| l.as_deref());
+        if let Some(panic) = self.deliver(callable, &at, cause) {
             self.engine.retire(self.local, at);
             resume_unwind(panic);
         }
@@ -89,13 +99,15 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
         self.prefetch();
         // One for the whole operation, also if it runs again: a listener that is replaced meanwhile
         // is asked to the end.
-        let listener = self.listener.take().unwrap_or_else(|| self.engine.listener.load());
-        for (at, cause) in std::mem::take(&mut self.list) {
+        let listener = self.listener.take().or_else(|| self.engine.listener());
+        let callable = listener.as_ref().and_then(|l| l.as_deref());
+        for (at, cause, now) in std::mem::take(&mut self.list) {
+            let cause = cause_of(self.engine.table.unlinked_entry(&at), now, cause);
             if !self.here {
                 self.hand_over(at, cause);
                 continue;
             }
-            let panic = self.deliver(listener.as_deref(), &at, cause);
+            let panic = self.deliver(callable, &at, cause);
             let last_holder = self.engine.table.unlinked_entry(&at).head().leave();
             if last_holder {
                 self.engine.retire(self.local, at);
@@ -109,7 +121,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
                 None => {}
             }
         }
-        self.listener = Some(listener);
+        self.listener = listener;
         if !self.here {
             self.engine.wake_deliverer();
         }
@@ -118,7 +130,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
 
     /// The entries are cold as a rule: fetch them all before the first is read.
     fn prefetch(&self) {
-        for (at, _) in &self.list {
+        for (at, ..) in &self.list {
             crate::prefetch::prefetch(self.engine.table.unlinked_entry(at).as_ptr());
         }
     }

@@ -287,16 +287,13 @@ where
         // It has happened.
         self.counted = false;
         shard.summary.published(self.place.set, self.deadline);
-        let (engine, now) = (self.engine, self.now);
         for unlinked in unlinked {
             let replaced = old == Some(unlinked.way());
             let at = Away { shard: self.place.shard, set: self.place.set, unlinked };
             let cause = if replaced { RemovalCause::Replaced } else { RemovalCause::Evicted };
-            // Not asked of the summary, which a sweep takes back for a moment.
-            let cause = cause_of(engine.table.unlinked_entry(&at), now, cause);
-            self.owed.push(at, cause);
+            self.owed.push_unless_expired(at, cause, self.now);
         }
-        let mut grant = std::mem::replace(&mut self.grant, engine.budget.grant());
+        let mut grant = std::mem::replace(&mut self.grant, self.engine.budget.grant());
         grant.absorb(going.count, going.weight);
         grant.spend(self.weight);
         Step::End(Put::Stored)

@@ -39,7 +39,7 @@ use crate::hash::Geometry;
 use crate::reclaim::Collector;
 use crate::removal::RemovalCause;
 use crate::stats::{Blocks, Counter, Stats};
-use crate::sync::{Ordering, PlainBool, PlainU64, Swap};
+use crate::sync::{Ordering, PlainBool, PlainU64, Seen, Swap};
 use crate::table::Table;
 use crate::table::retired::Ready;
 use crossbeam_utils::CachePadded;
@@ -89,6 +89,8 @@ pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
     ready: Arc<Ready>,
     pub(crate) blocks: Blocks,
     listener: Swap<Listener<O, X>>,
+    /// Whether there was ever a listener: most look-ups of it find none, and cost two fences.
+    heard: PlainBool,
     delivery: Delivery,
     /// Where the next sweep goes on, in sets of all shards together.
     cursor: CachePadded<PlainU64>,
@@ -125,6 +127,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             ready: Arc::new(Ready::new()),
             blocks: Blocks::new(),
             listener: Swap::new(None),
+            heard: PlainBool::new(false),
             delivery: settings.delivery,
             cursor: CachePadded::new(PlainU64::new(0)),
             sweep_interval: settings.sweep_interval,
@@ -138,7 +141,19 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
 
     /// Sets, replaces or clears the removal listener. Operations under way use the one they saw.
     pub(crate) fn set_listener(&self, listener: Option<Listener<O, X>>) {
+        let some = listener.is_some();
         self.listener.swap(listener.map(Arc::new));
+        if some {
+            // Release: pairs with the Acquire in `heard`. Never cleared again: a listener that
+            // was set meanwhile would be missed.
+            self.heard.store(true, Ordering::Release);
+        }
+    }
+
+    /// The listener of an operation that begins now.
+    fn listener(&self) -> Option<Seen<Listener<O, X>>> {
+        // Acquire: pairs with the Release in `set_listener`; the listener is there, too.
+        self.heard.load(Ordering::Acquire).then(|| self.listener.load())
     }
 
     pub(crate) fn has_listener(&self) -> bool {
