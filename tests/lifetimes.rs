@@ -6,6 +6,7 @@ mod world;
 use halfshake::{BytesCache, Cache, Delivery, Maintenance, ManualClock, Refusal};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 use world::{Alive, SECOND, until};
 
 /// Ways of a set: an upper bound for how often a key can be replaced while a reader stalls.
@@ -140,7 +141,7 @@ fn the_longest_pin_is_shown() {
     drop(found);
     assert_eq!(cache.stats().longest_pin, SECOND);
     reader.unpin();
-    assert_eq!(cache.stats().longest_pin, SECOND * 0);
+    assert_eq!(cache.stats().longest_pin, Duration::ZERO);
     cache.validate();
 }
 
