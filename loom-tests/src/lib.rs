@@ -34,22 +34,40 @@ pub enum Order {
 }
 
 /// How a model is explored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
-    /// For the report.
-    pub name: &'static str,
-    /// The order of the roles.
-    pub order: Order,
-    /// The collector.
-    pub epoch: Epoch,
-    /// Executions below this number are a failure.
-    pub least: u64,
-    /// Preemptions, if the model needs another number than the environment gives.
-    pub preemptions: Option<usize>,
-    /// Outcomes that must have been seen.
-    pub outcomes: &'static [&'static str],
-    /// Retired ways that go to the collector together.
-    pub retire_batch: u64,
+    name: &'static str,
+    order: Order,
+    epoch: Epoch,
+    least: u64,
+    preemptions: Option<usize>,
+    retire_batch: u64,
+    outcomes: &'static [&'static str],
+}
+
+impl Plan {
+    /// Fewer executions than `least` are a failure.
+    pub fn new(name: &'static str, order: Order, epoch: Epoch, least: u64) -> Self {
+        Self { name, order, epoch, least, preemptions: None, retire_batch: 1, outcomes: &[] }
+    }
+
+    /// Another number than the environment gives.
+    #[must_use]
+    pub fn with_preemptions(self, preemptions: usize) -> Self {
+        Self { preemptions: Some(preemptions), ..self }
+    }
+
+    /// Retired ways go to the collector when there are so many; one is the rule.
+    #[must_use]
+    pub fn with_retire_batch(self, retire_batch: u64) -> Self {
+        Self { retire_batch, ..self }
+    }
+
+    /// Outcomes that must be among those that [`Race::saw`] notes.
+    #[must_use]
+    pub fn that_sees(self, outcomes: &'static [&'static str]) -> Self {
+        Self { outcomes, ..self }
+    }
 }
 
 /// One execution of a model.
@@ -74,10 +92,14 @@ impl Race {
                 loom::thread::spawn(move || role(&cache, &cache.member()))
             })
             .collect();
+        let before = cache.recycled();
         let own = here(cache, &cache.member());
         let mut answers: Vec<T> =
             spawned.into_iter().map(|t| t.join().expect("a role panicked")).collect();
         answers.push(own);
+        if cache.recycled() > before {
+            self.saw("freed before the joins");
+        }
         if self.order == Order::Swapped {
             answers.reverse();
         }
@@ -91,7 +113,7 @@ impl Race {
         answers
     }
 
-    /// Notes an outcome: see [`Plan::outcomes`].
+    /// Notes an outcome: see [`Plan::that_sees`].
     pub fn saw(&self, outcome: &'static str) {
         *self.seen.lock().expect("one thread").entry(outcome).or_default() += 1;
     }
@@ -101,7 +123,7 @@ impl Race {
 ///
 /// # Panics
 /// If an assertion of the model fails in any execution, or too little was explored.
-pub fn explore(plan: Plan, body: fn(&Race)) {
+pub fn explore(plan: &Plan, body: fn(&Race)) {
     let executions = Arc::new(AtomicU64::new(0));
     let seen = Arc::new(Mutex::new(BTreeMap::new()));
     let mut builder = loom::model::Builder::new();
@@ -109,14 +131,14 @@ pub fn explore(plan: Plan, body: fn(&Race)) {
     builder.preemption_bound = plan.preemptions.or(builder.preemption_bound);
     let begun = std::time::Instant::now();
     let (counter, outcomes) = (executions.clone(), seen.clone());
+    let Plan { name, order, epoch, least, retire_batch, .. } = *plan;
     builder.check(move || {
         counter.fetch_add(1, Relaxed);
-        model::begin(plan.epoch, plan.retire_batch);
-        body(&Race { order: plan.order, seen: outcomes.clone() });
+        model::begin(epoch, retire_batch);
+        body(&Race { order, seen: outcomes.clone() });
     });
     let executions = executions.load(Relaxed);
     let seen = seen.lock().expect("the model is done").clone();
-    let Plan { name, order, epoch, least, .. } = plan;
     println!(
         "MODEL {name} {order:?} {epoch:?}: {executions} executions, {:.2} s, saw {seen:?}",
         begun.elapsed().as_secs_f64()
@@ -127,53 +149,36 @@ pub fn explore(plan: Plan, body: fn(&Race)) {
     }
 }
 
-/// Declares the tests of a model: a function of the same name, in both orders, on the model epoch
-/// and, where `real` says how many executions that takes at least, on crossbeam-epoch.
+/// Declares the two tests of a model, one for each order: a module of its name. `real`: on
+/// crossbeam-epoch.
 #[macro_export]
 macro_rules! model {
-    ($name:ident, least $least:literal $(, real $real:literal)? $(, preemptions $most:literal)?
+    ($name:ident, real, $($rest:tt)*) => {
+        $crate::model!(@ $name, $crate::Epoch::Real, $($rest)*);
+    };
+    (@ $name:ident, $epoch:expr, least $least:literal $(, preemptions $most:literal)?
         $(, batch $batch:literal)? $(, sees [$($seen:literal),*])?) => {
         mod $name {
-            const PLAN: $crate::Plan = $crate::Plan {
-                name: stringify!($name),
-                order: $crate::Order::Given,
-                epoch: $crate::Epoch::Model,
-                least: $least,
-                preemptions: None,
-                outcomes: &[$($($seen),*)?],
-                retire_batch: [1 $(, $batch)?][[$($batch as usize,)? 0].len() - 1],
-            };
+            fn explore(order: $crate::Order) {
+                let plan = $crate::Plan::new(stringify!($name), order, $epoch, $least);
+                $(let plan = plan.with_preemptions($most);)?
+                $(let plan = plan.with_retire_batch($batch);)?
+                $(let plan = plan.that_sees(&[$($seen),*]);)?
+                $crate::explore(&plan, super::$name);
+            }
 
             #[test]
             fn given() {
-                $crate::explore(PLAN, super::$name);
+                explore($crate::Order::Given);
             }
 
             #[test]
             fn swapped() {
-                $crate::explore($crate::Plan { order: $crate::Order::Swapped, ..PLAN }, super::$name);
+                explore($crate::Order::Swapped);
             }
-
-            $crate::model!(@real $($real)?; $($most)?; $name);
         }
     };
-    (@real ; ; $name:ident) => {};
-    (@real $real:literal; $($most:literal)?; $name:ident) => {
-        const REAL: $crate::Plan = $crate::Plan {
-            epoch: $crate::Epoch::Real,
-            least: $real,
-            $(preemptions: Some($most),)?
-            ..PLAN
-        };
-
-        #[test]
-        fn given_on_the_real_epoch() {
-            $crate::explore(REAL, super::$name);
-        }
-
-        #[test]
-        fn swapped_on_the_real_epoch() {
-            $crate::explore($crate::Plan { order: $crate::Order::Swapped, ..REAL }, super::$name);
-        }
+    ($name:ident, $($rest:tt)*) => {
+        $crate::model!(@ $name, $crate::Epoch::Model, $($rest)*);
     };
 }

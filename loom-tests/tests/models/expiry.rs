@@ -40,7 +40,7 @@ fn expire_replace(race: &Race) {
     race.check(&cache, [sweep(), insert::<()>(K, 2)]);
     assert_eq!((live(&cache), cache.events()), (vec![2], vec![(1, Expired)]));
 }
-model!(expire_replace, least 50, real 2000);
+model!(expire_replace, least 50);
 
 /// As `expire_replace`, with two expired entries: a sweep keeps to the bits that it has seen.
 ///

@@ -82,7 +82,7 @@ fn replace_take(race: &Race) {
     assert!(has_event(&cache, taken, Taken));
     assert_eq!(live(&cache).len() as u64, 2 - taken);
 }
-model!(replace_take, least 100, real 2000, sees ["old", "new"]);
+model!(replace_take, least 100, sees ["old", "new"]);
 
 /// `replace` stores only where a live entry of the key is: not after its removal.
 ///

@@ -8,6 +8,7 @@ mod events;
 mod expiry;
 mod inserts;
 mod reads;
+mod real;
 mod removals;
 mod reuse;
 mod whole;
@@ -66,8 +67,4 @@ fn is_stored(inserted: Inserted) -> bool {
 
 fn take(key: u64) -> Role<Option<u64>> {
     role(move |cache, me| cache.take(me, key))
-}
-
-fn ignore<T: 'static>(f: impl FnOnce(&Model, &Member) -> T + 'static) -> Role<()> {
-    role(move |cache, me| drop(f(cache, me)))
 }

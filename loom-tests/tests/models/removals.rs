@@ -14,7 +14,7 @@ fn take_take(race: &Race) {
     assert_ne!(a.is_some(), b.is_some(), "not one winner: {a:?} {b:?}");
     assert_eq!(cache.events(), [(1, Taken)]);
 }
-model!(take_take, least 20, real 1000, sees ["first won", "second won"]);
+model!(take_take, least 20, sees ["first won", "second won"]);
 
 /// Of two takers exactly one gets the entry, and a reader who got it, too, may go on reading it.
 ///
@@ -48,7 +48,7 @@ fn evict_replace(race: &Race) {
     race.check(&cache, [insert::<()>(K, 3), insert(Y, 4)]);
     assert_eq!((live(&cache).len(), cache.events().len()), (2, 2), "{:?}", cache.events());
 }
-model!(evict_replace, least 300, sees []);
+model!(evict_replace, least 300);
 
 /// Two inserts into a full set each evict another entry.
 ///
