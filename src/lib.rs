@@ -22,25 +22,26 @@
 //! # What it promises
 //!
 //! * **Look-ups** are wait-free: no lock, no allocation, no user code but the key's `Eq`, and
-//!   nothing shared is written but one bit at an entry's first hit. [`Cache::get`] is the convenient
-//!   way in; a [`Reader`] stays pinned and is the fast one.
+//!   nothing shared is written but one bit at an entry's first hit. [`Cache::get`] is the
+//!   convenient way in; a [`Reader`] stays pinned and is the fast one.
 //! * **Every other operation** is lock-free, but for [`Cache::get_or_insert_with`] and
 //!   [`Cache::shutdown`], which wait and say so.
-//! * **Single use**: of any number of concurrent [`take`](Cache::take)s of a key exactly one gets it.
+//! * **Single use**: of any number of concurrent [`take`](Cache::take)s of a key exactly one gets
+//!   it.
 //! * **Removal events**: every entry that was visible has exactly one, with its [`RemovalCause`],
 //!   after it stopped being findable, outside the epoch. A [listener](Removal) may call the cache,
 //!   block, or panic.
 //! * **Time**: an entry is never returned once `now >= deadline`, swept or not.
 //! * **Limits**, in entries and in bytes, are not passed at any instant. An insert that can't be
-//!   placed is a typed [`Refusal`], with key and value handed back; it never blocks, and memory does
-//!   not grow instead.
-//! * **Secrets**: a [`BytesCache`] wipes keys and values when their memory is reclaimed. Nothing here
-//!   shows keys or values in `Debug` output.
+//!   placed is a typed [`Refusal`], with key and value handed back; it never blocks, and memory
+//!   does not grow instead.
+//! * **Secrets**: a [`BytesCache`] wipes keys and values when their memory is reclaimed. Nothing
+//!   here shows keys or values in `Debug` output.
 //!
 //! # Pins
 //!
-//! Whoever holds a [`PinnedRef`], a [`Batch`], or a [`Reader`] that has not called `unpin`, keeps memory that is
-//! retired meanwhile from being reused. Drop them before blocking and before writing much: inserts
+//! Whoever holds a [`PinnedRef`], a [`Batch`], or a [`Reader`] that has not called `unpin`, keeps
+//! memory that is retired meanwhile from being reused. Drop them before blocking and before writing much: inserts
 //! are refused with [`Refusal::NoRoom`] rather than growing the memory.
 //! [`Stats::longest_pin`] and [`Stats::retired_entries`] show it.
 //!

@@ -355,8 +355,8 @@ where
     }
 
     /// Does what the maintenance thread would: sweeps until `budget` entries were removed or every
-    /// set was looked at, advances the epoch, frees memory. Events are delivered as ever: here, or by
-    /// the delivery thread if the cache has one for all events.
+    /// set was looked at, advances the epoch, frees memory. Events are delivered as ever: here, or
+    /// by the delivery thread if the cache has one for all events.
     ///
     /// # Panics
     /// If a removal listener does; the sweep was finished then, too.

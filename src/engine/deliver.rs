@@ -52,8 +52,8 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
         self.push_unless_expired(at, cause, 0);
     }
 
-    /// The cause is `Expired` if the entry had expired by `now`. The entry, which is cold as a rule,
-    /// is read when it is delivered, and not here.
+    /// The cause is `Expired` if the entry had expired by `now`. The entry, which is cold as a
+    /// rule, is read when it is delivered, and not here.
     pub(super) fn push_unless_expired(&mut self, at: Away, cause: RemovalCause, now: u64) {
         self.local.owing.set(self.local.owing.get() + 1);
         self.list.push((at, cause, now));

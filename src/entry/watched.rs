@@ -1,5 +1,5 @@
-//! What an entry holds, and the memory that it lies in. In plain builds a wrapper of nothing and the
-//! allocator; in model builds every access is checked for races and for use after free.
+//! What an entry holds, and the memory that it lies in. In plain builds a wrapper of nothing and
+//! the allocator; in model builds every access is checked for races and for use after free.
 
 #[cfg(not(halfshake_loom))]
 mod plain {

@@ -122,8 +122,8 @@ impl<O: Object> Table<O> {
         self.set(place).load(guard)
     }
 
-    /// Hands a way, whose event was delivered, to the collector's list of this thread. The answer is
-    /// how many wait there now.
+    /// Hands a way, whose event was delivered, to the collector's list of this thread. The answer
+    /// is how many wait there now.
     pub(crate) fn retire(&self, lists: &Lists, away: Away) -> u64 {
         let at = away.into_at();
         lists.retired.push(self.geometry.index(at), |next| self.link(at, next))

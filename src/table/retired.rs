@@ -3,8 +3,8 @@
 //! # State
 //!
 //! A [`List`] is one word: the index of the first way and how many there are. Each thread pushes to
-//! [`Lists`] of its own: ways that wait for a *grace period*, and ways whose removal event waits for
-//! the delivery thread. Its line is the pushing thread's as a rule, so that removals do not meet.
+//! [`Lists`] of its own: ways that wait for a *grace period*, and ways whose removal event waits
+//! for the delivery thread. Its line is the pushing thread's as a rule, so that removals do not meet.
 //!
 //! # Operations
 //!
