@@ -1,0 +1,66 @@
+//! Behind rustls's own interface, which hands keys and values over in vectors: rustls's cache, and
+//! ours through its adapter.
+
+use super::ours::{Bytes, Kept};
+use super::{Contestant, Operations};
+use crate::keys::{Key, Value, word};
+use halfshake::rustls::{Namespace, session_store};
+use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A session store.
+#[derive(Debug)]
+pub struct Store {
+    store: Arc<dyn StoresServerSessions>,
+    ours: Option<Bytes>,
+}
+
+impl Store {
+    /// rustls's default: a mutex around a hash map and a queue.
+    #[must_use]
+    pub fn of_rustls(capacity: usize) -> Self {
+        Self { store: ServerSessionMemoryCache::new(capacity), ours: None }
+    }
+
+    /// Ours.
+    #[must_use]
+    pub fn of_halfshake(capacity: u64) -> Self {
+        let bytes = Bytes::new(capacity, Kept::ByCaller, false);
+        let namespace = Namespace::new(b"bench").expect("short");
+        let store = session_store(&bytes.cache, &namespace);
+
+        Self { store, ours: Some(bytes) }
+    }
+}
+
+/// What a thread holds of a [`Store`].
+pub struct StoreHandle<'c> {
+    store: &'c dyn StoresServerSessions,
+    time: Option<super::ours::BytesHandle<'c>>,
+}
+
+impl Contestant for Store {
+    type Handle<'c> = StoreHandle<'c>;
+    fn handle(&self) -> StoreHandle<'_> {
+        let time = self.ours.as_ref().map(Bytes::handle);
+        StoreHandle { store: &*self.store, time }
+    }
+}
+
+impl Operations for StoreHandle<'_> {
+    fn get(&mut self, key: &Key) -> Option<u64> {
+        self.store.get(key).map(|v| word(&v))
+    }
+    fn insert(&mut self, key: Key, value: Value) -> bool {
+        self.store.put(key.to_vec(), value.to_vec())
+    }
+    fn take(&mut self, key: &Key) -> Option<u64> {
+        self.store.take(key).map(|v| word(&v))
+    }
+    fn time_passes(&mut self, by: Duration) {
+        if let Some(time) = &mut self.time {
+            time.time_passes(by);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Halfshake beside other caches and maps, on the same work, in one process.
+//!
+//! | room | what |
+//! | --- | --- |
+//! | [`clock`] | processor time of the thread and of the process, and wall time |
+//! | [`keys`] | keys and values from numbers, and random numbers |
+//! | [`contestants`] | who takes part, behind one small interface |
+//! | [`workloads`] | what is done with them |
+//! | [`rounds`] | the order in which it is done |
+//! | [`report`] | tables and the raw record |
+//!
+//! The machine that this runs on is shared as a rule, so absolute times mean little. Everything is
+//! therefore interleaved: a *round* runs each contestant once, in random order, on keys that no
+//! contestant and no round shares (a sequence that was seen before finds warm cache lines), and
+//! what counts is the ratio of two contestants within a round.
+
+pub mod clock;
+pub mod contestants;
+pub mod keys;
+pub mod report;
+pub mod rounds;
+pub mod workloads;
+
+/// One allocator for all contestants.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

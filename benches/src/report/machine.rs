@@ -1,0 +1,109 @@
+//! Where and with what a record was made.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// The machine, the versions and the command.
+#[derive(Debug, Serialize)]
+pub struct Setting {
+    /// What the processor says of itself.
+    pub machine: BTreeMap<String, String>,
+    /// The compiler.
+    pub rustc: String,
+    /// The versions of all contestants.
+    pub versions: BTreeMap<String, String>,
+    /// The commit, and whether sources differed from it.
+    pub commit: String,
+    /// The arguments.
+    pub command: String,
+    /// When, in seconds since 1970.
+    pub unix_time: u64,
+    /// Processes that wanted to run, averaged over one minute, at the start.
+    pub load: String,
+}
+
+const CONTESTANTS: [&str; 10] = [
+    "ahash",
+    "crossbeam-epoch",
+    "dashmap",
+    "halfshake",
+    "lru",
+    "mimalloc",
+    "moka",
+    "papaya",
+    "quick_cache",
+    "rustls",
+];
+
+const FACTS: [&str; 8] = [
+    "Architecture",
+    "CPU(s)",
+    "Hypervisor vendor",
+    "L1d cache",
+    "L2 cache",
+    "L3 cache",
+    "Model name",
+    "Thread(s) per core",
+];
+
+impl Setting {
+    /// Asks the machine.
+    #[must_use]
+    pub fn now() -> Self {
+        let since = std::time::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_secs());
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        Self {
+            machine: machine(),
+            rustc: output("rustc", &["--version"]),
+            versions: versions(include_str!("../../Cargo.lock")),
+            commit: commit(),
+            command: format!("compare {}", arguments.join(" ")),
+            unix_time: since,
+            load: load.split(' ').next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+fn machine() -> BTreeMap<String, String> {
+    let said = output("lscpu", &[]);
+    let facts = said.lines().filter_map(|line| line.split_once(':'));
+    let mut facts: BTreeMap<String, String> = facts
+        .filter(|(name, _)| FACTS.contains(&name.trim()))
+        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        .collect();
+    facts.insert("Kernel".to_owned(), output("uname", &["-sr"]));
+    facts
+}
+
+fn versions(lock: &str) -> BTreeMap<String, String> {
+    let field = |line: &str, name: &str| {
+        let value = line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"')?;
+        Some(value.to_owned())
+    };
+    let (mut name, mut found) = (String::new(), BTreeMap::new());
+    for line in lock.lines() {
+        if let Some(next) = field(line, "name") {
+            name = next;
+        } else if let (Some(version), true) =
+            (field(line, "version"), CONTESTANTS.contains(&name.as_str()))
+        {
+            found.insert(name.clone(), version);
+        }
+    }
+    found
+}
+
+fn commit() -> String {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let head = output("git", &["-C", folder, "rev-parse", "HEAD"]);
+    let changed = output("git", &["-C", folder, "status", "--porcelain", "--", "../src", "src"]);
+    if changed.is_empty() { head } else { format!("{head}, with changes") }
+}
+
+/// What a program says; nothing if it is not there.
+fn output(program: &str, arguments: &[&str]) -> String {
+    let said = Command::new(program).args(arguments).output();
+    said.map_or_else(|_| String::new(), |s| String::from_utf8_lossy(&s.stdout).trim().to_owned())
+}

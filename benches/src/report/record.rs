@@ -1,0 +1,125 @@
+//! What is written to `record/`.
+
+use super::{Setting, Spread};
+use crate::rounds::{Sample, Tail};
+use crate::workloads::Workload;
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::path::Path;
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    /// Where and how.
+    pub setting: Setting,
+    /// One table for each workload and size.
+    pub tables: Vec<Table>,
+}
+
+/// All contestants of one workload at one size.
+#[derive(Debug, Serialize)]
+pub struct Table {
+    /// The workload.
+    pub workload: Workload,
+    /// Entries in the cache.
+    pub entries: u64,
+    /// The contestants.
+    pub rows: Vec<Row>,
+}
+
+/// One contestant. Times are in nanoseconds for each operation.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Who.
+    pub name: String,
+    /// With whom it is compared.
+    pub reference: String,
+    /// Operations in each round.
+    pub operations: u64,
+    /// Processor time of the measuring thread.
+    pub thread_ns: Spread,
+    /// The same, as a multiple of the reference's in the same round.
+    pub ratio: Spread,
+    /// Time on the wall.
+    pub wall_ns: Spread,
+    /// Processor time that other threads of the process spent meanwhile.
+    pub elsewhere_ns: Spread,
+    /// Found or stored, of what was tried.
+    pub found: Option<f64>,
+    /// The slowest single operation of each round.
+    pub worst_ns: Option<Spread>,
+    /// Single operations: the median of the rounds' figures.
+    pub p50_ns: Option<f64>,
+    /// See `p50_ns`.
+    pub p999_ns: Option<f64>,
+    /// Every round: processor time of the thread, wall time.
+    pub rounds: Vec<(f64, f64)>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of minutes are exact in a double")]
+fn each(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+impl Table {
+    /// Sums up the rounds of a workload, from everybody's name and the index of whom it is
+    /// compared with.
+    #[must_use]
+    pub fn new(
+        workload: Workload,
+        entries: u64,
+        names: &[(String, usize)],
+        samples: &[Vec<Sample>],
+    ) -> Self {
+        let row = |(i, (name, reference)): (usize, &(String, usize))| {
+            Row::new(name, &names[*reference].0, &samples[i], &samples[*reference])
+        };
+        let rows = names.iter().enumerate().map(row).collect();
+        Self { workload, entries, rows }
+    }
+}
+
+impl Row {
+    fn new(name: &str, reference: &str, samples: &[Sample], others: &[Sample]) -> Self {
+        let thread = |s: &Sample| each(s.spent.thread, s.operations);
+        let wall = |s: &Sample| each(s.spent.wall, s.operations);
+        let asked: u64 = samples.iter().map(|s| s.asked).sum();
+        let found: u64 = samples.iter().map(|s| s.found).sum();
+        let tails: Vec<Tail> = samples.iter().filter_map(|s| s.tail).collect();
+        let of_tails = |pick: fn(&Tail) -> u64| {
+            (!tails.is_empty()).then(|| Spread::of(tails.iter().map(|t| each(pick(t), 1))))
+        };
+        Self {
+            name: name.to_owned(),
+            reference: reference.to_owned(),
+            operations: samples.first().map_or(0, |s| s.operations),
+            thread_ns: Spread::of(samples.iter().map(thread)),
+            ratio: Spread::of(samples.iter().zip(others).map(|(s, o)| thread(s) / thread(o))),
+            wall_ns: Spread::of(samples.iter().map(wall)),
+            elsewhere_ns: Spread::of(
+                samples
+                    .iter()
+                    .map(|s| each(s.spent.process.saturating_sub(s.spent.thread), s.operations)),
+            ),
+            found: (asked != 0).then(|| each(found, asked)),
+            worst_ns: of_tails(|t| t.worst),
+            p50_ns: of_tails(|t| t.p50).map(|s| s.median),
+            p999_ns: of_tails(|t| t.p999).map(|s| s.median),
+            rounds: samples.iter().map(|s| (thread(s), wall(s))).collect(),
+        }
+    }
+}
+
+impl Record {
+    /// Writes the record; called after each table, so that nothing is lost.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string(self)?;
+        // A line for each contestant: short enough to read, and to compare.
+        let text =
+            text.replace("{\"name\"", "\n{\"name\"").replace("{\"workload\"", "\n{\"workload\"");
+        std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))
+    }
+}

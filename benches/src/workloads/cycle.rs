@@ -1,0 +1,99 @@
+//! What a TLS 1.3 server does: two tickets for each handshake, and every second handshake resumes.
+
+use super::{Scale, Work, fresh_salt, writes};
+use crate::clock::Watch;
+use crate::contestants::{Contestant, Operations};
+use crate::keys::{key, mix, value};
+use crate::rounds::{Entrant, Sample};
+use std::time::Duration;
+
+pub(super) struct Cycle {
+    pub(super) scale: Scale,
+    /// Whether the clock moves.
+    pub(super) timed: bool,
+}
+
+/// How long the clock runs while the whole cache is renewed: a little less than the timeout, so
+/// that the limit decides for most entries and the timeout for some.
+const LIFE: Duration = Duration::from_secs(285);
+/// Handshakes between two movements of the clock.
+const STEP: u64 = 32;
+
+impl Work for Cycle {
+    fn enter<C: Contestant>(
+        &self,
+        name: &str,
+        slowness: u64,
+        make: impl Fn() -> C + 'static,
+    ) -> Entrant {
+        let Scale { entries, operations } = self.scale;
+        let operations = (operations / slowness).max(16);
+        let timed = self.timed;
+        Entrant::new(name, move || {
+            let contestant = make();
+            let mut tickets = Tickets { salt: fresh_salt(), next: entries + entries / 4, entries };
+            writes::insert(&mut contestant.handle(), tickets.salt, tickets.next);
+            move |_| {
+                let mut handle = contestant.handle();
+                handshakes(&mut handle, &mut tickets, operations / 2, timed);
+                handshakes(&mut handle, &mut tickets, operations, timed)
+            }
+        })
+    }
+}
+
+fn handshakes(
+    handle: &mut impl Operations,
+    tickets: &mut Tickets,
+    cycles: u64,
+    timed: bool,
+) -> Sample {
+    let step = LIFE * u32::try_from(2 * STEP).unwrap_or(u32::MAX) / tickets.entries_u32();
+    let (mut asked, mut found) = (0, 0);
+    let watch = Watch::start();
+    for cycle in 1..=cycles {
+        for _ in 0..2 {
+            let n = tickets.mint();
+            handle.insert(key(n), value(n));
+        }
+        if let Some(n) = tickets.resumed() {
+            asked += 1;
+            found += u64::from(handle.take(&key(n)).is_some());
+        }
+        if timed && cycle % STEP == 0 {
+            handle.time_passes(step);
+        }
+    }
+    Sample { operations: cycles, spent: watch.spent(), asked, found, tail: None }
+}
+
+/// The numbers of tickets.
+struct Tickets {
+    salt: u64,
+    next: u64,
+    entries: u64,
+}
+
+impl Tickets {
+    fn entries_u32(&self) -> u32 {
+        u32::try_from(self.entries).unwrap_or(u32::MAX)
+    }
+
+    fn mint(&mut self) -> u64 {
+        self.next += 1;
+        self.salt + self.next - 1
+    }
+
+    /// After each fourth ticket one of an earlier four, every four only once: they are shuffled
+    /// within windows of 1/32 of the capacity, nine windows back, so its age is from 8/32 to 10/32.
+    fn resumed(&self) -> Option<u64> {
+        if !self.next.is_multiple_of(4) {
+            return None;
+        }
+        let (four, window) = (self.next / 4, self.entries / 128);
+        let (number, at) = (four / window, four % window);
+        let at = at ^ (mix(self.salt ^ number) % window);
+        let four = (number - 9) * window + at;
+        Some(self.salt + 4 * four + mix(self.salt ^ !four) % 4)
+    }
+}

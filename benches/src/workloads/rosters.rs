@@ -1,0 +1,76 @@
+//! Who takes part in what. The first of each list is nobody: it shows what the workload itself
+//! costs. The second is what the others are compared with.
+
+use super::{Work, slack};
+use crate::contestants::Nobody;
+use crate::contestants::caches::{Lru, Moka, Quick};
+use crate::contestants::maps::{Dashmap, Fifo, Papaya, PapayaPinning};
+use crate::contestants::ours::{Bytes, Kept, Pairs, Reading};
+use crate::contestants::stores::Store;
+use crate::keys::Value;
+use crate::rounds::Entrant;
+use std::sync::Arc;
+
+/// Where the contestant that the others are compared with is in each list.
+const REFERENCE: usize = 1;
+
+fn compared(entrants: Vec<Entrant>) -> Vec<Entrant> {
+    entrants.into_iter().map(|e| e.against(REFERENCE)).collect()
+}
+
+fn size(entries: u64) -> usize {
+    usize::try_from(entries).unwrap_or(usize::MAX)
+}
+
+/// For look-ups. Room for all entries, so that all are found.
+pub(super) fn readers(work: &impl Work, entries: u64) -> Vec<Entrant> {
+    let room = slack(entries);
+    let n = size(room);
+    let by = Kept::ByThread;
+    compared(vec![
+        work.enter("(nobody)", 1, || Nobody),
+        work.enter("halfshake reader, bytes", 1, move || Reading(Bytes::new(room, by, false))),
+        work.enter("halfshake reader, pairs", 1, move || Reading(Pairs::new(room, by, false))),
+        work.enter("halfshake cache, bytes", 1, move || Bytes::new(room, by, false)),
+        work.enter("halfshake cache, pairs", 1, move || Pairs::new(room, by, false)),
+        work.enter("papaya, guard held", 1, move || Papaya::new(n)),
+        work.enter("papaya, pin each", 1, move || PapayaPinning(Papaya::new(n))),
+        work.enter("dashmap", 1, move || Dashmap::new(n)),
+        work.enter("quick_cache", 1, move || Quick::<Value>::new(n)),
+        work.enter("quick_cache, Arc", 1, move || Quick::<Arc<[u8]>>::new(n)),
+        work.enter("16 mutexes of lru", 1, move || Lru::<Value>::new(n)),
+        work.enter("16 mutexes of lru, Vec", 1, move || Lru::<Vec<u8>>::new(n)),
+        work.enter("moka, Arc", 2, move || Moka::new(room)),
+    ])
+}
+
+/// For changes, with this limit.
+pub(super) fn writers(work: &impl Work, limit: u64) -> Vec<Entrant> {
+    let n = size(limit);
+    let (caller, thread) = (Kept::ByCaller, Kept::ByThread);
+    compared(vec![
+        work.enter("(nobody)", 1, || Nobody),
+        work.enter("halfshake, bytes", 1, move || Bytes::new(limit, caller, false)),
+        work.enter("halfshake, pairs", 1, move || Pairs::new(limit, caller, false)),
+        work.enter("halfshake, bytes, listener", 1, move || Bytes::new(limit, caller, true)),
+        work.enter("halfshake, pairs, listener", 1, move || Pairs::new(limit, caller, true)),
+        work.enter("halfshake, bytes, own thread", 1, move || Bytes::new(limit, thread, false)),
+        work.enter("16 mutexes of lru", 1, move || Lru::<Value>::new(n)),
+        work.enter("16 mutexes of lru, Vec", 1, move || Lru::<Vec<u8>>::new(n)),
+        work.enter("quick_cache", 1, move || Quick::<Value>::new(n)),
+        work.enter("quick_cache, Arc", 1, move || Quick::<Arc<[u8]>>::new(n)),
+        work.enter("papaya and a queue", 1, move || Fifo::new(PapayaPinning(Papaya::new(n)), n)),
+        work.enter("dashmap and a queue", 1, move || Fifo::new(Dashmap::new(n), n)),
+        work.enter("moka, Arc", 4, move || Moka::new(limit)),
+    ])
+}
+
+/// For the cycle of TLS: the same, and rustls's interface.
+pub(super) fn cyclers(work: &impl Work, limit: u64) -> Vec<Entrant> {
+    // A take of rustls looks at every ticket.
+    let slowness = (limit / 128).max(1);
+    let mut all = writers(work, limit);
+    all.push(work.enter("halfshake's store of rustls", 1, move || Store::of_halfshake(limit)));
+    all.push(work.enter("rustls's own store", slowness, move || Store::of_rustls(size(limit))));
+    compared(all)
+}

@@ -1,0 +1,122 @@
+//! One thread against two, in processor time for each operation: what they cost one another.
+
+use super::{Scale, fresh_salt, reads, slack, writes};
+use crate::contestants::Contestant;
+use crate::contestants::caches::{Lru, Moka, Quick};
+use crate::contestants::maps::{Dashmap, Papaya};
+use crate::contestants::ours::{Bytes, Kept, Pairs, Reading};
+use crate::keys::Value;
+use crate::rounds::{Entrant, Sample};
+use std::sync::Barrier;
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Hit,
+    Insert,
+}
+
+pub(super) fn hits(scale: Scale) -> Vec<Entrant> {
+    let room = slack(scale.entries);
+    let n = usize::try_from(room).unwrap_or(usize::MAX);
+    let mut all = Vec::new();
+    let by = Kept::ByThread;
+    let add = &mut all;
+    both(
+        add,
+        "halfshake reader, bytes",
+        move || Reading(Bytes::new(room, by, false)),
+        scale,
+        Kind::Hit,
+    );
+    both(
+        add,
+        "halfshake reader, pairs",
+        move || Reading(Pairs::new(room, by, false)),
+        scale,
+        Kind::Hit,
+    );
+    both(add, "halfshake cache, bytes", move || Bytes::new(room, by, false), scale, Kind::Hit);
+    both(add, "papaya, guard held", move || Papaya::new(n), scale, Kind::Hit);
+    both(add, "dashmap", move || Dashmap::new(n), scale, Kind::Hit);
+    both(add, "quick_cache", move || Quick::<Value>::new(n), scale, Kind::Hit);
+    both(add, "16 mutexes of lru", move || Lru::<Value>::new(n), scale, Kind::Hit);
+    both(add, "moka, Arc", move || Moka::new(room), scale, Kind::Hit);
+    all
+}
+
+pub(super) fn inserts(scale: Scale) -> Vec<Entrant> {
+    let limit = scale.entries;
+    let n = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut all = Vec::new();
+    let by = Kept::ByCaller;
+    let add = &mut all;
+    both(add, "halfshake, bytes", move || Bytes::new(limit, by, false), scale, Kind::Insert);
+    both(add, "halfshake, pairs", move || Pairs::new(limit, by, false), scale, Kind::Insert);
+    both(add, "16 mutexes of lru", move || Lru::<Value>::new(n), scale, Kind::Insert);
+    both(add, "quick_cache", move || Quick::<Value>::new(n), scale, Kind::Insert);
+    let slower = Scale { operations: scale.operations / 4, ..scale };
+    both(add, "moka, Arc", move || Moka::new(limit), slower, Kind::Insert);
+    all
+}
+
+/// Adds the contestant with one thread, and with two, which is compared with the former.
+fn both<C: Contestant>(
+    all: &mut Vec<Entrant>,
+    name: &str,
+    make: impl Fn() -> C + Copy + 'static,
+    scale: Scale,
+    kind: Kind,
+) {
+    let first = match kind {
+        Kind::Hit => scale.entries,
+        Kind::Insert => scale.entries + scale.entries / 4,
+    };
+    let alone = all.len();
+    for (threads, name) in [(1, format!("{name}, 1 thread")), (2, format!("{name}, 2 threads"))] {
+        let prepare = move || {
+            let (made, salt) = (make(), fresh_salt());
+            writes::insert(&mut made.handle(), salt, first);
+            move |seed| together(&made, threads, salt, seed, scale, kind)
+        };
+        all.push(Entrant::new(name, prepare).against(alone));
+    }
+}
+
+fn together<C: Contestant>(
+    shared: &C,
+    threads: u64,
+    salt: u64,
+    seed: u64,
+    scale: Scale,
+    kind: Kind,
+) -> Sample {
+    let barrier = Barrier::new(usize::try_from(threads).unwrap_or(1));
+    let one = |thread: u64| {
+        let mut handle = shared.handle();
+        let seed = seed ^ thread;
+        let mut fresh = fresh_salt();
+        let mut pass = |seed, operations| match kind {
+            Kind::Hit => reads::singles(&mut handle, salt, scale.entries, seed, operations),
+            Kind::Insert => {
+                fresh += operations;
+                writes::insert(&mut handle, fresh, operations)
+            }
+        };
+        pass(!seed, scale.operations / 2);
+        barrier.wait();
+        pass(seed, scale.operations)
+    };
+    let samples: Vec<Sample> = std::thread::scope(|scope| {
+        let one = &one;
+        let running: Vec<_> = (0..threads).map(|t| scope.spawn(move || one(t))).collect();
+        running.into_iter().map(|r| r.join().expect("no operation panics")).collect()
+    });
+    samples.iter().fold(Sample::default(), |mut sum, s| {
+        sum.operations += s.operations;
+        sum.spent.thread += s.spent.thread;
+        sum.spent.wall = sum.spent.wall.max(s.spent.wall);
+        sum.asked += s.asked;
+        sum.found += s.found;
+        sum
+    })
+}

@@ -1,0 +1,136 @@
+//! Inserts, replacements, takes.
+
+use super::{Scale, Work, fresh_salt};
+use crate::clock::Watch;
+use crate::contestants::{Contestant, Operations};
+use crate::keys::{Sequence, key, value};
+use crate::rounds::{Entrant, Sample};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Fill,
+    Insert,
+    InsertTwo,
+    Replace,
+    Take,
+}
+
+pub(super) struct Writes {
+    pub(super) scale: Scale,
+    pub(super) kind: Kind,
+}
+
+impl Work for Writes {
+    fn enter<C: Contestant>(
+        &self,
+        name: &str,
+        slowness: u64,
+        make: impl Fn() -> C + 'static,
+    ) -> Entrant {
+        let Scale { entries, operations } = self.scale;
+        let (operations, kind) = (operations / slowness, self.kind);
+        if kind == Kind::Fill {
+            return filler(name, entries, make);
+        }
+        Entrant::new(name, move || {
+            let (contestant, salt) = (make(), fresh_salt());
+            let at_limit = matches!(kind, Kind::Insert | Kind::InsertTwo);
+            let first = entries + if at_limit { entries / 4 } else { 0 };
+            insert(&mut contestant.handle(), salt, first);
+            let mut next = salt + first;
+            move |seed: u64| {
+                let mut handle = contestant.handle();
+                let mut pass = |seed, operations| {
+                    let sample = match kind {
+                        Kind::Fill | Kind::Insert => insert(&mut handle, next, operations),
+                        Kind::InsertTwo => insert_two(&mut handle, next, operations / 2),
+                        Kind::Replace => replace(&mut handle, salt, entries, seed, operations),
+                        Kind::Take => take(&mut handle, salt, entries, seed, operations),
+                    };
+                    next += operations;
+                    sample
+                };
+                pass(!seed, operations / 2);
+                pass(seed, operations)
+            }
+        })
+    }
+}
+
+/// A new cache in each round. Small ones are filled again and again, for the clock's sake.
+fn filler<C: Contestant>(name: &str, entries: u64, make: impl Fn() -> C + 'static) -> Entrant {
+    let caches = (4096 / entries).max(1);
+    let round = move |_| {
+        let mut sum = Sample::default();
+        for _ in 0..caches {
+            let contestant = make();
+            let sample = insert(&mut contestant.handle(), fresh_salt(), entries);
+            sum.operations += sample.operations;
+            sum.spent.thread += sample.spent.thread;
+            sum.spent.process += sample.spent.process;
+            sum.spent.wall += sample.spent.wall;
+            sum.asked += sample.asked;
+            sum.found += sample.found;
+        }
+        sum
+    };
+    Entrant::new(name, || round)
+}
+
+/// Inserts of numbers that were never used.
+pub(super) fn insert(handle: &mut impl Operations, first: u64, operations: u64) -> Sample {
+    let mut stored = 0;
+    let watch = Watch::start();
+    for n in first..first + operations {
+        stored += u64::from(handle.insert(key(n), value(n)));
+    }
+    Sample { operations, spent: watch.spent(), asked: operations, found: stored, tail: None }
+}
+
+fn insert_two(handle: &mut impl Operations, first: u64, pairs: u64) -> Sample {
+    let watch = Watch::start();
+    for n in (first..first + 2 * pairs).step_by(2) {
+        handle.insert_two([(key(n), value(n)), (key(n + 1), value(n + 1))]);
+    }
+    Sample { operations: 2 * pairs, spent: watch.spent(), ..Sample::default() }
+}
+
+fn replace(
+    handle: &mut impl Operations,
+    salt: u64,
+    entries: u64,
+    seed: u64,
+    operations: u64,
+) -> Sample {
+    let mut numbers = Sequence::new(seed);
+    let watch = Watch::start();
+    for _ in 0..operations {
+        let n = salt + numbers.below(entries, 0);
+        handle.insert(key(n), value(n));
+    }
+    Sample { operations, spent: watch.spent(), ..Sample::default() }
+}
+
+/// Takes a quarter of the entries at most, and puts them back when the watch has stopped.
+fn take(
+    handle: &mut impl Operations,
+    salt: u64,
+    entries: u64,
+    seed: u64,
+    operations: u64,
+) -> Sample {
+    let operations = operations.min(entries / 4);
+    let first = Sequence::new(seed).below(entries, 0);
+    // An odd stride, so that no number comes twice; the order of keys is random anyway.
+    let numbers = || (0..operations).map(move |i| salt + (first + i * 12_345) % entries);
+    let mut found = 0;
+    let watch = Watch::start();
+    for n in numbers() {
+        found += u64::from(handle.take(&key(n)).is_some());
+    }
+    let spent = watch.spent();
+    for n in numbers() {
+        handle.insert(key(n), value(n));
+    }
+    Sample { operations, spent, asked: operations, found, tail: None }
+}
