@@ -41,8 +41,8 @@
 //! # Pins
 //!
 //! Whoever holds a [`PinnedRef`], a [`Batch`], or a [`Reader`] that has not called `unpin`, keeps
-//! memory that is retired meanwhile from being reused. Drop them before blocking and before writing much: inserts
-//! are refused with [`Refusal::NoRoom`] rather than growing the memory.
+//! memory that is retired meanwhile from being reused. Drop them before blocking and before
+//! writing much: inserts are refused with [`Refusal::NoRoom`] rather than growing the memory.
 //! [`Stats::longest_pin`] and [`Stats::retired_entries`] show it.
 //!
 //! # Features

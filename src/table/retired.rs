@@ -4,7 +4,7 @@
 //!
 //! A [`List`] is one word: the index of the first way and how many there are. Each thread pushes to
 //! [`Lists`] of its own: ways that wait for a *grace period*, and ways whose removal event waits
-//! for the delivery thread. Its line is the pushing thread's as a rule, so that removals do not meet.
+//! for the delivery thread. Their lines are the pushing thread's as a rule: removals do not meet.
 //!
 //! # Operations
 //!
