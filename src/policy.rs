@@ -4,24 +4,21 @@
 //! is CLOCK within a set: the oldest that was not hit since it was claimed or last passed over; if
 //! all were hit, the oldest.
 
-use crate::table::set::{Hints, after, bit};
+use crate::table::set::Hints;
 
 /// The way to evict out of `live`, and the older ways that are passed over (which forget that they
 /// were hit); `None` if nothing is live.
 pub(crate) fn victim(live: u64, hints: Hints) -> Option<(u32, u64)> {
-    let mut passed = 0;
-    for way in after(hints.hand).filter(|w| live & bit(*w) != 0) {
-        if hints.visited & bit(way) == 0 {
-            return Some((way, passed));
-        }
-        passed |= bit(way);
+    match hints.oldest(live & !hints.visited) {
+        Some(way) => Some((way, hints.older(live, way))),
+        None => hints.oldest(live).map(|way| (way, live)),
     }
-    after(hints.hand).find(|w| live & bit(*w) != 0).map(|way| (way, passed))
 }
 
 #[cfg(all(test, not(halfshake_loom)))]
 mod tests {
     use super::*;
+    use crate::table::set::bit;
 
     #[test]
     fn the_oldest_that_was_not_hit_goes() {

@@ -47,16 +47,35 @@ where
             let first = self.cursor.fetch_add(STRIDE.min(total), Ordering::Relaxed);
             let mut owed =
                 if hand_over { Owed::elsewhere(self, local) } else { Owed::new(self, local) };
-            for at in first..first + STRIDE.min(total) {
-                let (number, set) = self.set_at(at % total);
-                self.expire_set(local, (number, set), now, &mut owed);
-            }
+            self.sweep_step(local, first % total, STRIDE.min(total), now, &mut owed);
             swept.sets += STRIDE.min(total);
             swept.removed += owed.len() as u64;
             keep_first(&mut swept.panic, owed.run());
         }
         local.block.add(Counter::Swept, swept.sets);
         swept
+    }
+
+    /// Sweeps `left` sets from number `at` on, and round: the ticks of a shard's sets are read in a
+    /// row, and only sets that are due are touched.
+    fn sweep_step(
+        &self,
+        local: &Rc<Local>,
+        mut at: u64,
+        mut left: u64,
+        now: u64,
+        owed: &mut Owed<'_, O, X>,
+    ) {
+        while left != 0 {
+            let (number, set) = self.set_at(at);
+            let run = left.min(u64::from(self.table.geometry.sets - set));
+            let shard = self.table.shard(number);
+            for due in shard.summary.due_within(set, run, now) {
+                self.expire_set(local, (number, due), now, owed);
+            }
+            left -= run;
+            at = (at + run) % self.table.geometry.total_sets();
+        }
     }
 
     /// The set that has this number among all sets.

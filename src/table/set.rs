@@ -140,8 +140,7 @@ impl<O: Object> Set<O> {
         // Relaxed: a guess.
         let live = self.control.load(Ordering::Relaxed) & LIVE;
         let hints = self.hints();
-        let oldest = after(hints.hand).find(|way| live & !hints.visited & bit(*way) != 0);
-        if let Some(way) = oldest {
+        if let Some(way) = hints.oldest(live & !hints.visited) {
             self.prefetch_entry(way);
         }
     }
@@ -290,6 +289,27 @@ pub(crate) struct Hints {
 }
 
 impl Hints {
+    /// The way claimed longest ago of a mask: the first one after the hand, going round.
+    pub(crate) fn oldest(self, of: u64) -> Option<u32> {
+        let first = self.turned(of).trailing_zeros();
+        (of != 0).then(|| (first + self.hand + 1) % WAYS)
+    }
+
+    /// Of a mask, the ways that were claimed before `way`.
+    pub(crate) fn older(self, of: u64, way: u32) -> u64 {
+        let distance = (way + WAYS - self.hand - 1) % WAYS;
+        let older = self.turned(of) & (bit(distance) - 1);
+        // Turned back.
+        let by = self.hand + 1;
+        (older << by | older >> (WAYS - by)) & LIVE
+    }
+
+    /// The mask as seen from the hand: bit 0 is the way after it.
+    fn turned(self, mask: u64) -> u64 {
+        let by = self.hand + 1;
+        (mask >> by | mask << (WAYS - by)) & LIVE
+    }
+
     fn pack(self) -> u64 {
         self.visited | u64::from(self.hand) << HAND_SHIFT
     }
@@ -384,28 +404,31 @@ impl<'g, O: Object> Live<'g, O> {
         tag: u16,
         mut is_key: impl FnMut(&'g O::Key) -> bool,
     ) -> Option<(u32, EntryRef<'g, O>)> {
-        let mut mask = self.mask();
-        while mask != 0 {
-            let way = mask.trailing_zeros();
-            let word = self.set.cell(way);
-            if word >> ADDRESS_BITS == u64::from(tag) {
-                let entry = self.entry_in(word);
-                if is_key(entry.key()) {
-                    return Some((way, entry));
-                }
+        ways_in(self.tagged(tag)).find_map(|way| {
+            let entry = self.entry_in(self.set.cell(way));
+            is_key(entry.key()).then_some((way, entry))
+        })
+    }
+
+    /// The live ways with this tag. Without a branch for each way: which are live is not to be
+    /// predicted.
+    #[inline]
+    fn tagged(&self, tag: u16) -> u64 {
+        let mut equal = 0;
+        for way in 0..WAYS {
+            // A model need not try in which order the cells of other ways are read.
+            if cfg!(halfshake_loom) && self.mask() & bit(way) == 0 {
+                continue;
             }
-            mask &= mask - 1;
+            equal |= u64::from(self.set.cell(way) >> ADDRESS_BITS == u64::from(tag)) << way;
         }
-        None
+        equal & self.mask()
     }
 
     /// Starts to fetch the entries whose tags are equal.
     pub(crate) fn prefetch(&self, tag: u16) {
-        for way in ways_in(self.mask()) {
-            let word = self.set.cell(way);
-            if word >> ADDRESS_BITS == u64::from(tag) {
-                prefetch(self.entry_in(word).as_ptr());
-            }
+        for way in ways_in(self.tagged(tag)) {
+            self.set.prefetch_entry(way);
         }
     }
 
@@ -481,6 +504,22 @@ mod tests {
             }
         }
         assert!(Hints::unpack(u64::MAX).hand < WAYS);
+    }
+
+    #[test]
+    fn the_oldest_is_the_first_after_the_hand() {
+        for hand in 0..WAYS {
+            let hints = Hints { visited: 0, hand };
+            for mask in [1, LIVE, LIVE / 3, 0b101 << 3, bit(WAYS - 1)] {
+                let walk: Vec<_> = after(hand).filter(|w| mask & bit(*w) != 0).collect();
+                assert_eq!(hints.oldest(mask), walk.first().copied(), "{mask:#b} {hand}");
+                for (i, way) in walk.iter().enumerate() {
+                    let older = walk[..i].iter().fold(0, |m, w| m | bit(*w));
+                    assert_eq!(hints.older(mask, *way), older, "{mask:#b} {hand} {way}");
+                }
+            }
+            assert_eq!(hints.oldest(0), None);
+        }
     }
 
     #[test]

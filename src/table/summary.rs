@@ -74,6 +74,14 @@ impl Summary {
         self.due[set as usize].load(Ordering::Relaxed)
     }
 
+    /// Of `count` sets from `first` on, those in which anything may be expired.
+    pub(crate) fn due_within(&self, first: u32, count: u64, now: u64) -> impl Iterator<Item = u32> {
+        let first_at = first as usize;
+        let ticks = &self.due[first_at..first_at + usize::try_from(count).unwrap_or(usize::MAX)];
+        let due = move |tick: &AtomicU64| tick.load(Ordering::Relaxed) <= now;
+        (first..).zip(ticks).filter(move |(_, tick)| due(tick)).map(|(set, _)| set)
+    }
+
     /// Takes the claim back that anything will expire. The caller must then look with
     /// `load_ordered`, and call `due_by` for what it leaves.
     pub(crate) fn clear_due(&self, set: u32) {
