@@ -79,30 +79,34 @@ pub struct Race {
 
 impl Race {
     /// Runs the roles at the same time and joins them. The answers are in the order of the roles.
+    ///
+    /// Memberships begin before the threads and end after them: their steps are many on the real
+    /// collector, and of no interest here.
     pub fn run<T: 'static, const N: usize>(&self, cache: &Model, roles: [Role<T>; N]) -> [T; N] {
-        let mut roles: Vec<_> = roles.into_iter().collect();
+        let mut roles: Vec<_> = roles.into_iter().map(|role| (role, cache.member())).collect();
         if self.order == Order::Swapped {
             roles.reverse();
         }
-        let here = roles.pop().expect("a model has roles");
+        let before = cache.recycled();
+        let (here, me) = roles.pop().expect("a model has roles");
         let spawned: Vec<_> = roles
             .into_iter()
-            .map(|role| {
+            .map(|(role, me)| {
                 let cache = cache.clone();
-                loom::thread::spawn(move || role(&cache, &cache.member()))
+                loom::thread::spawn(move || (role(&cache, &me), me))
             })
             .collect();
-        let before = cache.recycled();
-        let own = here(cache, &cache.member());
-        let mut answers: Vec<T> =
+        let own = here(cache, &me);
+        let mut ended: Vec<_> =
             spawned.into_iter().map(|t| t.join().expect("a role panicked")).collect();
-        answers.push(own);
+        ended.push((own, me));
         if cache.recycled() > before {
             self.saw("freed before the joins");
         }
         if self.order == Order::Swapped {
-            answers.reverse();
+            ended.reverse();
         }
+        let answers: Vec<T> = ended.into_iter().map(|(answer, _)| answer).collect();
         answers.try_into().unwrap_or_else(|_| unreachable!("one answer for each role"))
     }
 

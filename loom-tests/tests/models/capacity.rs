@@ -112,7 +112,7 @@ fn limit_bytes_halves(race: &Race) {
     assert!(a || b, "both were refused");
     assert_eq!(live(&cache).len(), 1);
 }
-model!(limit_bytes_halves, least 300, sees ["both stored"]);
+model!(limit_bytes_halves, least 100, preemptions 1, sees ["both stored"]);
 
 fn weighing(bytes: u64, entries: &[(u64, u64, u32)]) -> Model {
     let cache = Model::with(4, Some(bytes), Delivery::Caller);
@@ -173,4 +173,4 @@ fn set_limit_reused(race: &Race) {
     drop(me);
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(set_limit_reused, least 100);
+model!(set_limit_reused, least 40, preemptions 1);

@@ -13,7 +13,7 @@ mod removals;
 mod reuse;
 mod whole;
 
-use halfshake::model::{Inserted, Member, Model};
+use halfshake::model::{Inserted, Model};
 use halfshake::{Refusal, RemovalCause};
 use loom_tests::{Role, role};
 
