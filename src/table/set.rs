@@ -410,19 +410,12 @@ impl<'g, O: Object> Live<'g, O> {
         })
     }
 
-    /// The live ways with this tag. Without a branch for each way: which are live is not to be
+    /// The live ways with this tag: without a branch for each, since which one has it can't be
     /// predicted.
     #[inline]
     fn tagged(&self, tag: u16) -> u64 {
-        let mut equal = 0;
-        for way in 0..WAYS {
-            // A model need not try in which order the cells of other ways are read.
-            if cfg!(halfshake_loom) && self.mask() & bit(way) == 0 {
-                continue;
-            }
-            equal |= u64::from(self.set.cell(way) >> ADDRESS_BITS == u64::from(tag)) << way;
-        }
-        equal & self.mask()
+        let equal = |way| u64::from(self.set.cell(way) >> ADDRESS_BITS == u64::from(tag)) << way;
+        ways_in(self.mask()).fold(0, |all, way| all | equal(way))
     }
 
     /// Starts to fetch the entries whose tags are equal.
