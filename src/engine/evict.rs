@@ -21,7 +21,7 @@ use std::rc::Rc;
 /// With fewer entries a set on average, every victim is chosen among sampled sets.
 const FEW: u64 = 4;
 /// Sets that are sampled in a cache of few entries; one is enough elsewhere.
-const SAMPLES: u32 = 8;
+const SAMPLES: u32 = 5;
 
 /// Which of two victims goes first: the smaller one. Ids grow with age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
