@@ -179,8 +179,9 @@ where
             let most = usize::try_from(sets / FEWEST_SETS).unwrap_or(usize::MAX);
             wanted.min(1 << most.ilog2())
         });
-        let shards = u32::try_from(shards).unwrap_or(1);
-        let sets = sets.div_ceil(u64::from(shards).max(1));
+        // A wrong number is told as such, not also as a wrong capacity.
+        let shards = u32::try_from(shards).unwrap_or(1).max(1);
+        let sets = sets.div_ceil(u64::from(shards));
         Geometry { shards, sets: u32::try_from(sets).unwrap_or(u32::MAX) }
     }
 
