@@ -111,7 +111,7 @@ fn cases(of: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(250))]
 
     #[test]
     fn a_cache_of_pairs_does_what_the_model_does(config in small(), ops in scripts()) {

@@ -112,7 +112,8 @@ impl<S: BuildHasher + Clone + Send + Sync + 'static> Recorder<'_, S> {
                 let back = cache.insert_if_absent(key, id).ok()?;
                 Some(Action::InsertIfAbsent(id, back.is_none()))
             }),
-            4 => self.record(key, |cache| {
+            // It asks whether there is a live entry at the time at which it began.
+            4 if !round.expires => self.record(key, |cache| {
                 let back = cache.replace(key, id).ok()?;
                 Some(Action::Replace(id, back.is_none()))
             }),
@@ -143,11 +144,14 @@ where
         .delivery(round.delivery)
         .removal_listener(move |r| {
             let returned = now.fetch_add(1, SeqCst);
-            use RemovalCause::{Evicted, Expired, Flushed};
-            if matches!(r.cause(), Evicted | Expired | Flushed) {
-                let action = Action::Vanish(*r.value());
-                lock(&log).push((*r.key(), Operation { called: 0, returned, action }));
-            }
+            let action = match r.cause() {
+                RemovalCause::Evicted | RemovalCause::Expired | RemovalCause::Flushed => {
+                    Action::Vanish(*r.value())
+                }
+                RemovalCause::Replaced if round.expires => Action::MayVanish(*r.value()),
+                _ => return,
+            };
+            lock(&log).push((*r.key(), Operation { called: 0, returned, action }));
         })
         .build()
         .unwrap();

@@ -21,6 +21,9 @@ pub(crate) enum Action {
     Remove(bool),
     /// The entry went by itself; its event was delivered at `returned`.
     Vanish(u64),
+    /// As `Vanish`, if the entry had expired before another operation removed it, which judged it
+    /// by the time at which it began.
+    MayVanish(u64),
 }
 
 /// One operation on one key. Times are numbers that only grow, never two the same.
@@ -35,9 +38,9 @@ pub(crate) struct Operation {
 pub(crate) const MOST: usize = 128;
 
 impl Action {
-    /// The value of the key afterwards; `None` if this can't happen now.
-    fn apply(self, now: Option<u64>) -> Option<Option<u64>> {
-        match self {
+    /// The values that the key may have afterwards; none if this can't happen now.
+    fn apply(self, now: Option<u64>) -> impl Iterator<Item = Option<u64>> {
+        let after = match self {
             Self::Get(found) => (found == now).then_some(now),
             Self::Insert(value) => Some(Some(value)),
             Self::InsertIfAbsent(value, true) => now.is_none().then_some(Some(value)),
@@ -47,7 +50,10 @@ impl Action {
             Self::Take(taken) => (taken == now).then_some(None),
             Self::Remove(true) => now.is_some().then_some(None),
             Self::Vanish(value) => (now == Some(value)).then_some(None),
-        }
+            Self::MayVanish(_) => Some(now),
+        };
+        let lapses = self == Self::MayVanish(now.unwrap_or(0)) && now.is_some();
+        after.into_iter().chain(lapses.then_some(None))
     }
 }
 
@@ -75,9 +81,7 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
         let first_return = left().map(|at| history[at].returned).min().unwrap_or(u64::MAX);
         let next = left().take_while(|at| history[*at].called < first_return);
         for at in next.collect::<Vec<_>>().into_iter().rev() {
-            if let Some(after) = history[at].action.apply(now) {
-                open.push((done | 1 << at, after));
-            }
+            open.extend(history[at].action.apply(now).map(|after| (done | 1 << at, after)));
         }
     }
     let lines: Vec<_> = history.iter().map(|op| format!("{op:?}")).collect();
@@ -86,7 +90,7 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Action::{Get, Insert, InsertIfAbsent, Remove, Replace, Take, Vanish};
+    use super::Action::{Get, Insert, InsertIfAbsent, MayVanish, Remove, Replace, Take, Vanish};
     use super::*;
 
     /// Each operation with its call and its return.
@@ -141,6 +145,18 @@ mod tests {
         assert!(!accepts(&early));
         // The entry was seen after its event.
         assert!(!accepts(&[(1, 2, Insert(7)), (0, 3, Vanish(7)), (4, 5, Get(Some(7)))]));
+    }
+
+    #[test]
+    fn what_may_have_vanished_may_have_stayed() {
+        let gone = [(1, 2, Insert(7)), (3, 4, Get(None)), (0, 7, MayVanish(7)), (5, 6, Insert(8))];
+        assert!(accepts(&gone));
+        let stayed = [(1, 2, Insert(7)), (0, 5, MayVanish(7)), (3, 4, Insert(8))];
+        assert!(accepts(&stayed));
+        assert!(!accepts(&[(1, 2, Insert(7)), (3, 4, Get(None)), (0, 5, MayVanish(8))]));
+        let back =
+            [(1, 2, Insert(7)), (3, 4, Get(None)), (0, 7, MayVanish(7)), (5, 6, Get(Some(7)))];
+        assert!(!accepts(&back));
     }
 
     #[test]

@@ -374,6 +374,7 @@ impl<S: Subject> Driver<S> {
     fn settle(&mut self, mut expected: Expected, stored: bool) {
         self.await_deliveries();
         let events = std::mem::take(&mut *lock(&self.world.events));
+        *lock(&self.world.looks) = 0;
         let mut gone = Vec::new();
         for event in events {
             gone.extend(self.model.told(event, &mut expected));

@@ -11,6 +11,8 @@ use std::time::Duration;
 /// What a weigher of ours adds to the size of each value.
 pub(crate) const BASE_WEIGHT: u64 = 10;
 
+const MOST_LOOKS: u32 = 8;
+
 /// What the removal listener writes and reads.
 #[derive(Debug, Default)]
 pub(crate) struct World {
@@ -19,6 +21,9 @@ pub(crate) struct World {
     pub(crate) faults: Mutex<Vec<String>>,
     /// The most entries that may be live now.
     pub(crate) most: Mutex<u64>,
+    /// Events of the present operation at which the listener looks through the cache: each look
+    /// costs as much as the cache is large.
+    pub(crate) looks: Mutex<u32>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -33,6 +38,14 @@ impl World {
         most_bytes: Option<u64>,
         live: impl Iterator<Item = (u8, u64, u64)>,
     ) {
+        lock(&self.events).push((key, id, cause));
+        {
+            let mut looks = lock(&self.looks);
+            *looks += 1;
+            if *looks > MOST_LOOKS {
+                return;
+            }
+        }
         let (mut entries, mut bytes) = (0, 0);
         for (live_key, live_id, weight) in live {
             entries += 1;
@@ -44,7 +57,6 @@ impl World {
         if entries > *lock(&self.most) || most_bytes.is_some_and(|most| bytes > most) {
             lock(&self.faults).push(format!("{entries} entries of {bytes} bytes are live"));
         }
-        lock(&self.events).push((key, id, cause));
     }
 }
 

@@ -1,0 +1,122 @@
+//! Values that were removed are no longer in the process's memory, and never in what is printed.
+//!
+//! A test binary of its own, and one test: it reads all of its own memory.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use halfshake::{BytesCache, Maintenance, RemovalCause};
+use std::io::{Read, Seek, SeekFrom};
+use zeroize::Zeroizing;
+
+const LEN: usize = 48;
+
+/// Byte `i` of secret number `which`: computed, so that it lies nowhere.
+fn byte(which: u64, i: usize) -> u8 {
+    let mixed = (which * 1_000 + i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed.to_le_bytes()[7]
+}
+
+fn secret(which: u64) -> Zeroizing<[u8; LEN]> {
+    Zeroizing::new(std::array::from_fn(|i| byte(which, i)))
+}
+
+/// How many copies of a secret there are in the process's writable memory.
+fn copies(which: u64) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
+    let mut piece = Zeroizing::new(vec![0; 1 << 20]);
+    let own = piece.as_ptr().addr() as u64..piece.as_ptr().addr() as u64 + piece.len() as u64;
+    let mut found = 0;
+    for line in maps.lines() {
+        let (range, rest) = line.split_once(' ').unwrap();
+        if !rest.starts_with("rw") || rest.ends_with("[vvar]") {
+            continue;
+        }
+        let (start, end) = range.split_once('-').unwrap();
+        let mut at = u64::from_str_radix(start, 16).unwrap();
+        let end = u64::from_str_radix(end, 16).unwrap();
+        while at < end {
+            // Not what was read just before.
+            if own.contains(&at) {
+                at = own.end;
+                continue;
+            }
+            let next_stop = if at < own.start { end.min(own.start) } else { end };
+            let len = usize::try_from(next_stop - at).unwrap().min(piece.len());
+            memory.seek(SeekFrom::Start(at)).unwrap();
+            let Ok(read) = memory.read(&mut piece[..len]) else { break };
+            let is_secret =
+                |window: &&[u8]| window.iter().enumerate().all(|(i, b)| *b == byte(which, i));
+            found += piece[..read].windows(LEN).filter(is_secret).count();
+            // A secret may lie across two pieces: the next one begins before the end of this.
+            let advance =
+                if read == len && at + (len as u64) < next_stop { len - LEN } else { len };
+            at += advance as u64;
+        }
+    }
+    found
+}
+
+/// Until what was removed has passed its grace period.
+fn reclaim(cache: &BytesCache) {
+    for _ in 0..100 {
+        cache.run_maintenance(usize::MAX);
+    }
+    assert_eq!(cache.stats().retired_entries, 0);
+}
+
+#[test]
+fn a_secret_leaves_memory_with_its_entry_and_is_never_printed() {
+    let cache = BytesCache::builder()
+        .capacity(4)
+        .maintenance(Maintenance::Embedder)
+        .removal_listener(|removal| {
+            let shown = format!("{removal:?} {:?} {}", removal.cause(), removal.cause());
+            assert!(!shown.contains(&format!("{}", removal.value()[0])), "{shown}");
+        })
+        .build()
+        .unwrap();
+    let ways: [fn(&BytesCache); 6] = [
+        |c| assert!(c.remove(&b"key"[..])),
+        |c| drop(c.take(&b"key"[..]).unwrap()),
+        |c| c.insert(b"key", b"another").unwrap(),
+        |c| c.clear(),
+        |c| c.retain(|_, _| false),
+        |c| (0..8u8).for_each(|key| c.insert(&[key], &[key]).unwrap()),
+    ];
+    for (which, go) in (0..).zip(ways) {
+        cache.clear();
+        cache.insert(b"key", &*secret(which)).unwrap();
+        assert_eq!(copies(which), 1, "way {which}: there, or this test sees nothing");
+        let printed = [
+            format!("{cache:?}"),
+            format!("{:?}", cache.get(&b"key"[..])),
+            format!("{:?}", cache.get_many(&[&b"key"[..]])),
+            format!("{:?}", cache.reader()),
+            format!("{:?}", cache.reader().get(&b"key"[..])),
+            format!("{:?}", cache.iter()),
+            format!("{:?}", cache.stats()),
+        ];
+        let list = format!("{:?}", &secret(which)[..4]);
+        let inner = list.trim_matches(['[', ']']);
+        assert!(printed.iter().all(|text| !text.contains(inner)), "{printed:?}");
+        go(&cache);
+        reclaim(&cache);
+        assert_eq!(copies(which), 0, "way {which}");
+    }
+    // As a key, and of an insert that was refused.
+    cache.insert(&*secret(100), b"value").unwrap();
+    assert_eq!(copies(100), 1);
+    assert!(cache.remove(&secret(100)[..]));
+    reclaim(&cache);
+    assert_eq!(copies(100), 0);
+    cache.insert(b"last", &*secret(101)).unwrap();
+    assert!(!cache.insert_if_absent(b"last", &*secret(102)).unwrap());
+    assert_eq!((copies(101), copies(102)), (1, 0));
+    cache.shutdown();
+    assert!(cache.insert(b"late", &*secret(103)).is_err());
+    assert!(cache.stats().removed_by(RemovalCause::Shutdown) > 0);
+    cache.validate();
+    drop(cache);
+    assert_eq!((copies(101), copies(103)), (0, 0));
+}
