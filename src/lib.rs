@@ -102,3 +102,8 @@ pub use stats::Stats;
 
 #[cfg(feature = "rustls-0_23")]
 pub use adapters::rustls;
+
+/// Borrows that must not compile: tests, and no part of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../tests/borrows.md")]
+mod borrows {}

@@ -5,26 +5,9 @@ mod world;
 
 use halfshake::{Cache, Delivery, Maintenance, ManualClock, Refusal, RemovalCause};
 use std::collections::HashSet;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use world::{Alive, Events, SECOND, builder, lock, logged, panic_of, until};
-
-/// A place where a listener stops until it is let go.
-struct Gate {
-    entered: Receiver<()>,
-    go: Sender<()>,
-}
-
-fn gate() -> (Gate, impl Fn() + Send + Sync) {
-    let ((enter, entered), (go, gone)) = (channel(), channel());
-    let (enter, gone) = (Mutex::new(enter), Mutex::new(gone));
-    let stop = move || {
-        lock(&enter).send(()).unwrap();
-        lock(&gone).recv().unwrap();
-    };
-    (Gate { entered, go }, stop)
-}
+use world::{Alive, Events, SECOND, builder, gate, lock, panic_of, until};
 
 /// Uses every operation of a cache, from inside a listener.
 fn use_everything(cache: &Cache<u64, u64>) {
@@ -418,119 +401,5 @@ fn a_listener_that_never_returns_a_handle_gets_one_that_works() {
         assert_eq!(handle.insert(1, 1).unwrap_err().refusal, Refusal::Closed);
         until("all is counted", || handle.is_empty());
         handle.validate();
-    }
-}
-
-mod shutdown {
-    use super::*;
-
-    #[test]
-    fn it_waits_for_a_delivery_on_another_thread() {
-        let (gate, stop) = gate();
-        let (builder, _) = builder(100);
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let log = order.clone();
-        let cache = builder
-            .removal_listener(move |r| {
-                if r.cause() == RemovalCause::Removed {
-                    stop();
-                    lock(&log).push("delivered");
-                }
-            })
-            .build()
-            .unwrap();
-        cache.insert(0, 0).unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| assert!(cache.remove(&0)));
-            gate.entered.recv().unwrap();
-            scope.spawn(|| {
-                cache.shutdown();
-                lock(&order).push("shut down");
-            });
-            until("every set is closed", || (0..50).all(|key| cache.insert(key, key).is_err()));
-            // A shutdown that does not wait has every chance to show it.
-            for _ in 0..100 {
-                std::thread::yield_now();
-            }
-            gate.go.send(()).unwrap();
-        });
-        assert_eq!(*lock(&order), ["delivered", "shut down"]);
-        cache.validate();
-    }
-
-    #[test]
-    fn listeners_that_all_shut_down_do_not_wait_for_one_another() {
-        const LISTENERS: u64 = 3;
-        let (builder, _) = builder(100);
-        let together = Barrier::new(3);
-        let told = Events::default();
-        let log = told.clone();
-        let cache = builder
-            .removal_listener(move |r| {
-                if *r.key() < LISTENERS {
-                    together.wait();
-                    r.cache().shutdown();
-                }
-                log.push((*r.key(), *r.value(), r.cause()));
-            })
-            .build()
-            .unwrap();
-        for key in 0..10 {
-            cache.insert(key, key).unwrap();
-        }
-        std::thread::scope(|scope| {
-            for key in 0..LISTENERS {
-                let cache = &cache;
-                scope.spawn(move || assert!(cache.remove(&key)));
-            }
-        });
-        assert_eq!(told.len(), 10);
-        cache.validate();
-    }
-
-    #[test]
-    fn inside_a_listener_it_excuses_what_that_thread_still_owes() {
-        for delivery in [Delivery::Caller, Delivery::Thread] {
-            let (builder, _) = builder(100);
-            let told = Events::default();
-            let log = told.clone();
-            let cache = builder
-                .delivery(delivery)
-                .removal_listener(move |r| {
-                    log.push((*r.key(), *r.value(), r.cause()));
-                    r.cache().shutdown();
-                })
-                .build()
-                .unwrap();
-            cache.insert_many((0..50).map(|key| (key, key)));
-            cache.insert_many((0..20).map(|key| (key, key + 1)));
-            until("all are told", || told.len() == 50 + 20 - refused(&cache));
-            until("all is counted", || cache.is_empty());
-            cache.validate();
-        }
-    }
-
-    fn refused(cache: &Cache<u64, u64>) -> usize {
-        usize::try_from(cache.stats().refused_total()).unwrap()
-    }
-
-    #[test]
-    fn what_is_left_is_told_and_what_comes_is_handed_back() {
-        let (builder, _, events) = logged(100);
-        let cache = builder.build().unwrap();
-        cache.insert(1, 10).unwrap();
-        cache.shutdown();
-        cache.shutdown();
-        assert_eq!(events.sorted(), [(1, 10, RemovalCause::Shutdown)]);
-        let refused = cache.insert(2, 20).unwrap_err();
-        assert_eq!((refused.key, refused.value, refused.refusal), (2, 20, Refusal::Closed));
-        let refused = cache.insert_if_absent(3, 30).unwrap_err();
-        assert_eq!((refused.key, refused.value, refused.refusal), (3, 30, Refusal::Closed));
-        assert!(cache.insert_many([(4, 4)])[0].is_err());
-        assert_eq!(cache.get_or_insert_with(5, || 50), 50);
-        assert!(cache.get(&5).is_none() && cache.take(&1).is_none() && !cache.remove(&1));
-        assert_eq!((cache.len(), cache.stats().refused_closed), (0, 4));
-        assert!(events.sorted().is_empty());
-        cache.validate();
     }
 }

@@ -2,7 +2,8 @@
 //! that the property tests use.
 //!
 //! Input: seven bytes of configuration, then one operation after another: a byte that says which,
-//! and the bytes that it needs. So seeds can be written by hand, and mutations keep most of a script.
+//! and the bytes that it needs. So seeds can be written by hand, and mutations keep most of a
+//! script.
 #![no_main]
 
 #[path = "../../tests/sequential/mod.rs"]

@@ -1,6 +1,7 @@
 //! Any keys and values through the session store of rustls, against a map.
 //!
-//! Input: one call after another: a byte that says which, a namespace, an id, and for `put` a value.
+//! Input: one call after another: a byte that says which, a namespace, an id, and for `put` a
+//! value.
 #![no_main]
 
 use arbitrary::{Arbitrary, Result, Unstructured};

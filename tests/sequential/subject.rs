@@ -161,7 +161,8 @@ fn id_in(bytes: &[u8]) -> u64 {
 }
 
 macro_rules! build {
-    ($type:ty, $config:ident, $clock:ident, $world:ident, $key_of:expr, $id_of:expr, $size:expr) => {{
+    ($type:ty, $config:ident, $clock:ident, $world:ident, $key_of:expr, $id_of:expr,
+     $size:expr) => {{
         let most_bytes = $config.bytes;
         let weigh = |v: &_| BASE_WEIGHT + $size(v);
         let builder = <$type>::builder_with_hasher(FixedHash { one_set: $config.one_set })

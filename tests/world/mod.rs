@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use halfshake::{Builder, Cache, Maintenance, ManualClock, RemovalCause};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,22 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::park_timeout(MILLISECOND);
     }
     panic!("waited in vain until {what}");
+}
+
+/// A place where a listener stops until it is let go.
+pub(crate) struct Gate {
+    pub(crate) entered: Receiver<()>,
+    pub(crate) go: Sender<()>,
+}
+
+pub(crate) fn gate() -> (Gate, impl Fn() + Send + Sync) {
+    let ((enter, entered), (go, gone)) = (channel(), channel());
+    let (enter, gone) = (Mutex::new(enter), Mutex::new(gone));
+    let stop = move || {
+        lock(&enter).send(()).expect("the test waits");
+        lock(&gone).recv().expect("the test lets go");
+    };
+    (Gate { entered, go }, stop)
 }
 
 /// Objects that are alive: clones of one of these.
