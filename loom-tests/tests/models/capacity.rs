@@ -174,3 +174,20 @@ fn set_limit_reused(race: &Race) {
     assert_no_unit_is_lost(&cache, 1);
 }
 model!(set_limit_reused, least 40, preemptions 1);
+
+/// Where the new entry of a key needs more bytes than the old one gives, others make room: the key
+/// is never absent.
+///
+/// Threads: one replaces an entry of one byte by one of two, the limit; one looks up.
+fn limit_bytes_replace(race: &Race) {
+    let cache = weighing(2, &[(K, 1, 1), (O, 2, 1)]);
+    let replace = role(|cache, me| {
+        assert_eq!(cache.insert_weighing(me, K, 3, 2), Inserted::Stored);
+        3
+    });
+    let get = role(|cache, me| cache.get(me, K).expect("a key that is replaced is never absent"));
+    let [_, got] = race.check(&cache, [replace, get]);
+    race.saw(if got == 1 { "old" } else { "new" });
+    assert_eq!(live(&cache), [3]);
+}
+model!(limit_bytes_replace, least 50, sees ["old", "new"]);
