@@ -11,7 +11,7 @@ use std::time::Duration;
 /// What a weigher of ours adds to the size of each value.
 pub(crate) const BASE_WEIGHT: u64 = 10;
 
-const MOST_LOOKS: u32 = 8;
+const MOST_LOOKS: u32 = 2;
 
 /// What the removal listener writes and reads.
 #[derive(Debug, Default)]
