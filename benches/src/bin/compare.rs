@@ -25,9 +25,9 @@ struct Arguments {
     /// Seed of the order and the keys; random by default, and printed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Only contestants whose name contains this.
-    #[arg(long)]
-    only: Option<String>,
+    /// Only contestants whose name contains one of these; the first of them is the reference.
+    #[arg(long, value_delimiter = ';')]
+    only: Vec<String>,
     /// Where the raw record goes.
     #[arg(long)]
     record: Option<PathBuf>,
@@ -51,8 +51,8 @@ fn main() -> Result<()> {
     for entries in &arguments.entries {
         for workload in workloads.iter().filter(|w| w.suits(*entries)) {
             let scale = Scale { entries: *entries, operations: arguments.operations };
-            let only = arguments.only.as_deref();
-            let table = measure(*workload, scale, arguments.rounds, only, &mut random);
+            let (rounds, only) = (arguments.rounds, &arguments.only);
+            let table = measure(*workload, scale, rounds, only, &mut random);
             println!("{}", markdown(&table));
             record.tables.push(table);
             if let Some(path) = &arguments.record {
@@ -67,13 +67,12 @@ fn measure(
     workload: Workload,
     scale: Scale,
     rounds: usize,
-    only: Option<&str>,
+    only: &[String],
     random: &mut fastrand::Rng,
 ) -> Table {
     let mut entrants = workload.entrants(scale);
-    if let Some(part) = only {
-        entrants.retain(|e| e.name.contains(part));
-        // Without the reference, everybody is compared with the first.
+    if !only.is_empty() {
+        entrants.retain(|e| only.iter().any(|part| e.name.contains(part.as_str())));
         entrants.iter_mut().for_each(|e| e.reference = 0);
     }
     let names: Vec<_> = entrants.iter().map(|e| (e.name.clone(), e.reference)).collect();

@@ -28,6 +28,7 @@ impl Work for Tails {
         Entrant::new(name, move || {
             let (contestant, salt) = (make(), fresh_salt());
             let mut next = salt + entries + entries / 4;
+            writes::age(&mut contestant.handle(), entries);
             writes::insert(&mut contestant.handle(), salt, next - salt);
             move |_| {
                 next += operations / slowness;

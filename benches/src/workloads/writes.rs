@@ -36,6 +36,7 @@ impl Work for Writes {
             let (contestant, salt) = (make(), fresh_salt());
             let at_limit = matches!(kind, Kind::Insert | Kind::InsertTwo);
             let first = entries + if at_limit { entries / 4 } else { 0 };
+            age(&mut contestant.handle(), entries);
             insert(&mut contestant.handle(), salt, first);
             let mut next = salt + first;
             move |seed: u64| {
@@ -54,6 +55,19 @@ impl Work for Writes {
                 pass(seed, operations)
             }
         })
+    }
+}
+
+/// Fills the contestant and takes everything out in random order. The memory of a server that has
+/// run for a while is shuffled; in that of a first fill the oldest entries lie one after another,
+/// and whoever evicts in that order finds them fetched by the processor.
+pub(super) fn age(handle: &mut impl Operations, entries: u64) {
+    let salt = fresh_salt();
+    insert(handle, salt, entries);
+    let mut numbers: Vec<u64> = (salt..salt + entries).collect();
+    fastrand::Rng::with_seed(salt).shuffle(&mut numbers);
+    for n in numbers {
+        handle.take(&key(n));
     }
 }
 
@@ -120,17 +134,20 @@ fn take(
     operations: u64,
 ) -> Sample {
     let operations = operations.min(entries / 4);
-    let first = Sequence::new(seed).below(entries, 0);
-    // An odd stride, so that no number comes twice; the order of keys is random anyway.
-    let numbers = || (0..operations).map(move |i| salt + (first + i * 12_345) % entries);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let count = usize::try_from(operations).unwrap_or(usize::MAX);
+    let mut some = random.choose_multiple(0..entries, count);
+    random.shuffle(&mut some);
     let mut found = 0;
     let watch = Watch::start();
-    for n in numbers() {
-        found += u64::from(handle.take(&key(n)).is_some());
+    for n in &some {
+        found += u64::from(handle.take(&key(salt + *n)).is_some());
     }
     let spent = watch.spent();
-    for n in numbers() {
-        handle.insert(key(n), value(n));
+    // In another order: else allocators would give neighbours in time neighbouring places.
+    random.shuffle(&mut some);
+    for n in &some {
+        handle.insert(key(salt + *n), value(salt + *n));
     }
     Sample { operations, spent, asked: operations, found, tail: None }
 }
