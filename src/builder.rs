@@ -70,15 +70,26 @@ where
     }
 }
 
-/// Checks a limit of entries against the maximum.
-pub(crate) fn check_capacity(capacity: u64, max: u64) -> Result<(), ConfigError> {
-    if capacity == 0 {
-        return Err(BadSetting::NoCapacity.into());
+impl<K: ?Sized + Stored<V>, V: ?Sized + 'static> Cache<K, V> {
+    /// Settings for a new cache.
+    pub fn builder() -> Builder<K, V> {
+        Builder::new(ahash::RandomState::new())
     }
-    if capacity > max {
-        return Err(BadSetting::MaxBelowCapacity { max, capacity }.into());
+}
+
+impl<K, V, S> Cache<K, V, S>
+where
+    K: ?Sized + Stored<V>,
+    V: ?Sized + 'static,
+    S: Send + Sync + 'static,
+{
+    /// Settings for a new cache that hashes with `hasher`.
+    ///
+    /// Where keys come from outside, the hasher must be keyed, or the keys of a few sets can be
+    /// chosen: the default one is.
+    pub fn builder_with_hasher(hasher: S) -> Builder<K, V, S> {
+        Builder::new(hasher)
     }
-    Ok(())
 }
 
 impl<K, V, S> Builder<K, V, S>
@@ -87,7 +98,7 @@ where
     V: ?Sized + 'static,
     S: Send + Sync + 'static,
 {
-    pub(crate) fn new(hasher: S) -> Self {
+    fn new(hasher: S) -> Self {
         Self {
             hasher,
             capacity: 0,

@@ -91,11 +91,12 @@ mod table;
 
 pub use builder::{Builder, Maintenance};
 pub use cache::{
-    Batch, BytesCache, Cache, Handle, Iter, PinnedRef, Progress, Removal, Resize, Stored, Taken,
+    Batch, BytesCache, Cache, Handle, Iter, PinnedRef, Removal, Resize, Stored, Taken,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::Delivery;
 pub use error::{BadSetting, ConfigError, Refusal, Refused};
+pub use maintenance::Progress;
 pub use reader::{Reader, Ref};
 pub use removal::RemovalCause;
 pub use stats::Stats;

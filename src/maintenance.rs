@@ -3,7 +3,6 @@
 //! keys and values whose `Drop` is user code. A blocked listener thus delays other events, never
 //! time.
 
-use crate::cache::{Core, Progress, Stored};
 use crate::engine::{Engine, Untouched};
 use crate::entry::Object;
 use crate::error::BadSetting;
@@ -127,11 +126,12 @@ where
 /// What the maintenance thread does, on the embedder's: see [`Cache::run_maintenance`].
 ///
 /// [`Cache::run_maintenance`]: crate::Cache::run_maintenance
-pub(crate) fn run<K, V, S>(core: &Arc<Core<K, V, S>>, budget: u64) -> Progress
+pub(crate) fn run<O: Object, X: Send + Sync + 'static>(
+    core: &Arc<Engine<O, X>>,
+    budget: u64,
+) -> Progress
 where
-    K: ?Sized + Stored<V> + Eq,
-    V: ?Sized + 'static,
-    S: Send + Sync + 'static,
+    O::Key: Eq,
 {
     let local = core.local();
     let sets = core.table.geometry.total_sets();
@@ -148,4 +148,18 @@ where
         Some(panic) => std::panic::resume_unwind(panic),
         None => progress,
     }
+}
+
+/// What [`Cache::run_maintenance`](crate::Cache::run_maintenance) did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Entries that had expired and were removed.
+    pub expired: u64,
+    /// Removed entries whose memory was freed.
+    pub recycled: u64,
+    /// Sets that were looked at.
+    pub swept_sets: u64,
+    /// Whether every set was looked at.
+    pub complete: bool,
 }

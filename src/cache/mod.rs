@@ -7,12 +7,11 @@ mod refs;
 pub use bytes::BytesCache;
 pub use refs::{Batch, Handle, Iter, PinnedRef, Removal, Taken};
 
-use crate::builder::Builder;
-use crate::engine::{Engine, Exact, Held, HeldMany, Listener, Local};
-use crate::entry::{Object, Pair, Record};
-use crate::error::ConfigError;
+use crate::engine::{Engine, Exact, Held, HeldMany, Listener, Local, Mode, Owed, Put};
+use crate::entry::{Object, Owned, Pair, Record};
+use crate::error::{BadSetting, ConfigError};
 use crate::hash::Place;
-use crate::maintenance::Threads;
+use crate::maintenance::{Progress, Threads};
 use crate::once::Flights;
 use crate::removal::RemovalCause;
 use crate::stats::Stats;
@@ -88,27 +87,12 @@ where
     pub(crate) core: Arc<Core<K, V, S>>,
 }
 
-impl<K: ?Sized + Stored<V>, V: ?Sized + 'static> Cache<K, V> {
-    /// Settings for a new cache.
-    pub fn builder() -> Builder<K, V> {
-        Builder::new(ahash::RandomState::new())
-    }
-}
-
 impl<K, V, S> Cache<K, V, S>
 where
     K: ?Sized + Stored<V>,
     V: ?Sized + 'static,
     S: Send + Sync + 'static,
 {
-    /// Settings for a new cache that hashes with `hasher`.
-    ///
-    /// Where keys come from outside, the hasher must be keyed, or the keys of a few sets can be
-    /// chosen: the default one is.
-    pub fn builder_with_hasher(hasher: S) -> Builder<K, V, S> {
-        Builder::new(hasher)
-    }
-
     /// A counted handle.
     pub(crate) fn from_core(core: Arc<Core<K, V, S>>) -> Self {
         // Relaxed: whoever clones holds a handle; only the last drop orders anything.
@@ -172,6 +156,26 @@ where
     /// The place of a key, the thread's membership, and the time: what every operation begins with.
     pub(crate) fn begin<Q: ?Sized + Hash>(&self, key: &Q) -> (Place, Rc<Local>, u64) {
         (self.place(key), self.core.local(), self.core.time.now())
+    }
+
+    /// Makes an entry and inserts it. The set is fetched while the entry is made, and the likely
+    /// victim while the insert begins.
+    fn put_made<E>(
+        &self,
+        place: Place,
+        timeout: u64,
+        mode: Mode,
+        make: impl FnOnce(&Local, u64) -> Result<Owned<K::Object>, E>,
+    ) -> Result<Put<K::Object>, E> {
+        let (core, table) = (&self.core, &self.core.table);
+        table.shard(place.shard).prefetch(place.set);
+        let (local, now) = (core.local(), core.time.now());
+        let entry = make(&local, now.saturating_add(timeout))?;
+        table.set(place).prefetch_victim();
+        let mut owed = Owed::new(core, &local);
+        let put = core.put(&local, place, entry, mode, now, &mut owed);
+        owed.settle();
+        Ok(put)
     }
 
     /// Looks a key up. The answer keeps the entry readable, whatever happens to it in the cache,
@@ -333,7 +337,13 @@ where
     /// # Panics
     /// If the removal listener does; the limit is in force then, too.
     pub fn set_capacity(&self, entries: u64) -> Result<Resize, ConfigError> {
-        crate::builder::check_capacity(entries, self.max_capacity())?;
+        let max = self.max_capacity();
+        if entries == 0 {
+            return Err(BadSetting::NoCapacity.into());
+        }
+        if entries > max {
+            return Err(BadSetting::MaxBelowCapacity { max, capacity: entries }.into());
+        }
         let (pending, panic) = self.core.set_limit(&self.core.local(), entries);
         panic.map_or(Ok(Resize { pending }), |p| std::panic::resume_unwind(p))
     }
@@ -394,20 +404,6 @@ where
 pub struct Resize {
     /// Entries above the new limit that inserts under way still hold; maintenance evicts them.
     pub pending: u64,
-}
-
-/// What [`Cache::run_maintenance`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Entries that had expired and were removed.
-    pub expired: u64,
-    /// Removed entries whose memory was freed.
-    pub recycled: u64,
-    /// Sets that were looked at.
-    pub swept_sets: u64,
-    /// Whether every set was looked at.
-    pub complete: bool,
 }
 
 impl<K, V, S> Clone for Cache<K, V, S>

@@ -169,16 +169,9 @@ where
         timeout: u64,
         mode: Mode,
     ) -> Result<Option<(K, V)>, Refused<K, V>> {
-        let (core, place) = (&self.core, self.place(&key));
-        let table = &core.table;
-        table.shard(place.shard).prefetch(place.set);
-        let (local, now) = (core.local(), core.time.now());
-        let entry = self.allocate(&local, key, value, now.saturating_add(timeout))?;
-        table.set(place).prefetch_victim();
-        let mut owed = Owed::new(&self.core, &local);
-        let put = self.core.put(&local, place, entry, mode, now, &mut owed);
-        owed.settle();
-        Self::answer(put)
+        Self::answer(self.put_made(self.place(&key), timeout, mode, |local, deadline| {
+            self.allocate(local, key, value, deadline)
+        })?)
     }
 
     fn allocate(
