@@ -63,8 +63,9 @@ mod imp {
         static TWINS: std::cell::Cell<bool> = const { std::cell::Cell::new(true) };
     }
 
-    /// Models of the real collector do without twins, and without exploring arc-swap's edges: crossbeam's own words have none, and are so
-    /// many that with the others' twins no model would end.
+    /// Models of the real collector do without twins, and without exploring arc-swap's edges:
+    /// crossbeam's own words have none, and are so many that with the others' twins no model would
+    /// end.
     pub(crate) fn set_twins(on: bool) {
         TWINS.set(on);
     }
