@@ -104,7 +104,6 @@ mod imp {
 
     pub(crate) fn set_up(set_up: SetUp) {
         SET_UP.set(set_up);
-        crate::sync::set_twins(!set_up.real);
     }
 
     /// Retired ways of one shard that are handed to the collector together. One, as a rule: what

@@ -58,21 +58,6 @@ mod imp {
         r
     }
 
-    thread_local! {
-        /// Whether accesses touch their twins.
-        static TWINS: std::cell::Cell<bool> = const { std::cell::Cell::new(true) };
-    }
-
-    /// Models of the real collector do without twins, and without exploring arc-swap's edges:
-    /// crossbeam's own words have none, and are so many that with the others' twins no model would
-    /// end.
-    pub(crate) fn set_twins(on: bool) {
-        TWINS.set(on);
-    }
-    pub(crate) fn twins() -> bool {
-        TWINS.get()
-    }
-
     macro_rules! atomic {
         ($name:ident, $int:ty) => {
             /// A loom atomic with its twin.
@@ -93,9 +78,7 @@ mod imp {
                 #[track_caller]
                 fn touch(&self) -> &loom::sync::atomic::$name {
                     // Relaxed: a scheduling point, not an edge.
-                    if twins() {
-                        self.twin.store(false, Ordering::Relaxed);
-                    }
+                    self.twin.store(false, Ordering::Relaxed);
                     &self.value
                 }
                 #[track_caller]
@@ -222,11 +205,7 @@ impl<T> Swap<T> {
     fn explored(&self) -> &arc_swap::ArcSwapOption<T> {
         // AcqRel: what arc-swap's own protocol gives between a store and a load that sees it.
         #[cfg(halfshake_loom)]
-        if twins() {
-            self.edge.fetch_add(1, Ordering::AcqRel);
-        } else {
-            unexplored(|| self.edge.fetch_add(1, Ordering::AcqRel));
-        }
+        self.edge.fetch_add(1, Ordering::AcqRel);
         &self.inner
     }
 

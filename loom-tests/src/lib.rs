@@ -79,11 +79,29 @@ pub struct Race {
 
 impl Race {
     /// Runs the roles at the same time and joins them. The answers are in the order of the roles.
-    ///
-    /// Memberships begin before the threads and end after them: their steps are many on the real
-    /// collector, and of no interest here.
     pub fn run<T: 'static, const N: usize>(&self, cache: &Model, roles: [Role<T>; N]) -> [T; N] {
-        let mut roles: Vec<_> = roles.into_iter().map(|role| (role, cache.member())).collect();
+        self.run_as(cache, self.members(cache), roles)
+    }
+
+    /// Memberships for the roles of `run_as`, each of which was pinned once: the first pin of each
+    /// on the real collector tries to advance the epoch.
+    pub fn members<const N: usize>(&self, cache: &Model) -> [Member; N] {
+        std::array::from_fn(|_| {
+            let me = cache.member();
+            cache.observe(&me);
+            me
+        })
+    }
+
+    /// As `run`, with the memberships of the roles. They begin before the threads and end after
+    /// them: these steps are many on the real collector, and of no interest here.
+    pub fn run_as<T: 'static, const N: usize>(
+        &self,
+        cache: &Model,
+        members: [Member; N],
+        roles: [Role<T>; N],
+    ) -> [T; N] {
+        let mut roles: Vec<_> = roles.into_iter().zip(members).collect();
         if self.order == Order::Swapped {
             roles.reverse();
         }
