@@ -8,7 +8,7 @@ use crate::error::{BadSetting, ConfigError};
 use crate::hash::Geometry;
 use crate::maintenance::Threads;
 use crate::once::Flights;
-use crate::sync::PlainU64;
+use crate::sync::{PlainBool, PlainU64};
 use crate::table::set::WAYS;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -253,6 +253,7 @@ where
             timeout: self.time_to_live.map_or(NEVER, ticks_up),
             most_entries,
             handles: PlainU64::new(0),
+            ended: PlainBool::new(false),
             flights: Flights::default(),
             threads: Threads::default(),
         };

@@ -117,7 +117,13 @@ impl Time {
     /// The present tick: one relaxed load where a maintenance thread ticks, else the clock itself.
     pub(crate) fn now(&self) -> u64 {
         // Relaxed: a time publishes nothing; a thread's own view never steps back (coherence).
-        if self.ticked { self.seen.load(Ordering::Relaxed) } else { self.tick() }
+        if self.ticked { self.seen() } else { self.tick() }
+    }
+
+    /// The latest tick that anybody has seen.
+    pub(crate) fn seen(&self) -> u64 {
+        // Relaxed: as in `now`.
+        self.seen.load(Ordering::Relaxed)
     }
 
     /// Reads the clock and moves the shared word forward, never back.

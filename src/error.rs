@@ -1,12 +1,15 @@
 //! What can be refused, and what can be configured wrongly.
 
-/// Why an insert was refused. Nothing has changed; the cache goes on.
+/// Why an insert was refused. Its key is as it was, and the cache goes on; other entries may have
+/// been evicted for it meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// All free ways of the key's set, or the bound on retired bytes, wait for a reader that is
-    /// pinned: drop `Ref`s, or `unpin` readers, before blocking.
-    #[error("no room: the storage of the key's set waits for a pinned reader; try again")]
+    /// All free ways of the key's set, or the bound on the weight of removed entries, wait for a
+    /// reader that is pinned, or for events that are not delivered yet: drop `Ref`s, or `unpin`
+    /// readers, before blocking; and let a listener of [`Delivery::Thread`](crate::Delivery) be
+    /// faster than the removals.
+    #[error("no room: the storage of the key's set waits for a reader or a listener; try again")]
     NoRoom,
     /// The last units of capacity are held by other inserts under way.
     #[error("full: the last units of capacity are held by inserts under way; try again")]

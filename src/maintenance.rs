@@ -3,9 +3,11 @@
 //! keys and values whose `Drop` is user code. A blocked listener thus delays other events, never
 //! time.
 
-use crate::engine::{Engine, Untouched};
+use crate::engine::{Engine, Local, Untouched};
 use crate::entry::Object;
 use crate::error::BadSetting;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,6 +20,8 @@ const QUIET: Duration = Duration::from_millis(4);
 const DELIVERER: Duration = Duration::from_millis(100);
 /// Removals in one slice of a sweep.
 const SLICE: u64 = 4096;
+/// Victims of a lowered limit in one round: time goes on in between.
+const DEBT: u64 = 256;
 
 /// The threads of one cache, until they are joined.
 #[derive(Debug, Default)]
@@ -80,27 +84,54 @@ where
     // before then is met in time, too.
     let mut swept = 0u64;
     while !engine.must_stop() {
-        let now = engine.time.tick();
-        let due = u128::from(sets) * u128::from(now) / u128::from(pass_ms);
-        while u128::from(swept) < due && !engine.must_stop() {
-            let left = u64::try_from(due - u128::from(swept)).unwrap_or(u64::MAX);
-            // More than one pass behind (a suspended machine): one pass is enough.
-            if left > sets {
-                swept += left - sets;
+        let round = AssertUnwindSafe(|| {
+            let now = engine.time.tick();
+            sweep_up_to(engine, &local, &mut swept, sets, (now, pass_ms));
+            // No listener runs here, so there is no panic to tell of.
+            let _none = engine.pay_debt(&local, DEBT, true);
+            let (retired, _) = engine.blocks.retired();
+            if retired != 0 {
+                match engine.collect_stale(&local, &mut untouched) {
+                    true if O::DROPS_USER_CODE => engine.wake_deliverer(),
+                    true => _ = engine.recycle_for_good(&local),
+                    false => {}
+                }
             }
-            swept += engine.sweep(&local, (left.min(sets), SLICE), true).sets;
-        }
-        // No listener runs here, so there is no panic to tell of.
-        let _none = engine.pay_debt(&local, true);
-        let (retired, _) = engine.blocks.retired();
-        if retired != 0 {
-            match engine.collect_stale(&local, &mut untouched) {
-                true if O::DROPS_USER_CODE => engine.wake_deliverer(),
-                true => _ = engine.recycle_for_good(&local),
-                false => {}
+            match (engine.budget.debt(), retired) {
+                (0, 0) => QUIET,
+                (0, _) => BUSY,
+                _ => Duration::ZERO,
+            }
+        });
+        // The only user code here is a clock of the user's own: it may panic, and is asked again.
+        match catch_unwind(round) {
+            Ok(wait) => std::thread::park_timeout(wait),
+            Err(payload) => {
+                std::mem::forget(payload);
+                std::thread::park_timeout(QUIET);
             }
         }
-        std::thread::park_timeout(if retired != 0 { BUSY } else { QUIET });
+    }
+}
+
+/// Sweeps what is due by now at one pass in `pass_ms`.
+fn sweep_up_to<O: Object, X: Send + Sync + 'static>(
+    engine: &Arc<Engine<O, X>>,
+    local: &Rc<Local>,
+    swept: &mut u64,
+    sets: u64,
+    (now, pass_ms): (u64, u64),
+) where
+    O::Key: Eq,
+{
+    let due = u128::from(sets) * u128::from(now) / u128::from(pass_ms);
+    while u128::from(*swept) < due && !engine.must_stop() {
+        let left = u64::try_from(due - u128::from(*swept)).unwrap_or(u64::MAX);
+        // More than one pass behind (a suspended machine): one pass is enough.
+        if left > sets {
+            *swept += left - sets;
+        }
+        *swept += engine.sweep(local, (left.min(sets), SLICE), true).sets;
     }
 }
 
@@ -136,7 +167,7 @@ where
     let local = core.local();
     let sets = core.table.geometry.total_sets();
     let swept = core.sweep(&local, (sets, budget), false);
-    let debt = core.pay_debt(&local, false);
+    let debt = core.pay_debt(&local, u64::MAX, false);
     core.collect(&local);
     let progress = Progress {
         expired: swept.removed,

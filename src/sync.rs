@@ -218,11 +218,23 @@ impl<T> Swap<T> {
         self.explored().swap(value)
     }
 
-    /// Lock-free read, copy, update: `next` may run more than once.
-    pub(crate) fn update(
+    /// The value, as an owner of it.
+    pub(crate) fn load_full(&self) -> Option<std::sync::Arc<T>> {
+        self.explored().load_full()
+    }
+
+    /// Stores `new` if the value is still `old`; whether it was.
+    pub(crate) fn replace_if(
         &self,
-        mut next: impl FnMut(&Option<std::sync::Arc<T>>) -> Option<std::sync::Arc<T>>,
-    ) {
-        self.explored().rcu(|old| next(old));
+        old: Option<&std::sync::Arc<T>>,
+        new: std::sync::Arc<T>,
+    ) -> bool {
+        let old = old.cloned();
+        let found = self.explored().compare_and_swap(&old, Some(new));
+        match (&*found, &old) {
+            (Some(found), Some(old)) => std::sync::Arc::ptr_eq(found, old),
+            (None, None) => true,
+            _ => false,
+        }
     }
 }

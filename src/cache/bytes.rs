@@ -133,9 +133,8 @@ where
     }
 
     fn put(&self, key: &[u8], value: &[u8], timeout: u64, mode: Mode) -> Result<bool, Refusal> {
-        Self::answer(self.put_made(self.place(key), timeout, mode, |local, deadline| {
-            self.allocate(local, key, value, deadline)
-        })?)
+        let make = |local: &Local, deadline| self.allocate(local, key, value, deadline);
+        Self::answer(self.put_made(self.place(key), timeout, mode, make, || ())?)
     }
 
     fn allocate(

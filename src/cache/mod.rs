@@ -15,7 +15,7 @@ use crate::maintenance::{Progress, Threads};
 use crate::once::Flights;
 use crate::removal::RemovalCause;
 use crate::stats::Stats;
-use crate::sync::{Ordering, PlainU64};
+use crate::sync::{Ordering, PlainBool, PlainU64};
 use equivalent::Equivalent;
 use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
@@ -50,6 +50,8 @@ pub(crate) struct Extra<K: ?Sized, V: ?Sized, S> {
     pub(crate) timeout: u64,
     pub(crate) most_entries: u64,
     pub(crate) handles: PlainU64,
+    /// The last handle was dropped.
+    pub(crate) ended: PlainBool,
     pub(crate) flights: Flights,
     pub(crate) threads: Threads,
 }
@@ -166,6 +168,7 @@ where
         timeout: u64,
         mode: Mode,
         make: impl FnOnce(&Local, u64) -> Result<Owned<K::Object>, E>,
+        before_events: impl FnOnce(),
     ) -> Result<Put<K::Object>, E> {
         let (core, table) = (&self.core, &self.core.table);
         table.shard(place.shard).prefetch(place.set);
@@ -174,6 +177,7 @@ where
         table.set(place).prefetch_victim();
         let mut owed = Owed::new(core, &local);
         let put = core.put(&local, place, entry, mode, now, &mut owed);
+        before_events();
         owed.settle();
         Ok(put)
     }
@@ -426,7 +430,9 @@ where
     /// The last handle shuts the cache down. Never panics: listeners that do are counted.
     fn drop(&mut self) {
         // AcqRel: whatever other handles did comes before the end.
-        if self.core.extra.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let last = self.core.extra.handles.fetch_sub(1, Ordering::AcqRel) == 1;
+        // Once: a listener that is told of the end may make handles of its own, and drop them.
+        if last && !self.core.extra.ended.swap(true, Ordering::Relaxed) {
             let local = self.core.local();
             // A payload may panic when it is dropped.
             std::mem::forget(self.core.shutdown(&local));

@@ -136,8 +136,8 @@ where
     /// A value that can't be stored is returned all the same; the refusal is counted.
     ///
     /// # Panics
-    /// If `make` asks for the same key again (it would wait for itself), and as for
-    /// [`insert`](Self::insert).
+    /// If `make` asks for a key whose value waits for this one (its own, or crosswise with another
+    /// thread: they would wait for ever), and as for [`insert`](Self::insert).
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> V
     where
         V: Clone,
@@ -152,9 +152,12 @@ where
             return found.value().clone();
         }
         let value = make();
-        // A refusal is counted, and costs the next caller the making.
-        let _refused = self.insert(key, value.clone());
-        drop(turn);
+        // The turn ends when the value is there, before any listener runs. A refusal is counted,
+        // and costs the next caller the making.
+        let _refused =
+            self.put_then(key, value.clone(), self.core.extra.timeout, Mode::Upsert, || {
+                drop(turn);
+            });
         value
     }
 
@@ -169,9 +172,20 @@ where
         timeout: u64,
         mode: Mode,
     ) -> Result<Option<(K, V)>, Refused<K, V>> {
-        Self::answer(self.put_made(self.place(&key), timeout, mode, |local, deadline| {
-            self.allocate(local, key, value, deadline)
-        })?)
+        self.put_then(key, value, timeout, mode, || ())
+    }
+
+    fn put_then(
+        &self,
+        key: K,
+        value: V,
+        timeout: u64,
+        mode: Mode,
+        before_events: impl FnOnce(),
+    ) -> Result<Option<(K, V)>, Refused<K, V>> {
+        let place = self.place(&key);
+        let make = |local: &Local, deadline| self.allocate(local, key, value, deadline);
+        Self::answer(self.put_made(place, timeout, mode, make, before_events)?)
     }
 
     fn allocate(

@@ -2,6 +2,7 @@
 //! way of its storage back to the table.
 
 use super::evict::cause_of;
+use super::remove::keep_first;
 use super::{Delivery, Engine, Listener, Local};
 use crate::entry::{Magazine, Object};
 use crate::removal::RemovalCause;
@@ -28,18 +29,21 @@ pub(crate) struct Owed<'e, O: Object, X: Send + Sync + 'static> {
     list: SmallVec<[(Away, RemovalCause, u64); 2]>,
     /// Deliver here, whatever the cache's [`Delivery`] is.
     here: bool,
-    /// The listener of the whole operation, once it has delivered anything.
+    /// The listener that was set when the operation began: it uses that one to the end.
     listener: Option<Seen<Listener<O, X>>>,
+    /// The first panic of a listener; the others are counted like it, and dropped.
+    first: Option<Payload>,
 }
 
 impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
-    /// Delivered as the cache is set up.
+    /// Delivered as the cache is set up. Made when the operation begins.
     pub(crate) fn new(engine: &'e Arc<Engine<O, X>>, local: &'e Rc<Local>) -> Self {
         Self::delivered(engine, local, engine.delivery == Delivery::Caller)
     }
 
     fn delivered(engine: &'e Arc<Engine<O, X>>, local: &'e Rc<Local>, here: bool) -> Self {
-        Self { engine, local, list: SmallVec::new(), here, listener: None }
+        let listener = if here { engine.listener() } else { None };
+        Self { engine, local, list: SmallVec::new(), here, listener, first: None }
     }
 
     /// Handed to the delivery thread, if there is one: for threads that run no user code.
@@ -55,6 +59,13 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
     /// The cause is `Expired` if the entry had expired by `now`. The entry, which is cold as a
     /// rule, is read when it is delivered, and not here.
     pub(super) fn push_unless_expired(&mut self, at: Away, cause: RemovalCause, now: u64) {
+        if self.engine.limits_bytes() {
+            self.engine.charge(&at);
+        }
+        self.push_charged(at, cause, now);
+    }
+
+    fn push_charged(&mut self, at: Away, cause: RemovalCause, now: u64) {
         self.local.owing.set(self.local.owing.get() + 1);
         self.list.push((at, cause, now));
     }
@@ -64,10 +75,16 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
     }
 
     /// Delivers everything, retires it, and then resumes the first panic of a listener.
-    pub(crate) fn settle(mut self) {
-        if let Some(panic) = self.run() {
+    pub(crate) fn settle(self) {
+        if let Some(panic) = self.finish() {
             resume_unwind(panic);
         }
+    }
+
+    /// As `settle`, but hands the first panic over.
+    pub(super) fn finish(mut self) -> Option<Payload> {
+        self.run();
+        self.first.take()
     }
 
     /// As `settle`, but for one entry, whose way the caller keeps.
@@ -81,51 +98,38 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             self.engine.wake_deliverer();
             return Some(second);
         }
-        let listener = self.engine.listener();
-        let callable = listener.as_ref().and_then(|l| l.as_deref());
-        if let Some(panic) = self.deliver(callable, &at, cause) {
+        self.deliver(&at, cause);
+        if let Some(panic) = self.first.take() {
             self.engine.retire(self.local, at);
             resume_unwind(panic);
         }
         Some(at)
     }
 
-    /// The first panic, if any: the others are counted like it, and dropped.
-    pub(super) fn run(&mut self) -> Option<Payload> {
-        let mut first = None;
+    /// Delivers everything so far, and retires it. Called outside the epoch, with nothing half-way.
+    pub(super) fn run(&mut self) {
         if self.list.is_empty() {
-            return first;
+            return;
         }
         self.prefetch();
-        // One for the whole operation, also if it runs again: a listener that is replaced meanwhile
-        // is asked to the end.
-        let listener = self.listener.take().or_else(|| self.engine.listener());
-        let callable = listener.as_ref().and_then(|l| l.as_deref());
-        for (at, cause, now) in std::mem::take(&mut self.list) {
+        self.list.reverse();
+        // One by one: whatever panics in between, `drop` finds the rest.
+        while let Some((at, cause, now)) = self.list.pop() {
             let cause = cause_of(self.engine.table.unlinked_entry(&at), now, cause);
             if !self.here {
                 self.hand_over(at, cause);
                 continue;
             }
-            let panic = self.deliver(callable, &at, cause);
-            let last_holder = self.engine.table.unlinked_entry(&at).head().leave();
-            if last_holder {
+            self.deliver(&at, cause);
+            if self.engine.table.unlinked_entry(&at).head().leave() {
                 self.engine.retire(self.local, at);
             } else {
                 at.forget();
             }
-            match panic {
-                Some(panic) if first.is_none() => first = Some(panic),
-                // Its destructor is user code that may panic again: leave it.
-                Some(panic) => std::mem::forget(panic),
-                None => {}
-            }
         }
-        self.listener = listener;
         if !self.here {
             self.engine.wake_deliverer();
         }
-        first
     }
 
     /// The entries are cold as a rule: fetch them all before the first is read.
@@ -144,25 +148,19 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
         self.local.owing.set(self.local.owing.get() - 1);
     }
 
-    fn deliver(
-        &self,
-        listener: Option<&Listener<O, X>>,
-        at: &Away,
-        cause: RemovalCause,
-    ) -> Option<Payload> {
+    fn deliver(&mut self, at: &Away, cause: RemovalCause) {
         let (engine, block) = (self.engine, &self.local.block);
         let entry = engine.table.unlinked_entry(at);
-        let mut panic = None;
-        if let Some(listener) = listener {
+        if let Some(listener) = self.listener.as_ref().and_then(|l| l.as_deref()) {
             if self.local.is_pinned() {
                 block.add(Counter::PinnedDeliveries, 1);
             }
-            panic = catch_unwind(AssertUnwindSafe(|| listener(engine, entry, cause))).err();
+            let panic = catch_unwind(AssertUnwindSafe(|| listener(engine, entry, cause))).err();
             block.add(Counter::ListenerPanics, u64::from(panic.is_some()));
+            keep_first(&mut self.first, panic);
         }
         block.delivered(cause, u64::from(entry.head().weight));
         self.paid();
-        panic
     }
 }
 
@@ -171,10 +169,9 @@ impl<O: Object, X: Send + Sync + 'static> Drop for Owed<'_, O, X> {
         if cfg!(halfshake_loom) && std::thread::panicking() {
             return; // a loom step while unwinding aborts the process
         }
-        if let Some(panic) = self.run() {
-            // Something else is already on its way up.
-            std::mem::forget(panic);
-        }
+        self.run();
+        // Something else is already on its way up; and a payload may panic when it is dropped.
+        std::mem::forget(self.first.take());
     }
 }
 
@@ -191,10 +188,6 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let weight = u64::from(self.table.unlinked_entry(&at).head().weight);
         local.block.add(Counter::Retired, 1);
         local.block.add(Counter::RetiredWeight, weight);
-        if self.limits_bytes() {
-            // Relaxed: a bound that is checked before an insert, not a lock.
-            self.retired_weight.fetch_add(weight, Ordering::Relaxed);
-        }
         let lists = &local.block.lists;
         if self.table.retire(lists, at) >= crate::reclaim::retire_batch() {
             self.collect_lists(local, std::iter::once(lists));
@@ -209,7 +202,8 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     }
 
     fn collect_lists<'l>(&self, local: &Rc<Local>, lists: impl Iterator<Item = &'l Lists>) {
-        let pin = local.pin(self.time.now());
+        // The tick is for a gauge: no clock is asked, which may be user code.
+        let pin = local.pin(self.time.seen());
         for lists in lists {
             // Pinned first, taken afterwards: the ways were unlinked before, and their grace period
             // begins no earlier than this pin.
@@ -256,24 +250,31 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             local.block.add(Counter::RecycledWeight, freed.weight);
             local.block.add(Counter::DropPanics, freed.panics);
             if self.limits_bytes() {
-                // Relaxed: as in `retire`.
-                self.retired_weight.fetch_sub(freed.weight, Ordering::Relaxed);
+                // Relaxed: as in `charge`.
+                self.garbage_weight.fetch_sub(freed.weight, Ordering::Relaxed);
             }
             ways += freed.ways;
         }
         ways
     }
 
+    /// Counts an unlinked entry as garbage, told about or not, until it is recycled.
+    fn charge(&self, at: &Away) {
+        let weight = u64::from(self.table.unlinked_entry(at).head().weight);
+        // Relaxed: a bound that is checked before an insert, not a lock.
+        self.garbage_weight.fetch_add(weight, Ordering::Relaxed);
+    }
+
     pub(super) fn limits_bytes(&self) -> bool {
         self.budget.limit_bytes() != crate::budget::UNLIMITED
     }
 
-    /// Whether retired entries weigh so much that nothing more may be inserted: as much as all live
-    /// ones together may.
-    pub(super) fn retired_too_much(&self) -> bool {
-        // Relaxed: as in `retire`.
+    /// Whether unlinked entries weigh so much that nothing more may be inserted: as much as all
+    /// live ones together may.
+    pub(super) fn too_much_garbage(&self) -> bool {
+        // Relaxed: as in `charge`.
         self.limits_bytes()
-            && self.retired_weight.load(Ordering::Relaxed) > self.budget.limit_bytes()
+            && self.garbage_weight.load(Ordering::Relaxed) > self.budget.limit_bytes()
     }
 
     /// Delivers what was handed over. The answer is how many events.
@@ -282,13 +283,11 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         for block in self.blocks.all().iter() {
             let mut owed = Owed::delivered(self, local, true);
             for (at, cause) in self.table.take_handed(&block.lists) {
-                owed.push(at, RemovalCause::ALL[cause]);
+                owed.push_charged(at, RemovalCause::ALL[cause], 0);
             }
             delivered += owed.len() as u64;
-            if let Some(panic) = owed.run() {
-                // Counted; there is no caller to tell.
-                std::mem::forget(panic);
-            }
+            // A panic is counted; there is no caller to tell.
+            std::mem::forget(owed.finish());
         }
         delivered
     }

@@ -152,6 +152,8 @@ where
                 Step::Short(refusal) if helps == MOST_HELPS => return self.refuse(refusal),
                 Step::Short(_) => {
                     helps += 1;
+                    // What this operation has unlinked may be just what it lacks.
+                    self.owed.run();
                     self.engine.collect(self.local);
                     self.engine.recycle(self.local);
                     crate::sync::yield_now();
@@ -182,7 +184,7 @@ where
         if self.deadline <= self.now {
             return self.expire_at_once(&live, old);
         }
-        if engine.retired_too_much() || !self.claim_way() {
+        if engine.too_much_garbage() || !self.claim_way() {
             return Step::Short(Refusal::NoRoom);
         }
         let Some(going) = self.make_room(shard, &live, old) else {

@@ -59,7 +59,9 @@ pub enum Delivery {
     /// maintenance thread expires goes to the delivery thread all the same.
     #[default]
     Caller,
-    /// A thread of the cache's own, for all events.
+    /// A thread of the cache's own, for all events. Entries whose events wait keep their storage: a
+    /// listener that is slower than the removals makes inserts fail with
+    /// [`NoRoom`](crate::Refusal::NoRoom).
     Thread,
 }
 
@@ -95,8 +97,8 @@ pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
     /// Where the next sweep goes on, in sets of all shards together.
     cursor: CachePadded<PlainU64>,
     pub(crate) sweep_interval: Duration,
-    /// The weight of retired entries; counted only where bytes are limited.
-    retired_weight: CachePadded<PlainU64>,
+    /// The weight of unlinked entries; counted only where bytes are limited.
+    garbage_weight: CachePadded<PlainU64>,
     /// Events of threads that wait in `shutdown`.
     waiting: PlainU64,
     /// Tells the cache's own threads to end.
@@ -131,7 +133,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             delivery: settings.delivery,
             cursor: CachePadded::new(PlainU64::new(0)),
             sweep_interval: settings.sweep_interval,
-            retired_weight: CachePadded::new(PlainU64::new(0)),
+            garbage_weight: CachePadded::new(PlainU64::new(0)),
             waiting: PlainU64::new(0),
             stop: PlainBool::new(false),
             deliverer: OnceLock::new(),

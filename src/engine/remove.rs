@@ -14,7 +14,6 @@ use crate::stats::Counter;
 use crate::sync::Ordering;
 use crate::table::set::{Unlinked, bit, ways_in};
 use crate::table::{Away, Shard};
-use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -163,7 +162,6 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     ) -> u64 {
         let now = self.time.now();
         let mut removed = 0;
-        let mut panic = None;
         let mut owed = Owed::new(self, local);
         self.each_set(|number, shard, set| {
             let pin = local.pin(now);
@@ -181,28 +179,24 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             }
             drop(pin);
             removed += owed.len() as u64;
-            // Every event of the operation is delivered before the first panic goes on.
-            keep_first(&mut panic, owed.run());
+            owed.run();
         });
-        if let Some(panic) = panic {
-            resume_unwind(panic);
-        }
+        // Every event of the operation is delivered before the first panic goes on.
+        owed.settle();
         removed
     }
 
     /// Removes everything, one step for each set.
     pub(crate) fn clear(self: &Arc<Self>, local: &Rc<Local>) {
-        let (now, mut panic) = (self.time.now(), None);
+        let now = self.time.now();
         let mut owed = Owed::new(self, local);
         self.each_set(|number, shard, set| {
             let unlinked = shard.set(set).clear();
             let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Flushed);
             self.owe(&mut owed, (number, set), unlinked, cause);
-            keep_first(&mut panic, owed.run());
+            owed.run();
         });
-        if let Some(panic) = panic {
-            resume_unwind(panic);
-        }
+        owed.settle();
     }
 
     /// Closes every set, delivers `Shutdown` for all that was live, and returns when no delivery
@@ -211,16 +205,15 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         self: &Arc<Self>,
         local: &Rc<Local>,
     ) -> Option<Box<dyn std::any::Any + Send>> {
-        let (now, mut panic) = (self.time.now(), None);
+        let now = self.time.now();
         let mut owed = Owed::new(self, local);
-        for (number, shard) in self.table.shards() {
-            for set in 0..self.table.geometry.sets {
-                let unlinked = shard.set(set).close();
-                let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Shutdown);
-                self.owe(&mut owed, (number, set), unlinked, cause);
-                keep_first(&mut panic, owed.run());
-            }
-        }
+        self.each_set(|number, shard, set| {
+            let unlinked = shard.set(set).close();
+            let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Shutdown);
+            self.owe(&mut owed, (number, set), unlinked, cause);
+            owed.run();
+        });
+        let panic = owed.finish();
         self.await_deliveries(local);
         // Three epochs, so that a grace period can pass.
         for _ in 0..3 {
@@ -231,22 +224,23 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     }
 
     fn await_deliveries(self: &Arc<Self>, local: &Rc<Local>) {
+        // Two listeners that each wait here must excuse one another's events; whoever waits outside
+        // of any listener excuses none.
         let own = local.owing.get();
         let deliverer = self.deliverer.get().map(std::thread::Thread::id);
         let on_deliverer = deliverer == Some(std::thread::current().id());
-        // Relaxed: two listeners that each wait here see one another's deliveries excused sooner or
-        // later, and a late view costs a round.
+        // Relaxed: they see one another sooner or later, and a late view costs a round.
         self.waiting.fetch_add(own, Ordering::Relaxed);
+        let excused = || if own == 0 { 0 } else { self.waiting.load(Ordering::Relaxed) };
         let mut round = 0u32;
-        while self.blocks.outstanding() > self.waiting.load(Ordering::Relaxed) {
-            if on_deliverer {
-                // Nobody else would: this is the delivery thread, inside a listener.
-                self.deliver_handed(local);
-            } else {
-                self.wake_deliverer();
-                crate::sync::wait(round);
-                round = round.saturating_add(1);
+        while self.blocks.outstanding() > excused() {
+            // On the delivery thread, inside a listener, nobody else would.
+            if on_deliverer && self.deliver_handed(local) != 0 {
+                continue;
             }
+            self.wake_deliverer();
+            crate::sync::wait(round);
+            round = round.saturating_add(1);
         }
         self.waiting.fetch_sub(own, Ordering::Relaxed);
     }

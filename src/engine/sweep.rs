@@ -50,7 +50,7 @@ where
             self.sweep_step(local, first % total, STRIDE.min(total), now, &mut owed);
             swept.sets += STRIDE.min(total);
             swept.removed += owed.len() as u64;
-            keep_first(&mut swept.panic, owed.run());
+            keep_first(&mut swept.panic, owed.finish());
         }
         local.block.add(Counter::Swept, swept.sets);
         swept
@@ -131,20 +131,24 @@ where
         entries: u64,
     ) -> (u64, Option<Box<dyn Any + Send>>) {
         self.budget.set_limit(entries);
-        let panic = self.pay_debt(local, false);
+        let panic = self.pay_debt(local, u64::MAX, false);
         (self.budget.debt(), panic)
     }
 
-    /// Evicts until the limit holds, or nothing is left to evict (the rest is held by inserts under
-    /// way).
+    /// Evicts until the limit holds, `most` were evicted, or nothing is left to evict (the rest is
+    /// held by inserts under way).
     pub(crate) fn pay_debt(
         self: &Arc<Self>,
         local: &Rc<Local>,
+        most: u64,
         hand_over: bool,
     ) -> Option<Box<dyn Any + Send>> {
         let mut panic = None;
         let mut anywhere = 0u64;
-        while self.budget.debt() != 0 {
+        for _ in 0..most {
+            if self.budget.debt() == 0 {
+                break;
+            }
             // Golden ratio: consecutive victims come from sets far apart.
             anywhere = anywhere.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let now = self.time.now();
@@ -153,7 +157,7 @@ where
             let mut owed =
                 if hand_over { Owed::elsewhere(self, local) } else { Owed::new(self, local) };
             self.owe_one(&mut owed, at, cause);
-            keep_first(&mut panic, owed.run());
+            keep_first(&mut panic, owed.finish());
         }
         panic
     }

@@ -16,8 +16,8 @@ const GRAIN: usize = 32;
 const ALIGN: usize = 16;
 /// Larger entries come from the allocator each time.
 const CLASSES: usize = 32;
-/// Blocks kept of one size: what a few batches of retired entries bring.
-const DEPTH: usize = 256;
+/// Bytes kept of one size: what a few batches of retired entries bring, if they are small.
+const KEPT: usize = 48 << 10;
 
 /// What is asked of the allocator for a layout, and the number of its size, if blocks of it are
 /// kept.
@@ -59,7 +59,7 @@ impl Magazine {
     pub(super) unsafe fn keep(&self, block: NonNull<u8>, layout: Layout) {
         if let (_, Some(class)) = rounded(layout) {
             let blocks = &mut self.classes.borrow_mut()[class];
-            if blocks.len() < DEPTH && !cfg!(halfshake_loom) {
+            if blocks.len() < KEPT / of_class(class).size() && !cfg!(halfshake_loom) {
                 blocks.push(block);
                 return;
             }

@@ -193,11 +193,23 @@ impl Ready {
         Self(Swap::new(None))
     }
 
-    /// The function to defer for these ways: when it runs, their grace period is over.
+    /// The function to defer for these ways: when it runs, their grace period is over. It allocates
+    /// nothing: it may run in a look-up's pin.
     pub(crate) fn after_grace(self: &Arc<Self>, ways: Arc<[Index]>) -> impl FnOnce() + use<> {
         let ready = self.clone();
-        move || {
-            ready.0.update(|head| Some(Arc::new(Batch { ways: ways.clone(), next: head.clone() })));
+        let batch = Arc::new(Batch { ways, next: None });
+        move || ready.push(batch)
+    }
+
+    fn push(&self, mut batch: Arc<Batch>) {
+        loop {
+            let head = self.0.load_full();
+            if let Some(batch) = Arc::get_mut(&mut batch) {
+                batch.next.clone_from(&head);
+            }
+            if self.0.replace_if(head.as_ref(), batch.clone()) {
+                return;
+            }
         }
     }
 

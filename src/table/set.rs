@@ -276,7 +276,14 @@ fn drop_caught<O: Object>(entry: Owned<O>, magazine: Option<&Magazine>) -> bool 
         end(); // a model's assertion must come through
         return false;
     }
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(end)).is_err()
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(end)) {
+        Ok(()) => false,
+        Err(payload) => {
+            // Its own `Drop` may panic, and nothing here could be left half-way then.
+            std::mem::forget(payload);
+            true
+        }
+    }
 }
 
 /// What the choice of a victim goes by.
