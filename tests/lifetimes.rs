@@ -244,17 +244,20 @@ fn resident() -> u64 {
 #[cfg(target_os = "linux")]
 #[test]
 fn dead_caches_do_not_pile_up_in_threads_that_stay() {
-    const ROUNDS: usize = 2_500;
     const THREADS: usize = 4;
     /// A tenth of what the tables of all caches would take.
     const MOST_GROWTH: u64 = 40 << 20;
+    // The address sanitizer keeps freed memory for a while, and is slow at all of this: under it
+    // only the objects are counted.
+    let sanitized = std::env::var_os("ASAN_OPTIONS").is_some();
+    let rounds = if sanitized { 100 } else { 2_500 };
     let (alive, together) = (Alive::default(), Barrier::new(THREADS));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (together, alive) = (&together, &alive);
             scope.spawn(move || {
                 let mut begun = 0;
-                for round in 0..ROUNDS {
+                for round in 0..rounds {
                     let (cache, _) = embedded(8);
                     cache.insert(1, alive.clone()).unwrap();
                     cache.insert(1, alive.clone()).unwrap();
@@ -267,7 +270,7 @@ fn dead_caches_do_not_pile_up_in_threads_that_stay() {
                         });
                     }
                     drop(cache);
-                    if round == ROUNDS / 10 {
+                    if round == rounds / 10 {
                         together.wait();
                         begun = resident();
                     }
@@ -276,7 +279,7 @@ fn dead_caches_do_not_pile_up_in_threads_that_stay() {
                 if thread == 0 {
                     assert_eq!(alive.count(), 0, "values of dead caches");
                     let growth = resident().saturating_sub(begun);
-                    assert!(growth < MOST_GROWTH, "{growth} bytes more");
+                    assert!(sanitized || growth < MOST_GROWTH, "{growth} bytes more");
                 }
                 together.wait();
             });
