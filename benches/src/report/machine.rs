@@ -73,7 +73,10 @@ fn machine() -> BTreeMap<String, String> {
         .filter(|(name, _)| FACTS.contains(&name.trim()))
         .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
         .collect();
-    facts.insert("Kernel".to_owned(), output("uname", &["-sr"]));
+    // Without what a distribution or a provider appends.
+    let release = output("uname", &["-r"]);
+    let release = release.split('-').next().unwrap_or_default();
+    facts.insert("Kernel".to_owned(), format!("{} {release}", output("uname", &["-s"])));
     facts
 }
 
