@@ -27,8 +27,10 @@ const DEFAULT_SWEEP: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Maintenance {
-    /// A thread of the cache's own, and one that delivers the events of what it expires. Look-ups
-    /// then read a time that this thread advances every few milliseconds. Threads do not survive a
+    /// A thread of the cache's own, and one that delivers the events of what it expires. All
+    /// operations then read a time that this thread advances about every 4 ms (later, if the
+    /// machine is busy): an entry may expire that much before or after its timeout by another
+    /// clock. Threads do not survive a
     /// `fork`: build the cache after it.
     #[default]
     Thread,
@@ -141,7 +143,9 @@ where
     }
 
     /// After how long an entry expires, unless it brings a timeout of its own. Rounded up to a
-    /// millisecond. By default never; 0 means that nothing is stored.
+    /// millisecond, and exact in the time of the cache's clock ([`Cache::now`]), which advances in
+    /// steps where a maintenance thread ticks it: see [`Maintenance::Thread`]. By default never; 0
+    /// means that nothing is stored.
     pub fn time_to_live(self, timeout: Duration) -> Self {
         Self { time_to_live: Some(timeout), ..self }
     }

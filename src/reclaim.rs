@@ -12,6 +12,10 @@
 //! epoch that it loads relaxed is followed by an acquire fence, for without it the thread may adopt
 //! an epoch and still read what was unlinked before that epoch began.
 //!
+//! That fence is enough where a store becomes visible to all other processors at once (x86-64,
+//! aarch64): the read of the new epoch, then of what was unlinked before it. A machine without that
+//! property would need a full fence.
+//!
 //! `repin` never collects; `Guard::flush` does, and so does every 128th outermost `pin`.
 
 #[cfg(not(halfshake_loom))]

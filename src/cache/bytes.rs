@@ -1,7 +1,7 @@
 //! Inserts of a cache of bytes: they copy key and value into one allocation, which is wiped when it
 //! is reclaimed.
 
-use super::{Cache, Core};
+use super::{Cache, Core, STAGE};
 use crate::clock::ticks_up;
 use crate::engine::{Local, Mode, Owed, Put};
 use crate::entry::{Head, Owned, Record};
@@ -84,31 +84,35 @@ where
     }
 
     /// Inserts many entries (both tickets of a handshake, say): their cache misses overlap, and all
-    /// events are delivered after the last one. Lock-free; one answer each.
+    /// events are delivered after the last one, or as soon as an insert needs the room. Lock-free; one answer each.
     ///
     /// # Panics
     /// As for [`insert`](Self::insert), after the last one.
     pub fn insert_many(&self, entries: &[(&[u8], &[u8])]) -> Vec<Result<(), Refusal>> {
         let core = &self.core;
         let (local, now) = (core.local(), core.time.now());
-        let places: SmallVec<[_; 4]> = entries.iter().map(|(key, _)| self.place(*key)).collect();
-        places.iter().for_each(|place| core.table.shard(place.shard).prefetch(place.set));
         let deadline = now.saturating_add(core.extra.timeout);
-        // Allocated while the sets are on their way; then the victims are sent for.
-        let allocated: SmallVec<[_; 4]> = entries
-            .iter()
-            .map(|(key, value)| self.allocate(&local, key, value, deadline))
-            .collect();
-        places.iter().for_each(|place| core.table.set(*place).prefetch_victim());
         let mut owed = Owed::new(core, &local);
-        let done = allocated
-            .into_iter()
-            .zip(&places)
-            .map(|(entry, place)| {
-                let put = core.put(&local, *place, entry?, Mode::Upsert, now, &mut owed);
-                Self::answer(put).map(|_| ())
-            })
-            .collect();
+        let mut done = Vec::with_capacity(entries.len());
+        for stage in entries.chunks(STAGE) {
+            let places: SmallVec<[_; STAGE]> =
+                stage.iter().map(|(key, _)| self.place(*key)).collect();
+            for place in &places {
+                core.table.shard(place.shard).prefetch(place.set);
+            }
+            // Allocated while the sets are on their way; then the victims are sent for.
+            let allocated: SmallVec<[_; STAGE]> = stage
+                .iter()
+                .map(|(key, value)| self.allocate(&local, key, value, deadline))
+                .collect();
+            places.iter().for_each(|place| core.table.set(*place).prefetch_victim());
+            for (entry, place) in allocated.into_iter().zip(&places) {
+                done.push(entry.and_then(|entry| {
+                    let put = core.put(&local, *place, entry, Mode::Upsert, now, &mut owed);
+                    Self::answer(put).map(|_| ())
+                }));
+            }
+        }
         owed.settle();
         done
     }

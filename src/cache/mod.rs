@@ -39,6 +39,10 @@ impl Stored<[u8]> for [u8] {
     type Object = Record;
 }
 
+/// Entries of `insert_many` that are on their way at a time: more would push one another out, and
+/// all of them be allocated before the first is stored.
+const STAGE: usize = 8;
+
 /// What an entry weighs, as the user says.
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 
@@ -185,7 +189,9 @@ where
     /// Looks a key up. The answer keeps the entry readable, whatever happens to it in the cache,
     /// and the calling thread pinned: drop it before blocking or writing much.
     ///
-    /// Wait-free. A thread that looks up in a loop is better served by a [`Reader`](crate::Reader).
+    /// Wait-free, but for every 128th pin of a thread, which takes the collector's turn: bounded
+    /// work, without user code. A thread that looks up in a loop is better served by a
+    /// [`Reader`](crate::Reader), whose look-ups never do.
     pub fn get<Q>(&self, key: &Q) -> Option<PinnedRef<'_, K, V>>
     where
         Q: ?Sized + Hash + Equivalent<K>,

@@ -1,6 +1,6 @@
 //! Inserts of a cache of any key and value: they own both, and hand both back.
 
-use super::{Cache, Core};
+use super::{Cache, Core, STAGE};
 use crate::clock::ticks_up;
 use crate::engine::{Local, Mode, Owed, Put};
 use crate::entry::{Head, Owned, Pair};
@@ -75,8 +75,8 @@ where
         self.put(key, value, self.core.extra.timeout, Mode::Replace)
     }
 
-    /// Inserts many entries: their cache misses overlap, and all events are delivered after the
-    /// last one. Lock-free; one answer each, as [`insert`](Self::insert)'s.
+    /// Inserts many entries: their cache misses overlap, and all events are delivered
+    /// after the last one, or as soon as an insert needs the room. Lock-free; one answer each, as [`insert`](Self::insert)'s.
     ///
     /// # Panics
     /// As for `insert`, after the last one.
@@ -87,23 +87,30 @@ where
         let core = &self.core;
         let (local, now) = (core.local(), core.time.now());
         let deadline = now.saturating_add(core.extra.timeout);
-        let placed: SmallVec<[_; 4]> = entries
-            .into_iter()
-            .map(|(key, value)| {
-                let place = self.place(&key);
-                core.table.shard(place.shard).prefetch(place.set);
-                (place, self.allocate(&local, key, value, deadline))
-            })
-            .collect();
-        placed.iter().for_each(|(place, _)| core.table.set(*place).prefetch_victim());
         let mut owed = Owed::new(core, &local);
-        let done = placed
-            .into_iter()
-            .map(|(place, entry)| {
-                let put = core.put(&local, place, entry?, Mode::Upsert, now, &mut owed);
-                Self::answer(put).map(|_| ())
-            })
-            .collect();
+        let mut done = Vec::new();
+        let mut entries = entries.into_iter();
+        loop {
+            let stage: SmallVec<[_; STAGE]> = entries
+                .by_ref()
+                .take(STAGE)
+                .map(|(key, value)| {
+                    let place = self.place(&key);
+                    core.table.shard(place.shard).prefetch(place.set);
+                    (place, self.allocate(&local, key, value, deadline))
+                })
+                .collect();
+            if stage.is_empty() {
+                break;
+            }
+            stage.iter().for_each(|(place, _)| core.table.set(*place).prefetch_victim());
+            for (place, entry) in stage {
+                done.push(entry.and_then(|entry| {
+                    let put = core.put(&local, place, entry, Mode::Upsert, now, &mut owed);
+                    Self::answer(put).map(|_| ())
+                }));
+            }
+        }
         owed.settle();
         done
     }

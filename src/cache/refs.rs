@@ -161,6 +161,9 @@ where
 /// The listener runs outside the epoch and may call any function of the cache, block, or panic. A
 /// panic is counted and goes to the caller of the operation, after all its events were delivered;
 /// the listener stays.
+///
+/// Calls nest: a listener that removes other entries is called for each of those before it goes on,
+/// one frame deeper each time.
 pub struct Removal<'a, K, V, S = ahash::RandomState>
 where
     K: ?Sized + Stored<V>,

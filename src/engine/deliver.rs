@@ -66,7 +66,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
     }
 
     fn push_charged(&mut self, at: Away, cause: RemovalCause, now: u64) {
-        self.local.owing.set(self.local.owing.get() + 1);
+        self.local.owe();
         self.list.push((at, cause, now));
     }
 
@@ -141,11 +141,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
 
     fn hand_over(&self, at: Away, cause: RemovalCause) {
         self.engine.table.hand_over(&self.local.block.lists, at, cause as usize);
-        self.paid();
-    }
-
-    fn paid(&self) {
-        self.local.owing.set(self.local.owing.get() - 1);
+        self.local.paid();
     }
 
     fn deliver(&mut self, at: &Away, cause: RemovalCause) {
@@ -160,7 +156,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             keep_first(&mut self.first, panic);
         }
         block.delivered(cause, u64::from(entry.head().weight));
-        self.paid();
+        self.local.paid();
     }
 }
 

@@ -18,7 +18,15 @@ pub(crate) struct Local {
     /// Guards that are alive.
     pins: Cell<u32>,
     /// Events that this thread has still to deliver: `shutdown` must not wait for its own.
-    pub(super) owing: Cell<u64>,
+    owing: Cell<u64>,
+    /// Made for one operation of a thread that is past its thread locals.
+    late: bool,
+}
+
+thread_local! {
+    /// What a thread past its thread locals owes, to all caches together: its memberships do not
+    /// last. It has no destructor, so it is there to the end.
+    static LATE_OWING: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Local {
@@ -31,9 +39,28 @@ impl Local {
         Pin { guard: self.participant.pin(), local: self.clone() }
     }
 
+    fn with_owing<R>(&self, f: impl FnOnce(&Cell<u64>) -> R) -> R {
+        if self.late { LATE_OWING.with(f) } else { f(&self.owing) }
+    }
+
+    /// Events that this thread has still to deliver.
+    pub(super) fn owing(&self) -> u64 {
+        self.with_owing(Cell::get)
+    }
+
+    /// One event more to deliver.
+    pub(super) fn owe(&self) {
+        self.with_owing(|owing| owing.set(owing.get() + 1));
+    }
+
+    /// One event was delivered, or handed over.
+    pub(super) fn paid(&self) {
+        self.with_owing(|owing| owing.set(owing.get() - 1));
+    }
+
     /// Whether the thread is inside a listener, or about to call one.
     pub(crate) fn is_delivering(&self) -> bool {
-        self.owing.get() != 0
+        self.owing() != 0
     }
 
     pub(crate) fn is_pinned(&self) -> bool {
@@ -83,7 +110,12 @@ thread_local! {
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// A membership of its own: for a reader handle.
     pub(crate) fn register(&self) -> Rc<Local> {
+        self.register_as(false)
+    }
+
+    fn register_as(&self, late: bool) -> Rc<Local> {
         Rc::new(Local {
+            late,
             participant: self.collector.register(),
             block: self.blocks.claim(),
             magazine: Magazine::default(),
@@ -119,6 +151,6 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
                 local
             })
             // A thread that is past its thread locals (a cache used from a destructor of one).
-            .unwrap_or_else(|_| self.register())
+            .unwrap_or_else(|_| self.register_as(true))
     }
 }

@@ -226,7 +226,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     fn await_deliveries(self: &Arc<Self>, local: &Rc<Local>) {
         // Two listeners that each wait here must excuse one another's events; whoever waits outside
         // of any listener excuses none.
-        let own = local.owing.get();
+        let own = local.owing();
         let deliverer = self.deliverer.get().map(std::thread::Thread::id);
         let on_deliverer = deliverer == Some(std::thread::current().id());
         // Relaxed: they see one another sooner or later, and a late view costs a round.
@@ -238,7 +238,9 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             if on_deliverer && self.deliver_handed(local) != 0 {
                 continue;
             }
-            self.wake_deliverer();
+            if !on_deliverer {
+                self.wake_deliverer();
+            }
             crate::sync::wait(round);
             round = round.saturating_add(1);
         }

@@ -1,0 +1,214 @@
+//! Bugs that were found by reading, each with the test that failed before.
+
+use halfshake::{BytesCache, Cache, Clock, Delivery, Maintenance, ManualClock, Refusal};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::Duration;
+
+/// A value whose end panics with a payload whose own end panics.
+struct Grenade(Arc<AtomicU64>, bool);
+
+struct Splinter;
+
+impl Drop for Splinter {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("the payload's end");
+        }
+    }
+}
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        if self.1 {
+            std::panic::panic_any(Splinter);
+        }
+    }
+}
+
+#[test]
+fn a_payload_that_panics_when_it_is_dropped_leaves_no_way_half_way() {
+    let drops: Vec<_> = (0..20).map(|_| Arc::new(AtomicU64::new(0))).collect();
+    let cache = Cache::<u64, Grenade>::builder()
+        .capacity(100)
+        .maintenance(Maintenance::Embedder)
+        .build()
+        .unwrap();
+    cache.insert(0, Grenade(drops[0].clone(), true)).map_err(|e| e.refusal).unwrap();
+    assert!(cache.remove(&0));
+    for _ in 0..6 {
+        cache.run_maintenance(usize::MAX);
+    }
+    for (key, drop) in (0..).zip(&drops).skip(1) {
+        cache.insert(key, Grenade(drop.clone(), false)).map_err(|e| e.refusal).unwrap();
+    }
+    assert_eq!(cache.stats().drop_panics, 1);
+    cache.validate();
+    drop(cache);
+    for (i, drop) in drops.iter().enumerate() {
+        assert_eq!(drop.load(Ordering::Relaxed), 1, "value {i}");
+    }
+}
+
+#[test]
+fn handles_that_a_listener_makes_during_the_last_drop_do_not_begin_it_anew() {
+    for delivery in [Delivery::Caller, Delivery::Thread] {
+        let events = Arc::new(AtomicU64::new(0));
+        let told = events.clone();
+        let cache = Cache::<u64, u64>::builder()
+            .capacity(200_000)
+            .delivery(delivery)
+            .removal_listener(move |gone| {
+                assert_eq!(gone.cache().capacity(), 200_000);
+                told.fetch_add(1, Ordering::Relaxed);
+            })
+            .build()
+            .unwrap();
+        let stored = (0..100_000).filter(|i| cache.insert(*i, *i).is_ok()).count() as u64;
+        drop(cache); // overflowed the stack before
+        assert_eq!(events.load(Ordering::Relaxed), stored);
+    }
+}
+
+#[test]
+fn a_shutdown_outside_waits_also_for_listeners_that_shut_down_themselves() {
+    let (in_first, first_is_in) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let gates = std::sync::Mutex::new((in_first, released));
+    let first_ended = Arc::new(AtomicBool::new(false));
+    let (ended, second) = (first_ended.clone(), Arc::new(Barrier::new(2)));
+    let in_second = second.clone();
+    let cache = Cache::<u64, u64>::builder()
+        .capacity(100)
+        .removal_listener(move |gone| match gone.key() {
+            1 => {
+                gone.cache().shutdown(); // excused for the second listener, which still runs
+                let gates = gates.lock().unwrap();
+                gates.0.send(()).unwrap();
+                gates.1.recv().unwrap();
+                ended.store(true, Ordering::SeqCst);
+            }
+            2 => {
+                in_second.wait(); // it is in
+                in_second.wait(); // it may go
+            }
+            _ => {}
+        })
+        .build()
+        .unwrap();
+    cache.insert(1, 1).unwrap();
+    cache.insert(2, 2).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| cache.remove(&2));
+        second.wait();
+        scope.spawn(|| cache.remove(&1));
+        // The first listener's shutdown waits for the second listener.
+        let outside = scope.spawn(|| {
+            cache.shutdown();
+            first_ended.load(Ordering::SeqCst)
+        });
+        second.wait();
+        first_is_in.recv().unwrap();
+        release.send(()).unwrap();
+        assert!(outside.join().unwrap(), "the first listener was still running");
+    });
+}
+
+#[test]
+fn entries_whose_events_wait_count_as_garbage() {
+    let (release, released) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(released);
+    let cache = BytesCache::builder()
+        .capacity(1000)
+        .capacity_bytes(1 << 20)
+        .delivery(Delivery::Thread)
+        .removal_listener(move |_| _ = gate.lock().unwrap().recv())
+        .build()
+        .unwrap();
+    let value = vec![7; 1_000_000];
+    let refused = (0..100u32)
+        .filter(|i| cache.insert(&i.to_le_bytes(), &value) == Err(Refusal::NoRoom))
+        .count();
+    assert!(refused >= 90, "{refused} of 100 refused: the others wait for a blocked listener");
+    assert!(cache.stats().bytes < 8 << 20, "{:?}", cache.stats());
+    drop(release); // every `recv` returns now
+    cache.shutdown();
+}
+
+#[test]
+fn insert_many_frees_what_it_unlinks_while_it_goes_on() {
+    let cache = Cache::<u64, u64>::builder()
+        .capacity(1)
+        .maintenance(Maintenance::Embedder)
+        .build()
+        .unwrap();
+    let same_key = cache.insert_many((0..40).map(|value| (7, value)));
+    assert!(same_key.iter().all(Result::is_ok), "{same_key:?}");
+    assert_eq!(cache.get_cloned(&7), Some(39), "the last one wins");
+    let many = cache.insert_many((0..10_000).map(|key| (key, key)));
+    assert!(many.iter().all(Result::is_ok));
+    assert_eq!(cache.len(), 1);
+    cache.validate();
+}
+
+/// A clock that panics when it is told to.
+#[derive(Debug)]
+struct Fragile(Arc<ManualClock>, AtomicBool);
+
+impl Clock for Fragile {
+    fn now(&self) -> Duration {
+        assert!(!self.1.load(Ordering::Relaxed), "the clock broke");
+        self.0.now()
+    }
+}
+
+#[test]
+fn a_clock_that_panics_loses_no_event() {
+    let clock = Arc::new(Fragile(ManualClock::new(), AtomicBool::new(false)));
+    let events = Arc::new(AtomicU64::new(0));
+    let (told, broken) = (events.clone(), clock.clone());
+    let cache = Cache::<u64, u64>::builder()
+        .capacity(1000)
+        .clock(clock.clone())
+        .removal_listener(move |_| {
+            told.fetch_add(1, Ordering::Relaxed);
+            broken.1.store(true, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    let stored = (0..1000).filter(|i| cache.insert(*i, *i).is_ok()).count() as u64;
+    let evicted = cache.stats().removed_total();
+    clock.1.store(false, Ordering::Relaxed);
+    cache.clear();
+    assert_eq!(events.load(Ordering::Relaxed), stored.max(evicted));
+    clock.1.store(false, Ordering::Relaxed);
+    cache.shutdown();
+    assert_eq!(cache.stats().entries, 0);
+}
+
+#[test]
+fn a_shutdown_in_a_thread_locals_end_does_not_wait_for_its_own_event() {
+    thread_local! {
+        static LATE: std::cell::RefCell<Option<Cache<u64, u64>>> =
+            const { std::cell::RefCell::new(None) };
+    }
+    let events = Arc::new(AtomicU64::new(0));
+    let told = events.clone();
+    let cache = Cache::<u64, u64>::builder()
+        .capacity(10)
+        .removal_listener(move |gone| {
+            told.fetch_add(1, Ordering::Relaxed);
+            gone.cache().shutdown();
+        })
+        .build()
+        .unwrap();
+    let thread = std::thread::spawn(move || {
+        // Initialised first, so it ends last: after the cache's own thread locals.
+        LATE.with_borrow_mut(|late| *late = None);
+        cache.insert(1, 1).unwrap();
+        LATE.set(Some(cache));
+    });
+    thread.join().unwrap();
+    assert_eq!(events.load(Ordering::Relaxed), 1);
+}
