@@ -75,6 +75,7 @@ mod maintenance;
 #[doc(hidden)]
 pub mod model;
 mod once;
+mod panics;
 mod policy;
 #[cfg_attr(not(halfshake_loom), expect(unsafe_code, reason = "prefetch instructions"))]
 mod prefetch;

@@ -6,6 +6,7 @@
 use crate::engine::{Engine, Local, Untouched};
 use crate::entry::Object;
 use crate::error::BadSetting;
+use crate::panics::discard;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,7 +108,7 @@ where
         match catch_unwind(round) {
             Ok(wait) => std::thread::park_timeout(wait),
             Err(payload) => {
-                std::mem::forget(payload);
+                discard(payload);
                 std::thread::park_timeout(QUIET);
             }
         }

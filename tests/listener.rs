@@ -232,6 +232,29 @@ fn a_payload_that_panics_when_dropped_does_not_end_the_process() {
 }
 
 #[test]
+fn what_panics_carry_is_dropped() {
+    let carried = Alive::default();
+    let payload = carried.clone();
+    let (builder, clock) = builder(100);
+    let cache = builder
+        .delivery(Delivery::Thread)
+        .removal_listener(move |_| std::panic::panic_any(payload.clone()))
+        .build()
+        .unwrap();
+    for key in 0..10 {
+        cache.insert_with_timeout(key, key, SECOND).unwrap();
+    }
+    clock.advance(SECOND);
+    assert!(cache.run_maintenance(usize::MAX).complete);
+    until("all were told of", || cache.stats().listener_panics == 10 && cache.is_empty());
+    until("only the listener has one", || carried.count() == 1);
+    cache.insert(1, 1).unwrap();
+    cache.validate();
+    drop(cache);
+    assert_eq!(carried.count(), 0);
+}
+
+#[test]
 fn the_sweeper_goes_on_after_a_panic_in_the_delivery_thread() {
     let clock = ManualClock::new();
     let cache = Cache::<u64, u64>::builder()

@@ -24,6 +24,7 @@ const ROOMS: &[Room] = &[
     safe("sync", 0),
     safe("clock", 0),
     safe("hash", 0),
+    safe("panics", 0),
     unsafe_("prefetch", 0),
     unsafe_("reclaim", 1),
     unsafe_("entry", 1),

@@ -13,6 +13,7 @@ use crate::error::{BadSetting, ConfigError};
 use crate::hash::Place;
 use crate::maintenance::{Progress, Threads};
 use crate::once::Flights;
+use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::stats::Stats;
 use crate::sync::{Ordering, PlainBool, PlainU64};
@@ -440,8 +441,7 @@ where
         // Once: a listener that is told of the end may make handles of its own, and drop them.
         if last && !self.core.extra.ended.swap(true, Ordering::Relaxed) {
             let local = self.core.local();
-            // A payload may panic when it is dropped.
-            std::mem::forget(self.core.shutdown(&local));
+            discard(self.core.shutdown(&local));
             self.core.ask_to_stop();
             // Inside a listener others may wait for this very thread: then they end by themselves.
             if !local.is_delivering() {

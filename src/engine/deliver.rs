@@ -5,6 +5,7 @@ use super::evict::cause_of;
 use super::remove::keep_first;
 use super::{Delivery, Engine, Listener, Local};
 use crate::entry::{Magazine, Object};
+use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::{Ordering, Seen};
@@ -16,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-type Payload = Box<dyn Any + Send>;
+pub(super) type Payload = Box<dyn Any + Send>;
 
 /// Entries that an operation has unlinked and still has to tell about.
 ///
@@ -166,8 +167,8 @@ impl<O: Object, X: Send + Sync + 'static> Drop for Owed<'_, O, X> {
             return; // a loom step while unwinding aborts the process
         }
         self.run();
-        // Something else is already on its way up; and a payload may panic when it is dropped.
-        std::mem::forget(self.first.take());
+        // Something else is already on its way up.
+        discard(self.first.take());
     }
 }
 
@@ -283,7 +284,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             }
             delivered += owed.len() as u64;
             // A panic is counted; there is no caller to tell.
-            std::mem::forget(owed.finish());
+            discard(owed.finish());
         }
         delivered
     }

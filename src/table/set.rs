@@ -39,6 +39,7 @@
 
 use super::retired::Graced;
 use crate::entry::{ADDRESS_BITS, EntryRef, Magazine, Object, Owned};
+use crate::panics::discard;
 use crate::prefetch::prefetch;
 use crate::reclaim::Guard;
 use crate::sync::{AtomicU64, Ordering};
@@ -279,8 +280,7 @@ fn drop_caught<O: Object>(entry: Owned<O>, magazine: Option<&Magazine>) -> bool 
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(end)) {
         Ok(()) => false,
         Err(payload) => {
-            // Its own `Drop` may panic, and nothing here could be left half-way then.
-            std::mem::forget(payload);
+            discard(payload);
             true
         }
     }
