@@ -9,6 +9,8 @@ use std::io::{BufRead, Read, Seek, SeekFrom};
 use zeroize::Zeroizing;
 
 const LEN: usize = 48;
+/// A larger mapping is address space that is only reserved, such as a sanitizer's shadow.
+const MOST_MAPPED: u64 = 1 << 32;
 
 /// Byte `i` of secret number `which`: computed, so that it lies nowhere.
 fn byte(which: u64, i: usize) -> u8 {
@@ -47,6 +49,9 @@ fn copies(which: u64) -> usize {
         let (start, end) = range.split_once('-').unwrap();
         let mut at = u64::from_str_radix(start, 16).unwrap();
         let end = u64::from_str_radix(end, 16).unwrap();
+        if end - at > MOST_MAPPED {
+            continue;
+        }
         while at < end {
             // Not what was read just before.
             if own.contains(&at) {
