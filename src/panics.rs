@@ -3,11 +3,17 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Drops it, if there is one. That is user code, too, and may panic in turn: what the second panic
-/// carries is left alone.
+/// Drops it, if there is one. That is user code, too, and may panic in turn: what that panic carries
+/// is dropped as well, and left alone only if it goes on and on.
 pub(crate) fn discard(payload: impl Into<Option<Box<dyn Any + Send>>>) {
-    let payload = payload.into();
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
+    const MOST: u32 = 8;
+    let mut payload = payload.into();
+    for _ in 0..MOST {
+        let next = catch_unwind(AssertUnwindSafe(|| drop(payload.take())));
+        match next {
+            Ok(()) => return,
+            Err(next) => payload = Some(next),
+        }
     }
+    std::mem::forget(payload);
 }
