@@ -93,7 +93,7 @@ fn replace_remove(race: &Race) {
     let remove = role(|cache, me| cache.remove(me, K));
     let [stored, removed] = race.check(&cache, [replace, remove]);
     race.saw(if stored { "stored" } else { "handed back" });
-    assert!(removed && live(&cache).is_empty(), "{:?}", live(&cache));
+    assert!(removed && live(&cache).is_empty(), "still there: {:?}", live(&cache));
     assert_eq!(has_event(&cache, 1, Replaced), stored);
 }
 model!(replace_remove, least 100, sees ["stored", "handed back"]);
