@@ -23,6 +23,12 @@ fn sweep<T: Default + 'static>() -> Role<T> {
     })
 }
 
+fn insert_until(key: u64, value: u64, deadline: u64) -> Role<()> {
+    role(move |cache, me| {
+        assert_eq!(cache.insert_until(me, key, value, deadline), Inserted::Stored);
+    })
+}
+
 /// A sweep at a late tick meets everything that is still there.
 fn assert_nothing_is_missed(cache: &Model) {
     cache.set_time(1000);
@@ -85,7 +91,7 @@ model!(expire_expire, least 20);
 /// Threads: one sweeps, one inserts an entry with a later deadline.
 fn summary_due(race: &Race) {
     let cache = at_five(&[(K, 1, 5)]);
-    let put = role(|cache, me| drop(cache.insert_until(me, X, 2, 10)));
+    let put = insert_until(X, 2, 10);
     race.check(&cache, [sweep(), put]);
     assert_eq!(live(&cache), [2]);
     assert_nothing_is_missed(&cache);
@@ -99,7 +105,7 @@ model!(summary_due, least 100);
 fn summary_due_earlier(race: &Race) {
     let cache = at_five(&[(X, 1, 20), (K, 2, 5)]);
     cache.set_time(5);
-    let put = role(|cache, me| drop(cache.insert_until(me, K, 3, 10)));
+    let put = insert_until(K, 3, 10);
     race.check(&cache, [sweep(), put]);
     assert_eq!(live(&cache), [1, 3]);
     cache.set_time(10);
@@ -115,7 +121,7 @@ model!(summary_due_earlier, least 100);
 /// Threads: two that sweep, one that inserts an entry with a later deadline.
 fn summary_due_twice(race: &Race) {
     let cache = at_five(&[(K, 1, 5)]);
-    let put = role(|cache, me| drop(cache.insert_until(me, X, 2, 10)));
+    let put = insert_until(X, 2, 10);
     race.check(&cache, [sweep(), put, sweep()]);
     assert_nothing_is_missed(&cache);
 }

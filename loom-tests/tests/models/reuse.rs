@@ -23,7 +23,9 @@ fn worn() -> Model {
 /// Threads: a slow reader, and one that takes the entry and inserts another key.
 fn reuse_slow_reader(race: &Race) {
     let cache = worn();
-    let get = role(|cache, me| drop(cache.get_slowly(me, K, X)));
+    let get = role(|cache, me| {
+        cache.get_slowly(me, K, X);
+    });
     let reuse = role(|cache, me| {
         assert_eq!(cache.take(me, K), Some(1));
         cache.insert(me, X, 2);
