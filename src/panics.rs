@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Drops it, if there is one. That is user code, too, and may panic in turn: what that panic carries
-/// is dropped as well, and left alone only if it goes on and on.
+/// Drops it, if there is one. That is user code, too, and may panic in turn: what that panic
+/// carries is dropped as well, and left alone only if it goes on and on.
 pub(crate) fn discard(payload: impl Into<Option<Box<dyn Any + Send>>>) {
     const MOST: u32 = 8;
     let mut payload = payload.into();

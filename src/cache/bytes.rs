@@ -84,7 +84,8 @@ where
     }
 
     /// Inserts many entries (both tickets of a handshake, say): their cache misses overlap, and all
-    /// events are delivered after the last one, or as soon as an insert needs the room. Lock-free; one answer each.
+    /// events are delivered after the last one, or as soon as an insert needs the room. Lock-free;
+    /// one answer each.
     ///
     /// # Panics
     /// As for [`insert`](Self::insert), after the last one.

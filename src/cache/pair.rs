@@ -75,8 +75,9 @@ where
         self.put(key, value, self.core.extra.timeout, Mode::Replace)
     }
 
-    /// Inserts many entries: their cache misses overlap, and all events are delivered
-    /// after the last one, or as soon as an insert needs the room. Lock-free; one answer each, as [`insert`](Self::insert)'s.
+    /// Inserts many entries (both tickets of a handshake, say): their cache misses overlap, and all
+    /// events are delivered after the last one, or as soon as an insert needs the room. Lock-free;
+    /// one answer each.
     ///
     /// # Panics
     /// As for `insert`, after the last one.
