@@ -47,7 +47,11 @@ fn real_get_replace(race: &Race) {
     race.saw(if got == 1 { "old" } else { "new" });
     assert_eq!(live(&cache), [2]);
 }
-model!(real_get_replace, real, least 100, preemptions 3, batch 8, sees ["old", "new", "freed before the joins"]);
+model!(real_get_replace, real, least 100, preemptions 3, batch 8, sees [
+    "old",
+    "new",
+    "freed before the joins"
+]);
 
 /// Of two takers one wins, and the other does not look at what the first one frees.
 ///
@@ -78,7 +82,11 @@ fn real_replace_take(race: &Race) {
     race.saw(if taken == Some(1) { "old" } else { "new" });
     assert!(taken.is_some(), "a key that is replaced is never absent for take");
 }
-model!(real_replace_take, real, least 100, preemptions 3, batch 8, sees ["old", "new", "freed before the joins"]);
+model!(real_replace_take, real, least 100, preemptions 3, batch 8, sees [
+    "old",
+    "new",
+    "freed before the joins"
+]);
 
 /// An entry that is taken and held outlives the shutdown, which frees all else.
 ///
