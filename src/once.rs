@@ -99,13 +99,14 @@ mod tests {
         let flights = Flights::default();
         let (begun, other_begun) = mpsc::channel();
         std::thread::scope(|scope| {
+            let a = flights.wait_for_turn(1);
             let second = scope.spawn(|| {
                 let _b = flights.wait_for_turn(2);
                 begun.send(()).expect("the first thread listens");
                 catch_unwind(AssertUnwindSafe(|| drop(flights.wait_for_turn(1)))).is_ok()
             });
             let first = {
-                let _a = flights.wait_for_turn(1);
+                let _a = a;
                 other_begun.recv().expect("the second thread begins");
                 catch_unwind(AssertUnwindSafe(|| drop(flights.wait_for_turn(2)))).is_ok()
             };
