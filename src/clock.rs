@@ -120,6 +120,16 @@ impl Time {
         if self.ticked { self.seen() } else { self.tick() }
     }
 
+    /// As `now`; but if a clock of the user's own panics, the latest tick that was seen: for the
+    /// end of a cache, which must come in any case.
+    pub(crate) fn now_in_any_case(&self) -> u64 {
+        let now = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.now()));
+        now.unwrap_or_else(|payload| {
+            crate::panics::discard(payload);
+            self.seen()
+        })
+    }
+
     /// The latest tick that anybody has seen.
     pub(crate) fn seen(&self) -> u64 {
         // Relaxed: as in `now`.

@@ -207,7 +207,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         self: &Arc<Self>,
         local: &Rc<Local>,
     ) -> Option<Box<dyn std::any::Any + Send>> {
-        let now = self.time.now();
+        let now = self.time.now_in_any_case();
         let mut owed = Owed::new(self, local);
         self.each_set(|number, shard, set| {
             let unlinked = shard.set(set).close();
