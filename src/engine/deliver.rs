@@ -2,7 +2,6 @@
 //! way of its storage back to the table.
 
 use super::evict::cause_of;
-use super::remove::keep_first;
 use super::{Delivery, Engine, Listener, Local};
 use crate::entry::{Magazine, Object};
 use crate::panics::discard;
@@ -47,9 +46,17 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
         Self { engine, local, list: SmallVec::new(), here, listener, first: None }
     }
 
-    /// Handed to the delivery thread, if there is one: for threads that run no user code.
-    pub(super) fn elsewhere(engine: &'e Arc<Engine<O, X>>, local: &'e Rc<Local>) -> Self {
-        Self::delivered(engine, local, engine.deliverer.get().is_none())
+    /// As `new`; or, for a thread that runs no user code, handed to the delivery thread if there is
+    /// one.
+    pub(super) fn for_sweep(
+        engine: &'e Arc<Engine<O, X>>,
+        local: &'e Rc<Local>,
+        hand_over: bool,
+    ) -> Self {
+        if hand_over {
+            return Self::delivered(engine, local, engine.deliverer.get().is_none());
+        }
+        Self::new(engine, local)
     }
 
     pub(super) fn push(&mut self, at: Away, cause: RemovalCause) {
@@ -287,5 +294,13 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             discard(owed.finish());
         }
         delivered
+    }
+}
+
+fn keep_first(first: &mut Option<Payload>, next: Option<Payload>) {
+    match next {
+        Some(next) if first.is_none() => *first = Some(next),
+        Some(next) => discard(next),
+        None => {}
     }
 }

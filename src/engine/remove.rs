@@ -5,12 +5,10 @@
 //! Removals by key are lock-free: they retry only if the key was replaced meanwhile, for then it
 //! was never absent. All others are wait-free for each set.
 
-use super::deliver::Payload;
 use super::evict::cause_of;
 use super::{Engine, Local, Owed};
 use crate::entry::{EntryRef, Object};
 use crate::hash::Place;
-use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::Ordering;
@@ -257,13 +255,5 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
                 visit(number, shard, set);
             }
         }
-    }
-}
-
-pub(super) fn keep_first(first: &mut Option<Payload>, next: Option<Payload>) {
-    match next {
-        Some(next) if first.is_none() => *first = Some(next),
-        Some(next) => discard(next),
-        None => {}
     }
 }

@@ -1,7 +1,6 @@
 //! What time removes: bounded sweeps, flushes, and the debt of a lowered limit.
 
 use super::evict::cause_of;
-use super::remove::keep_first;
 use super::{Engine, Local, Owed};
 use crate::clock::NEVER;
 use crate::entry::Object;
@@ -42,16 +41,16 @@ where
         let now = self.time.tick();
         let total = self.table.geometry.total_sets();
         let mut swept = Swept::default();
+        let mut owed = Owed::for_sweep(self, local, hand_over);
         while swept.sets < sets && swept.removed < removals {
             // Relaxed: each step belongs to whoever drew its number.
             let first = self.cursor.fetch_add(STRIDE.min(total), Ordering::Relaxed);
-            let mut owed =
-                if hand_over { Owed::elsewhere(self, local) } else { Owed::new(self, local) };
             self.sweep_step(local, first % total, STRIDE.min(total), now, &mut owed);
             swept.sets += STRIDE.min(total);
             swept.removed += owed.len() as u64;
-            keep_first(&mut swept.panic, owed.finish());
+            owed.run();
         }
+        swept.panic = owed.finish();
         local.block.add(Counter::Swept, swept.sets);
         swept
     }
@@ -143,7 +142,7 @@ where
         most: u64,
         hand_over: bool,
     ) -> Option<Box<dyn Any + Send>> {
-        let mut panic = None;
+        let mut owed = Owed::for_sweep(self, local, hand_over);
         let mut anywhere = 0u64;
         for _ in 0..most {
             if self.budget.debt() == 0 {
@@ -154,12 +153,10 @@ where
             let now = self.time.now();
             let victim = self.evict_elsewhere(local, None, now, anywhere);
             let Some((at, cause)) = victim else { break };
-            let mut owed =
-                if hand_over { Owed::elsewhere(self, local) } else { Owed::new(self, local) };
             self.owe_one(&mut owed, at, cause);
-            keep_first(&mut panic, owed.finish());
+            owed.run();
         }
-        panic
+        owed.finish()
     }
 }
 
