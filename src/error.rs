@@ -22,6 +22,14 @@ pub enum Refusal {
         /// The most that it may weigh.
         limit: u64,
     },
+    /// The key of an entry of bytes is longer than its header can tell.
+    #[error("key too long: {length} bytes, at most {limit} are allowed")]
+    KeyTooLong {
+        /// The length of the key, in bytes.
+        length: usize,
+        /// The most bytes that it may have.
+        limit: usize,
+    },
     /// The cache was shut down.
     #[error("closed: the cache was shut down")]
     Closed,
@@ -35,6 +43,7 @@ impl Refusal {
             Self::NoRoom => "no_room",
             Self::Full => "full",
             Self::TooLarge { .. } => "too_large",
+            Self::KeyTooLong { .. } => "key_too_long",
             Self::Closed => "closed",
         }
     }

@@ -1,4 +1,4 @@
-//! From a key's hash to its place: shard, set and tag, from disjoint bits of one keyed hash.
+//! From a key's hash to its place: set and tag, from disjoint bits of one keyed hash.
 
 /// How the sets are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,20 +13,24 @@ pub(crate) struct Geometry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) shard: u32,
+    /// The set in its shard.
     pub(crate) set: u32,
+    /// The set among those of all shards.
+    pub(crate) at: u32,
     pub(crate) tag: u16,
 }
 
 impl Geometry {
-    /// Bits 0..16 are the tag, 16..32 choose the shard, 32..64 the set.
+    /// Bits 0..16 are the tag, 32..64 choose the set: of all sets, by one multiplication, since
+    /// whatever reads the set waits for it. The shard follows.
+    #[inline]
     pub(crate) fn place(self, hash: u64) -> Place {
-        let scaled = (hash >> 32) * u64::from(self.sets);
+        let scaled = |by: u64| (u128::from(hash) * u128::from(by)) >> 64;
         #[expect(clippy::cast_possible_truncation, reason = "the bits that each field is made of")]
-        Place {
-            shard: (hash >> 16) as u32 & 0xffff & (self.shards - 1),
-            set: (scaled >> 32) as u32,
-            tag: hash as u16,
-        }
+        let (at, shard) = (scaled(self.total_sets()) as u32, scaled(u64::from(self.shards)) as u32);
+        #[expect(clippy::cast_possible_truncation, reason = "as above")]
+        let tag = hash as u16;
+        Place { shard, set: at - shard * self.sets, at, tag }
     }
 
     /// Sets in all shards together.
@@ -45,8 +49,9 @@ mod tests {
         for h in [0, 1, u64::MAX, 0xffff_ffff, 0xffff_ffff_0000_0000, 0x1234_5678_9abc_def0] {
             let p = g.place(h);
             assert!(p.shard < 8 && p.set < 1000, "{p:?}");
+            assert_eq!(p.at, p.shard * 1000 + p.set);
         }
-        assert_eq!(g.place(u64::MAX), Place { shard: 7, set: 999, tag: 0xffff });
+        assert_eq!(g.place(u64::MAX), Place { shard: 7, set: 999, at: 7999, tag: 0xffff });
     }
 
     #[test]

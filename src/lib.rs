@@ -98,7 +98,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::Delivery;
 pub use error::{BadSetting, ConfigError, Refusal, Refused};
 pub use maintenance::Progress;
-pub use reader::{Reader, Ref};
+pub use reader::{Pinned, Reader, Ref};
 pub use removal::RemovalCause;
 pub use stats::Stats;
 

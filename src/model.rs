@@ -5,7 +5,7 @@
 
 use crate::clock::{ManualClock, NEVER};
 use crate::engine::{Delivery, Engine, Exact, Local, Mode, Owed, Pin, Put, Settings};
-use crate::entry::{EntryRef, Head, Pair};
+use crate::entry::{EntryRef, Pair};
 use crate::error::Refusal;
 use crate::hash::{Geometry, Place};
 use crate::reclaim::SetUp;
@@ -84,7 +84,8 @@ pub fn begin(epoch: Epoch, retire_batch: u64) {
 }
 
 fn place(key: &u64) -> Place {
-    Place { shard: 0, set: (key & 1) as u32, tag: (key >> 1) as u16 }
+    let set = (key & 1) as u32;
+    Place { shard: 0, set, at: set, tag: (key >> 1) as u16 }
 }
 
 impl Model {
@@ -171,7 +172,7 @@ impl Model {
         weight: u32,
         mode: Mode,
     ) -> Inserted {
-        let entry = Pair::allocate(Head::new(deadline, weight), key, value, &me.0.magazine);
+        let entry = Pair::allocate(deadline, Some(weight), key, value, &me.0.magazine);
         let mut owed = Owed::new(&self.0, &me.0);
         let put = self.0.put(&me.0, place(&key), entry, mode, self.0.time.now(), &mut owed);
         let done = match put {

@@ -4,7 +4,7 @@
 //! is CLOCK within a set: the oldest that was not hit since it was claimed or last passed over; if
 //! all were hit, the oldest.
 
-use crate::table::set::Hints;
+use crate::table::hints::Hints;
 
 /// The way to evict out of `live`, and the older ways that are passed over (which forget that they
 /// were hit); `None` if nothing is live.

@@ -4,6 +4,7 @@ use crate::cache::{Cache, Stored, Taken};
 use crate::engine::{Local, Pin};
 use crate::entry::EntryRef;
 use crate::error::{Refusal, Refused};
+use crate::reclaim::Guard;
 use equivalent::Equivalent;
 use std::fmt::{Debug, Formatter};
 use std::hash::{BuildHasher, Hash};
@@ -118,6 +119,77 @@ where
     }
 }
 
+/// A [`Reader`] that stays in one pin: what it finds is lent for as long as the pin lasts, all of
+/// it together.
+///
+/// It saves the repin of each look-up. Use it for a group of look-ups, and drop it soon: memory
+/// that is retired meanwhile waits for it.
+///
+/// ```
+/// use halfshake::Cache;
+///
+/// let cache = Cache::<u32, u32>::builder().capacity(100).build()?;
+/// cache.insert(1, 10)?;
+/// cache.insert(2, 20)?;
+/// let mut reader = cache.reader();
+/// let pinned = reader.pinned();
+/// let (one, two) = (pinned.get(&1), pinned.get(&2));
+/// assert_eq!(one.map(|v| *v).zip(two.map(|v| *v)), Some((10, 20)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Pinned<'r, K, V, S = ahash::RandomState>
+where
+    K: ?Sized + Stored<V>,
+    V: ?Sized + 'static,
+    S: Send + Sync + 'static,
+{
+    guard: &'r Guard,
+    local: &'r Local,
+    cache: &'r Cache<K, V, S>,
+}
+
+impl<K, V, S> Debug for Pinned<'_, K, V, S>
+where
+    K: ?Sized + Stored<V>,
+    V: ?Sized + 'static,
+    S: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pinned").finish_non_exhaustive()
+    }
+}
+
+impl<'r, K, V, S> Pinned<'r, K, V, S>
+where
+    K: ?Sized + Stored<V> + Hash + Eq,
+    V: ?Sized + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Looks a key up. Wait-free; no lock, no fence, no allocation, and nothing shared is written
+    /// but one bit at the first hit of an entry.
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<Ref<'r, K, V>>
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+    {
+        let core = &*self.cache.core;
+        let (place, now) = (self.cache.place(key), core.time.now());
+        core.lookup(place, self.guard, self.local, now, |k| key.equivalent(k))
+            .map(|(entry, _)| Ref(entry))
+    }
+
+    /// Whether a key has a live entry: see [`Cache::contains`].
+    #[must_use]
+    pub fn contains<Q>(&self, key: &Q) -> bool
+    where
+        Q: ?Sized + Hash + Equivalent<K>,
+    {
+        let core = &*self.cache.core;
+        let (place, now) = (self.cache.place(key), core.time.now());
+        core.contains_pinned(place, self.guard, now, |k| key.equivalent(k))
+    }
+}
+
 /// Pins, or begins a new pin: what was lent before is given back.
 fn repin<'p>(pin: &'p mut Option<Pin>, local: &Rc<Local>, now: u64) -> &'p Pin {
     match pin {
@@ -135,6 +207,13 @@ where
     V: ?Sized + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
+    /// Begins a new pin, for several look-ups.
+    pub fn pinned(&mut self) -> Pinned<'_, K, V, S> {
+        let now = self.cache.core.time.now();
+        let guard = repin(&mut self.pin, &self.local, now).guard();
+        Pinned { guard, local: &self.local, cache: &self.cache }
+    }
+
     /// Looks a key up, in a new pin. Wait-free; no lock, no fence, no allocation, and nothing
     /// shared is written but one bit at the first hit of an entry.
     #[inline]
@@ -142,12 +221,7 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        let place = self.cache.place(key);
-        let now = self.cache.core.time.now();
-        let pin = repin(&mut self.pin, &self.local, now);
-        let core = &*self.cache.core;
-        core.lookup(place, pin.guard(), &self.local, now, |k| key.equivalent(k))
-            .map(|(entry, _)| Ref(entry))
+        self.pinned().get(key)
     }
 
     /// Looks many keys up, in a new pin: their cache misses overlap. The answers are in the order
@@ -181,12 +255,7 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        let place = self.cache.place(key);
-        let now = self.cache.core.time.now();
-        let pin = repin(&mut self.pin, &self.local, now);
-        let live = self.cache.core.table.load(place, pin.guard());
-        let found = live.find(place.tag, |k| key.equivalent(k));
-        found.is_some_and(|(_, entry)| !entry.head().expired(now))
+        self.pinned().contains(key)
     }
 
     /// Unpins, and removes: see [`Cache::remove`].

@@ -260,7 +260,8 @@ pub struct Stats {
     pub refused_no_room: u64,
     /// Inserts refused for [`Refusal::Full`](crate::Refusal::Full).
     pub refused_full: u64,
-    /// Inserts refused for [`Refusal::TooLarge`](crate::Refusal::TooLarge).
+    /// Inserts refused for [`Refusal::TooLarge`](crate::Refusal::TooLarge) or
+    /// [`KeyTooLong`](crate::Refusal::KeyTooLong).
     pub refused_too_large: u64,
     /// Inserts refused for [`Refusal::Closed`](crate::Refusal::Closed).
     pub refused_closed: u64,

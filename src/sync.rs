@@ -15,7 +15,7 @@ mod imp {
 
     pub(crate) type AtomicU64 = core::sync::atomic::AtomicU64;
     pub(crate) type AtomicI64 = core::sync::atomic::AtomicI64;
-    pub(crate) type AtomicU32 = core::sync::atomic::AtomicU32;
+    pub(crate) type AtomicU8 = core::sync::atomic::AtomicU8;
 
     /// Before an acquire load that must not be satisfied by anything older than the fence.
     pub(crate) fn fence(order: super::Ordering) {
@@ -106,6 +106,10 @@ mod imp {
                     self.touch().fetch_or(value, order)
                 }
                 #[track_caller]
+                pub(crate) fn fetch_xor(&self, value: $int, order: Ordering) -> $int {
+                    self.touch().fetch_xor(value, order)
+                }
+                #[track_caller]
                 pub(crate) fn fetch_min(&self, value: $int, order: Ordering) -> $int {
                     self.touch().fetch_min(value, order)
                 }
@@ -128,7 +132,7 @@ mod imp {
     }
     atomic!(AtomicU64, u64);
     atomic!(AtomicI64, i64);
-    atomic!(AtomicU32, u32);
+    atomic!(AtomicU8, u8);
 }
 
 pub(crate) use imp::*;
@@ -236,5 +240,57 @@ impl<T> Swap<T> {
             (None, None) => true,
             _ => false,
         }
+    }
+}
+
+/// A boxed value that whoever comes first takes out (crossbeam's `AtomicCell`). One swap each.
+///
+/// `AtomicCell` is absent from model builds: a mutex takes its place (a model runs on one thread of
+/// the system, so it never waits), behind one explored read-modify-write, as with [`Swap`].
+pub(crate) struct Slot<T> {
+    #[cfg(not(halfshake_loom))]
+    inner: crossbeam_utils::atomic::AtomicCell<Option<Box<T>>>,
+    #[cfg(halfshake_loom)]
+    inner: std::sync::Mutex<Option<Box<T>>>,
+    #[cfg(halfshake_loom)]
+    edge: AtomicU64,
+}
+
+impl<T> std::fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slot")
+    }
+}
+
+impl<T> Slot<T> {
+    #[cfg(not(halfshake_loom))]
+    pub(crate) fn empty() -> Self {
+        use crossbeam_utils::atomic::AtomicCell;
+        const { assert!(AtomicCell::<Option<Box<T>>>::is_lock_free()) };
+        Self { inner: AtomicCell::new(None) }
+    }
+
+    #[cfg(halfshake_loom)]
+    pub(crate) fn empty() -> Self {
+        Self { inner: std::sync::Mutex::new(None), edge: AtomicU64::new(0) }
+    }
+
+    /// Takes the value out.
+    pub(crate) fn take(&self) -> Option<Box<T>> {
+        self.exchange(None)
+    }
+
+    /// Puts a value in, and takes what was there.
+    #[cfg(not(halfshake_loom))]
+    pub(crate) fn exchange(&self, value: Option<Box<T>>) -> Option<Box<T>> {
+        self.inner.swap(value)
+    }
+
+    /// Puts a value in, and takes what was there.
+    #[cfg(halfshake_loom)]
+    pub(crate) fn exchange(&self, value: Option<Box<T>>) -> Option<Box<T>> {
+        // AcqRel: what the swap of `AtomicCell` gives.
+        self.edge.fetch_add(1, Ordering::AcqRel);
+        std::mem::replace(&mut *self.inner.lock().expect("a model runs on one thread"), value)
     }
 }

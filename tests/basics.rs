@@ -1,7 +1,7 @@
 //! The cache as its documentation describes it, one claim a test.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use halfshake::{BytesCache, Cache, Maintenance, ManualClock, RemovalCause};
+use halfshake::{BytesCache, Cache, Maintenance, ManualClock, Refusal, RemovalCause};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -95,14 +95,64 @@ fn the_last_handle_tells_about_all_that_is_left() {
 #[test]
 fn bytes_come_back_as_they_were() {
     let c = BytesCache::builder().capacity(1000).build().unwrap();
-    for len in [0usize, 1, 31, 32, 1000, 100_000] {
+    for len in [0usize, 1, 31, 32, 1000, 65_535] {
         let key = vec![7u8; len];
-        let value = vec![9u8; len / 2];
+        let value = vec![9u8; len * 2];
         c.insert(&key, &value).unwrap();
         assert_eq!(c.get_copied(&key[..]), Some(value.clone()));
     }
     assert_eq!(c.len(), 6);
     c.validate();
+}
+
+#[test]
+fn a_key_that_is_too_long_is_refused_with_both_lengths() {
+    let c = BytesCache::builder().capacity(10).build().unwrap();
+    let long = Err(Refusal::KeyTooLong { length: 65_536, limit: 65_535 });
+    assert_eq!(c.insert(&[7; 65_536], b"value"), long);
+    assert_eq!(c.insert_many(&[(&[7; 65_536], b"value"), (b"key", b"value")]), [long, Ok(())]);
+    assert!(!c.contains(&[7; 65_536][..]) && c.contains(&b"key"[..]));
+    assert_eq!((c.len(), c.stats().refused_too_large), (1, 2));
+    c.validate();
+}
+
+#[test]
+fn a_weigher_of_bytes_weighs_each_entry() {
+    let weigher = |_: &[u8], value: &[u8]| u64::from(value[0]);
+    let c = BytesCache::builder().capacity(10).capacity_bytes(100).weigher(weigher).build();
+    let c = c.unwrap();
+    for (key, weight) in [(b"a", 10), (b"b", 20), (b"c", 70)] {
+        c.insert(key, &[weight; 33]).unwrap();
+    }
+    assert_eq!((c.len(), c.stats().bytes), (3, 100));
+    c.insert(b"d", &[60; 5]).unwrap();
+    assert!(c.stats().bytes <= 100 && c.contains(&b"d"[..]));
+    assert_eq!(c.get_copied(&b"d"[..]), Some(vec![60; 5]));
+    c.validate();
+}
+
+#[test]
+fn what_one_pin_finds_is_lent_together() {
+    let (c, clock, events) = cache(100);
+    c.insert(1, 10).unwrap();
+    c.insert(2, 20).unwrap();
+    c.insert_with_timeout(3, 30, Duration::from_millis(5)).unwrap();
+    let mut reader = c.reader();
+    let pinned = reader.pinned();
+    let found = [1, 2, 3, 4].map(|key| pinned.get(&key).map(|v| (*v.key(), *v)));
+    assert_eq!(found, [Some((1, 10)), Some((2, 20)), Some((3, 30)), None]);
+    assert!(pinned.contains(&1) && !pinned.contains(&4));
+    // A removed entry stays readable for as long as the pin lasts, and is not found again.
+    let one = pinned.get(&1).unwrap();
+    let elsewhere = c.clone();
+    std::thread::spawn(move || assert!(elsewhere.remove(&1))).join().unwrap();
+    clock.advance(Duration::from_millis(5));
+    assert_eq!(*one, 10);
+    assert!(pinned.get(&1).is_none() && !pinned.contains(&3), "removed, and expired");
+    assert_eq!(take(&events), [(1, 10, RemovalCause::Removed)]);
+    reader.unpin();
+    let stats = c.stats();
+    assert_eq!((stats.hits, stats.misses_unknown, stats.misses_expired), (4, 2, 0));
 }
 
 #[test]

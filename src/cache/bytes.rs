@@ -4,8 +4,9 @@
 use super::{Cache, Core, STAGE};
 use crate::clock::ticks_up;
 use crate::engine::{Local, Mode, Owed, Put};
-use crate::entry::{Head, Owned, Record};
+use crate::entry::{Owned, Record};
 use crate::error::Refusal;
+use crate::stats::Counter;
 use equivalent::Equivalent;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
@@ -150,11 +151,18 @@ where
         deadline: u64,
     ) -> Result<Owned<Record>, Refusal> {
         let core: &Arc<Core<[u8], [u8], S>> = &self.core;
-        let whole = (key.len() + value.len() + Self::OVERHEAD) as u64;
-        let weight = core.extra.weigher.as_ref().map_or(whole, |w| w(key, value));
-        let head = Head::new(deadline, core.check_weight(weight)?);
-        let too_large = Refusal::TooLarge { weight: whole, limit: u64::from(u32::MAX) };
-        Record::allocate(head, key, value, &local.magazine).ok_or(too_large)
+        if key.len() > Record::MOST_KEY {
+            local.block.add(Counter::TooLarge, 1);
+            return Err(Refusal::KeyTooLong { length: key.len(), limit: Record::MOST_KEY });
+        }
+        let whole = Record::weight_of(key, value);
+        let own = core.extra.weigher.as_ref().map(|w| w(key, value));
+        let weight = core.check_weight(own.unwrap_or(whole))?;
+        let weight = own.map(|_| weight);
+        Record::allocate(deadline, weight, key, value, &local.magazine).ok_or_else(|| {
+            local.block.add(Counter::TooLarge, 1);
+            Refusal::TooLarge { weight: whole, limit: u64::from(u32::MAX) }
+        })
     }
 
     fn answer(put: Put<Record>) -> Result<bool, Refusal> {

@@ -3,18 +3,13 @@
 use super::{Cache, Core, STAGE};
 use crate::clock::ticks_up;
 use crate::engine::{Local, Mode, Owed, Put};
-use crate::entry::{Head, Owned, Pair};
+use crate::entry::{Owned, Pair};
 use crate::error::{Refusal, Refused};
 use equivalent::Equivalent;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What an entry of this shape weighs without a weigher: its allocation.
-fn shallow<K, V>() -> u64 {
-    size_of::<Pair<K, V>>() as u64
-}
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -89,27 +84,26 @@ where
         let (local, now) = (core.local(), core.time.now());
         let deadline = now.saturating_add(core.extra.timeout);
         let mut owed = Owed::new(core, &local);
-        let mut done = Vec::new();
         let mut entries = entries.into_iter();
+        let mut done = Vec::with_capacity(entries.size_hint().0);
         loop {
-            let stage: SmallVec<[_; STAGE]> = entries
-                .by_ref()
-                .take(STAGE)
-                .map(|(key, value)| {
-                    let place = self.place(&key);
-                    core.table.shard(place.shard).prefetch(place.set);
-                    (place, self.allocate(&local, key, value, deadline))
-                })
-                .collect();
-            if stage.is_empty() {
+            let begun = done.len();
+            let mut stage: SmallVec<[_; STAGE]> = SmallVec::new();
+            for (key, value) in entries.by_ref().take(STAGE) {
+                let place = self.place(&key);
+                core.table.shard(place.shard).prefetch(place.set);
+                let made = self.allocate(&local, key, value, deadline);
+                done.push(made.map(|entry| stage.push((done.len(), place, entry))));
+            }
+            if done.len() == begun {
                 break;
             }
-            stage.iter().for_each(|(place, _)| core.table.set(*place).prefetch_victim());
-            for (place, entry) in stage {
-                done.push(entry.and_then(|entry| {
-                    let put = core.put(&local, place, entry, Mode::Upsert, now, &mut owed);
-                    Self::answer(put).map(|_| ())
-                }));
+            stage.iter().for_each(|(_, place, _)| core.table.set(*place).prefetch_victim());
+            for (at, place, entry) in stage {
+                let put = core.put(&local, place, entry, Mode::Upsert, now, &mut owed);
+                if let Err(refused) = Self::answer(put) {
+                    done[at] = Err(refused);
+                }
             }
         }
         owed.settle();
@@ -204,11 +198,11 @@ where
         deadline: u64,
     ) -> Result<Owned<Pair<K, V>>, Refused<K, V>> {
         let core: &Arc<Core<K, V, S>> = &self.core;
-        let weight = core.extra.weigher.as_ref().map_or(shallow::<K, V>(), |w| w(&key, &value));
-        match core.check_weight(weight) {
+        let own = core.extra.weigher.as_ref().map(|w| w(&key, &value));
+        match core.check_weight(own.unwrap_or(Pair::<K, V>::WEIGHT)) {
             Ok(weight) => {
-                let head = Head::new(deadline, weight);
-                Ok(Pair::allocate(head, key, value, &local.magazine))
+                let weight = own.map(|_| weight);
+                Ok(Pair::allocate(deadline, weight, key, value, &local.magazine))
             }
             Err(refusal) => Err(Refused { key, value, refusal }),
         }

@@ -148,7 +148,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
     }
 
     fn hand_over(&self, at: Away, cause: RemovalCause) {
-        self.engine.table.hand_over(&self.local.block.lists, at, cause as usize);
+        self.engine.table.hand_over(&self.local.block.lists, at, cause as u8);
         self.local.paid();
     }
 
@@ -163,7 +163,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             block.add(Counter::ListenerPanics, u64::from(panic.is_some()));
             keep_first(&mut self.first, panic);
         }
-        block.delivered(cause, u64::from(entry.head().weight));
+        block.delivered(cause, u64::from(entry.weight()));
         self.local.paid();
     }
 }
@@ -189,7 +189,7 @@ pub(crate) struct Untouched {
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// Retires a way whose event was delivered. The caller is not pinned by us.
     pub(crate) fn retire(&self, local: &Rc<Local>, at: Away) {
-        let weight = u64::from(self.table.unlinked_entry(&at).head().weight);
+        let weight = u64::from(self.table.unlinked_entry(&at).weight());
         local.block.add(Counter::Retired, 1);
         local.block.add(Counter::RetiredWeight, weight);
         let lists = &local.block.lists;
@@ -211,7 +211,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         for lists in lists {
             // Pinned first, taken afterwards: the ways were unlinked before, and their grace period
             // begins no earlier than this pin.
-            if let Some(ways) = self.table.take_retired(lists) {
+            if let Some(ways) = lists.retired.take() {
                 pin.guard().defer(self.ready.after_grace(ways));
             }
         }
@@ -264,7 +264,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
 
     /// Counts an unlinked entry as garbage, told about or not, until it is recycled.
     fn charge(&self, at: &Away) {
-        let weight = u64::from(self.table.unlinked_entry(at).head().weight);
+        let weight = u64::from(self.table.unlinked_entry(at).weight());
         // Relaxed: a bound that is checked before an insert, not a lock.
         self.garbage_weight.fetch_add(weight, Ordering::Relaxed);
     }
@@ -287,7 +287,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         for block in self.blocks.all().iter() {
             let mut owed = Owed::delivered(self, local, true);
             for (at, cause) in self.table.take_handed(&block.lists) {
-                owed.push_charged(at, RemovalCause::ALL[cause], 0);
+                owed.push_charged(at, RemovalCause::ALL[usize::from(cause)], 0);
             }
             delivered += owed.len() as u64;
             // A panic is counted; there is no caller to tell.

@@ -35,20 +35,21 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X>
 where
     O::Key: Eq,
 {
-    /// How many entries a set holds when the cache is full, on average.
-    fn share(&self) -> u64 {
-        self.budget.limit() / self.table.geometry.total_sets()
+    /// Whether sets hold so little, when the cache is full, that none is a sample of anything.
+    fn is_sparse(&self) -> bool {
+        self.budget.limit() < FEW * self.table.geometry.total_sets()
     }
 
-    /// Whether a set with `count` entries should not give the victim, if others can.
+    /// Whether a set with `count` entries should not give the victim, if others can: it holds less
+    /// than half of its share.
     pub(super) fn should_spare(&self, count: u32) -> bool {
-        let share = self.share();
-        share < FEW || u64::from(count) * 2 < share
+        let held = u64::from(count) * 2 * self.table.geometry.total_sets();
+        self.is_sparse() || held < self.budget.limit()
     }
 
     /// A victim of the set: one that expired, else by the policy; not one of `spared`.
     pub(super) fn victim<'g>(
-        shard: &Shard<O>,
+        shard: Shard<'_, O>,
         set: u32,
         live: &Live<'g, O>,
         spared: u64,
@@ -96,7 +97,7 @@ where
     ) -> Option<(u32, u32)> {
         let start = self.table.geometry.place(anywhere);
         let shards = self.table.geometry.shards;
-        let mut left = if self.share() < FEW { SAMPLES } else { 1 };
+        let mut left = if self.is_sparse() { SAMPLES } else { 1 };
         let mut best: Option<(Rank, (u32, u32))> = None;
         let pin = local.pin(now);
         for number in (start.shard..shards).chain(0..start.shard) {
@@ -117,7 +118,7 @@ where
     }
 
     /// The rank of the set's own victim; `None`, and the set is marked so, if it is empty.
-    fn rank(shard: &Shard<O>, set: u32, guard: &Guard, now: u64) -> Option<Rank> {
+    fn rank(shard: Shard<'_, O>, set: u32, guard: &Guard, now: u64) -> Option<Rank> {
         let live = shard.load(set, guard);
         // Read before the choice, which may forget it.
         let visited = live.hints().visited;
@@ -137,7 +138,7 @@ where
     fn evict_from(
         &self,
         local: &Rc<Local>,
-        shard: &Shard<O>,
+        shard: Shard<'_, O>,
         set: u32,
         now: u64,
     ) -> Option<(Unlinked, RemovalCause)> {

@@ -78,7 +78,7 @@ impl Going {
         self.ways |= bit(way);
         self.count += 1;
         if weighed {
-            self.weight += u64::from(entry.head().weight);
+            self.weight += u64::from(entry.weight());
         }
     }
 }
@@ -116,10 +116,8 @@ where
         now: u64,
         owed: &mut Owed<'e, O, X>,
     ) -> Put<O> {
-        let (weight, deadline) = {
-            let head = entry.borrow().head();
-            (u64::from(head.weight), head.deadline)
-        };
+        let (weight, deadline) = (entry.borrow().weight(), entry.borrow().head().deadline);
+        let weight = u64::from(weight);
         let insert = Insert {
             engine: self,
             local,
@@ -217,7 +215,7 @@ where
     /// enough, or if another set should give.
     fn make_room(
         &mut self,
-        shard: &Shard<O>,
+        shard: Shard<'_, O>,
         live: &Live<'_, O>,
         old: Option<(u32, EntryRef<'_, O>)>,
     ) -> Option<Going> {
@@ -253,7 +251,7 @@ where
             let first_time = !std::mem::replace(&mut self.alone, true);
             return if first_time { Step::Again } else { self.full_for_now() };
         };
-        let weight = engine.table.unlinked_entry(&at).head().weight;
+        let weight = engine.table.unlinked_entry(&at).weight();
         self.grant.absorb(1, u64::from(weight));
         self.owed.push(at, cause);
         Step::Again
@@ -269,7 +267,7 @@ where
 
     fn publish(
         &mut self,
-        shard: &Shard<O>,
+        shard: Shard<'_, O>,
         live: &Live<'_, O>,
         old: Option<u32>,
         going: Going,
@@ -310,7 +308,7 @@ where
         let Some((way, entry)) = old else { return Step::End(Put::Expired(self.give_back())) };
         let cause = cause_of(entry, self.now, RemovalCause::Replaced);
         let Some(unlinked) = live.unlink(bit(way)).next() else { return Step::Again };
-        self.engine.budget.release(1, u64::from(entry.head().weight));
+        self.engine.budget.release(1, u64::from(entry.weight()));
         self.owed.push(Away { shard: self.place.shard, set: self.place.set, unlinked }, cause);
         Step::End(Put::Expired(self.give_back()))
     }
@@ -328,7 +326,7 @@ where
         let counter = match refusal {
             Refusal::NoRoom => Counter::NoRoom,
             Refusal::Full => Counter::Full,
-            Refusal::TooLarge { .. } => Counter::TooLarge,
+            Refusal::TooLarge { .. } | Refusal::KeyTooLong { .. } => Counter::TooLarge,
             Refusal::Closed => Counter::Closed,
         };
         self.local.block.add(counter, 1);

@@ -52,9 +52,19 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         now: u64,
         is_key: impl FnMut(&O::Key) -> bool,
     ) -> bool {
-        let pin = local.pin(now);
-        let live = self.table.load(place, pin.guard());
-        live.find(place.tag, is_key).is_some_and(|(_, entry)| !entry.head().expired(now))
+        self.contains_pinned(place, local.pin(now).guard(), now, is_key)
+    }
+
+    /// As `contains`, under a guard.
+    pub(crate) fn contains_pinned(
+        &self,
+        place: Place,
+        guard: &Guard,
+        now: u64,
+        is_key: impl FnMut(&O::Key) -> bool,
+    ) -> bool {
+        let found = self.table.load(place, guard).find(place.tag, is_key);
+        found.is_some_and(|(_, entry)| !entry.head().expired(now))
     }
 
     /// The live entries of many keys: first all sets are fetched, then all entries, then compared,
@@ -76,7 +86,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             }
             let mut lives: smallvec::SmallVec<[Live<'g, O>; STAGE]> = smallvec::SmallVec::new();
             for place in stage {
-                let live = self.table.load(*place, guard);
+                let live = self.table.set(*place).load(guard);
                 live.prefetch(place.tag);
                 lives.push(live);
             }

@@ -130,7 +130,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
 
     /// Gives back what an unlinked entry held of the limits.
     pub(super) fn release(&self, at: &Away) {
-        self.budget.release(1, u64::from(self.table.unlinked_entry(at).head().weight));
+        self.budget.release(1, u64::from(self.table.unlinked_entry(at).weight()));
     }
 
     /// Gives back what an unlinked entry held, and owes its event.
@@ -249,7 +249,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
 
     /// Visits every set, for what must miss nothing: a set is marked as occupied only after others
     /// may have seen what was inserted into it.
-    fn each_set(&self, mut visit: impl FnMut(u32, &Shard<O>, u32)) {
+    fn each_set(&self, mut visit: impl FnMut(u32, Shard<'_, O>, u32)) {
         for (number, shard) in self.table.shards() {
             for set in 0..self.table.geometry.sets {
                 visit(number, shard, set);

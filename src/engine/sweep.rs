@@ -160,9 +160,9 @@ where
     }
 }
 
-impl<O: Object> Shard<O> {
+impl<O: Object> Shard<'_, O> {
     /// Takes the mark of a set that turned out to be empty back, unless something came meanwhile.
-    pub(crate) fn tidy_occupied(&self, set: u32, guard: &crate::reclaim::Guard) {
+    pub(crate) fn tidy_occupied(self, set: u32, guard: &crate::reclaim::Guard) {
         self.summary.clear_occupied(set);
         if self.set(set).load_ordered(guard).count() != 0 {
             self.summary.mark_occupied(set);

@@ -48,7 +48,7 @@ where
                     );
                     let (due, deadline) = (shard.summary.due(set), entry.head().deadline);
                     assert!(due <= deadline, "the sweep would miss deadline {deadline}: due {due}");
-                    sum.weight += u64::from(entry.head().weight);
+                    sum.weight += u64::from(entry.weight());
                 }
             }
         }

@@ -3,7 +3,8 @@
 //! Two shapes: [`Pair`] for any key and value, and [`Record`] for bytes, whose key and value lie
 //! behind one header and are wiped before the memory goes back to the allocator.
 
-use crate::sync::{AtomicU32, Ordering, PlainU64};
+use crate::panics::discard;
+use crate::sync::{AtomicU8, Ordering, PlainU64};
 use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -26,45 +27,35 @@ pub(crate) use watched::begin_model;
 /// Addresses are kept in the low 48 bits of a cell, the tag above them.
 pub(crate) const ADDRESS_BITS: u32 = 48;
 
-/// What the engine knows of every entry.
+/// What stands before key and value: what look-ups read. It is short, so that a key of 32 bytes and
+/// the first word of its value share the line.
 #[derive(Debug)]
 pub struct Head {
-    /// Unique in the process, never used again: tells an entry from a later one in the same way.
-    pub(crate) id: u64,
     /// The tick from which on the entry is expired.
     pub(crate) deadline: u64,
-    /// Its share of the limit in bytes.
-    pub(crate) weight: u32,
+    /// Unique in the process, never used again: tells an entry from a later one in the same way.
+    pub(crate) id: u64,
+    /// The lengths of an entry of bytes.
+    key_len: u16,
+    value_len: u32,
     /// Who else holds the unlinked entry, see [`Head::share`].
-    holders: AtomicU32,
-    /// While the way is on a list of [`crate::table::retired`]: the next one. Owned by whoever
-    /// owns the unlinked way.
-    pub(crate) next: PlainNext,
+    holders: AtomicU8,
+    /// Whether somebody weighed it: its weight then stands behind key and value.
+    weighed: bool,
 }
 
-/// A link in a list of unlinked ways; plain, since list heads carry the edges.
-#[derive(Debug, Default)]
-pub(crate) struct PlainNext(PlainU64);
-
-impl PlainNext {
-    pub(crate) fn get(&self) -> u64 {
-        // Relaxed: written by the owner before the list's head was released, see `retired`.
-        self.0.load(Ordering::Relaxed)
-    }
-    pub(crate) fn set(&self, next: u64) {
-        // Relaxed: the CAS on the list's head releases it.
-        self.0.store(next, Ordering::Relaxed);
-    }
-}
+#[cfg(not(halfshake_loom))]
+const _: () = assert!(size_of::<Record>() == 24);
 
 impl Head {
-    pub(crate) fn new(deadline: u64, weight: u32) -> Self {
+    fn new(deadline: u64, weighed: bool) -> Self {
         Self {
-            id: fresh_id(),
             deadline,
-            weight,
-            holders: AtomicU32::new(0),
-            next: PlainNext::default(),
+            id: fresh_id(),
+            key_len: 0,
+            value_len: 0,
+            holders: AtomicU8::new(0),
+            weighed,
         }
     }
 
@@ -136,6 +127,12 @@ pub trait Object: Sized + Send + Sync + 'static {
     /// - As for `key`.
     unsafe fn value<'a>(this: NonNull<Self>) -> &'a Self::Value;
 
+    /// Its share of the limit in bytes: what somebody weighed, else its bytes.
+    ///
+    /// # Safety
+    /// - As for `key`.
+    unsafe fn weight(this: NonNull<Self>) -> u32;
+
     /// The layout of this very entry.
     fn layout(&self) -> Layout;
 
@@ -178,11 +175,25 @@ impl<O: Object> Owned<O> {
         Self(object_at(word))
     }
 
-    /// Drops the entry, and keeps its memory for the next one of this thread.
-    pub(crate) fn recycle(self, magazine: &Magazine) {
+    /// Drops the entry; its memory is kept for the next one of this thread, if a magazine is given.
+    /// Says whether a user's `Drop` panicked.
+    pub(crate) fn end(self, magazine: Option<&Magazine>) -> bool {
         let entry = ManuallyDrop::new(self);
-        // SAFETY: an `Owned` is the only way to its entry, and was given up.
-        unsafe { dispose(entry.0, Some(magazine)) }
+        let end = || {
+            // SAFETY: an `Owned` is the only way to its entry, and was given up.
+            unsafe { dispose(entry.0, magazine) }
+        };
+        if cfg!(halfshake_loom) {
+            end(); // a model's assertion must come through
+            return false;
+        }
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(end)) {
+            Ok(()) => false,
+            Err(payload) => {
+                discard(payload);
+                true
+            }
+        }
     }
 
     pub(crate) fn borrow(&self) -> EntryRef<'_, O> {
@@ -265,6 +276,15 @@ impl<'g, O: Object> EntryRef<'g, O> {
         unsafe { self.0.as_ref() }.head()
     }
 
+    /// Its share of the limit in bytes.
+    pub(crate) fn weight(self) -> u32 {
+        if cfg!(halfshake_loom) {
+            let _watched = self.key(); // as in `head`
+        }
+        // SAFETY: the entry lives for 'g.
+        unsafe { O::weight(self.0) }
+    }
+
     pub(crate) fn key(self) -> &'g O::Key {
         // SAFETY: the entry lives for 'g.
         unsafe { O::key(self.0) }
@@ -291,16 +311,40 @@ impl<'g, O: Object> EntryRef<'g, O> {
 /// A key and a value of any type.
 #[doc(hidden)]
 #[derive(Debug)]
+#[repr(C)]
 pub struct Pair<K, V> {
     head: Head,
-    both: Watched<(K, V)>,
+    both: Watched<Both<K, V>>,
+    weight: u32,
+}
+
+/// In this order: the key beside the header.
+#[derive(Debug)]
+#[repr(C)]
+struct Both<K, V> {
+    key: K,
+    value: V,
 }
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Pair<K, V> {
-    pub(crate) fn allocate(head: Head, key: K, value: V, magazine: &Magazine) -> Owned<Self> {
+    /// What an entry weighs unless somebody weighs it: its allocation.
+    pub(crate) const WEIGHT: u64 = size_of::<Self>() as u64;
+
+    pub(crate) fn allocate(
+        deadline: u64,
+        weight: Option<u32>,
+        key: K,
+        value: V,
+        magazine: &Magazine,
+    ) -> Owned<Self> {
         let this = magazine.allocate(Layout::new::<Self>()).cast::<Self>();
+        let entry = Self {
+            head: Head::new(deadline, weight.is_some()),
+            both: Watched::new(Both { key, value }),
+            weight: weight.unwrap_or(0),
+        };
         // SAFETY: memory of this layout that nobody else knows.
-        unsafe { this.write(Self { head, both: Watched::new((key, value)) }) };
+        unsafe { this.write(entry) };
         Owned::new(this)
     }
 
@@ -311,7 +355,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Pair<K, V> {
         let this = unsafe { entry.0.read() };
         // SAFETY: the entry has moved out of its memory.
         unsafe { memory::release(entry.0.cast(), Layout::new::<Self>()) };
-        this.both.into_inner()
+        let Both { key, value } = this.both.into_inner();
+        (key, value)
     }
 }
 
@@ -326,12 +371,20 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Object for Pair<K, V> {
 
     unsafe fn key<'a>(this: NonNull<Self>) -> &'a K {
         // SAFETY: the caller keeps the entry alive for 'a; nothing in it is written meanwhile.
-        &unsafe { this.as_ref() }.both.read().0
+        &unsafe { this.as_ref() }.both.read().key
     }
 
     unsafe fn value<'a>(this: NonNull<Self>) -> &'a V {
         // SAFETY: as above.
-        &unsafe { this.as_ref() }.both.read().1
+        &unsafe { this.as_ref() }.both.read().value
+    }
+
+    unsafe fn weight(this: NonNull<Self>) -> u32 {
+        // SAFETY: as above.
+        let this = unsafe { this.as_ref() };
+        // `allocate` is asked for no more than fits.
+        let own = u32::try_from(Self::WEIGHT).unwrap_or(u32::MAX);
+        if this.head.weighed { this.weight } else { own }
     }
 
     fn layout(&self) -> Layout {

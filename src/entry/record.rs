@@ -7,32 +7,38 @@ use zeroize::Zeroize;
 
 /// A key and a value of bytes, in one allocation, wiped when it is reclaimed.
 ///
-/// The bytes follow the header: first the key's, then the value's.
+/// The bytes follow the header: first the key's, then the value's, then, if somebody weighed the
+/// entry, its weight.
 #[doc(hidden)]
 #[derive(Debug)]
-#[repr(C)]
+#[repr(transparent)]
 pub struct Record {
     head: Head,
-    key_len: u32,
-    value_len: u32,
 }
 
 impl Record {
     /// Bytes of an entry beyond key and value.
     pub(crate) const OVERHEAD: usize = size_of::<Self>();
+    /// The longest key.
+    pub(crate) const MOST_KEY: usize = u16::MAX as usize;
 
-    /// `None` if key and value together are too large for one entry.
+    /// What an entry weighs unless somebody weighs it: its bytes.
+    pub(crate) fn weight_of(key: &[u8], value: &[u8]) -> u64 {
+        (key.len() + value.len() + Self::OVERHEAD) as u64
+    }
+
+    /// `None` if key or value are too large for one entry.
     pub(crate) fn allocate(
-        head: Head,
+        deadline: u64,
+        weight: Option<u32>,
         key: &[u8],
         value: &[u8],
         magazine: &Magazine,
     ) -> Option<Owned<Self>> {
-        let header = Self {
-            head,
-            key_len: u32::try_from(key.len()).ok()?,
-            value_len: u32::try_from(value.len()).ok()?,
-        };
+        let key_len = u16::try_from(key.len()).ok()?;
+        let value_len = u32::try_from(value.len()).ok()?;
+        let head = Head { key_len, value_len, ..Head::new(deadline, weight.is_some()) };
+        let header = Self { head };
         let this = magazine.allocate(header.checked_layout()?).cast::<Self>();
         // SAFETY: fresh memory with the layout of a header and the bytes that it announces.
         unsafe { this.write(header) };
@@ -43,14 +49,32 @@ impl Record {
         let behind = unsafe { bytes.add(key.len()) };
         // SAFETY: `value.len()` bytes lie behind the key.
         unsafe { behind.copy_from_nonoverlapping(NonNull::from(value).cast(), value.len()) };
+        if let Some(weight) = weight {
+            // SAFETY: the header was written just now.
+            let at = unsafe { Self::weight_at(this) };
+            // SAFETY: four bytes lie there, within the same allocation.
+            unsafe { at.write(weight.to_ne_bytes()) };
+        }
         Some(Owned::new(this))
     }
 
     /// `None` if the lengths are more than memory can hold.
     fn checked_layout(&self) -> Option<Layout> {
-        let bytes = u64::from(self.key_len) + u64::from(self.value_len);
-        let size = usize::try_from(bytes).ok()?.checked_add(Self::OVERHEAD)?;
+        let (key, value) = self.lengths();
+        let weight = if self.head.weighed { size_of::<u32>() } else { 0 };
+        let size = value.checked_add(key + size_of::<Self>() + weight)?;
         Layout::from_size_align(size, align_of::<Self>()).ok()
+    }
+
+    /// Where the weight of an entry lies that somebody weighed: behind the value, unaligned.
+    ///
+    /// # Safety
+    /// - `this` points to the header of an entry in memory of its layout.
+    unsafe fn weight_at(this: NonNull<Self>) -> NonNull<[u8; 4]> {
+        // SAFETY: the caller's promise.
+        let (key, value) = unsafe { this.as_ref() }.lengths();
+        // SAFETY: the value ends within the layout.
+        unsafe { Self::bytes(this).add(key + value) }.cast()
     }
 
     /// Where the bytes begin. Keeps the provenance of the whole allocation.
@@ -60,7 +84,7 @@ impl Record {
     }
 
     fn lengths(&self) -> (usize, usize) {
-        (self.key_len as usize, self.value_len as usize)
+        (usize::from(self.head.key_len), self.head.value_len as usize)
     }
 }
 
@@ -87,6 +111,20 @@ impl Object for Record {
         let start = unsafe { Self::bytes(this).add(key) };
         // SAFETY: `value` initialised bytes lie behind the key, never written while shared.
         unsafe { std::slice::from_raw_parts(start.as_ptr(), value) }
+    }
+
+    unsafe fn weight(this: NonNull<Self>) -> u32 {
+        // SAFETY: the caller keeps the entry alive.
+        let record = unsafe { this.as_ref() };
+        let (key, value) = record.lengths();
+        if !record.head.weighed {
+            // An entry that weighs more than this is not made.
+            return u32::try_from(key + value + Self::OVERHEAD).unwrap_or(u32::MAX);
+        }
+        // SAFETY: as above.
+        let at = unsafe { Self::weight_at(this) };
+        // SAFETY: written when the entry was made, since it is weighed.
+        u32::from_ne_bytes(unsafe { at.read() })
     }
 
     fn layout(&self) -> Layout {

@@ -20,6 +20,9 @@
 //! | room | what |
 //! | --- | --- |
 //! | [`set`] | one set: claim, publish, unlink, recycle |
+//! | [`hints`] | what the choice of a victim goes by |
+//! | [`tags`] | the low bytes of a set's tags, compared all at once |
+//! | [`pages`] | the memory that the sets lie in |
 //! | [`retired`] | lists of unlinked ways, and their way through the collector |
 //! | [`summary`] | what a sweep and the search for a victim know without touching a set |
 //! | here | the shards, and addresses of ways in them |
@@ -29,45 +32,57 @@
 //! Look-ups are wait-free. An insert retries only when another operation has changed its set; a
 //! removal only when its key was replaced meanwhile.
 
+pub(crate) mod hints;
+#[expect(unsafe_code, reason = "sets lie in a mapping")]
+mod pages;
 pub(crate) mod retired;
 #[expect(unsafe_code, reason = "the state machine of a way owns the entries")]
 pub(crate) mod set;
 pub(crate) mod summary;
+#[expect(unsafe_code, reason = "vector instructions")]
+mod tags;
 
 use crate::entry::{EntryRef, Magazine, Object};
 use crate::hash::{Geometry, Place};
 use crate::reclaim::Guard;
+use pages::Pages;
 use retired::{Batch, Lists, WayAt};
-use set::{Live, Set, Unlinked};
-use std::sync::Arc;
+use set::{Cells, Live, Meta, Set, Unlinked};
 use summary::Summary;
 
 /// An independent part of the table.
 #[derive(Debug)]
-pub(crate) struct Shard<O: Object> {
-    sets: Box<[Set<O>]>,
-    pub(crate) summary: Summary,
+pub(crate) struct Shard<'t, O: Object> {
+    metas: &'t [Meta],
+    cells: &'t [Cells<O>],
+    pub(crate) summary: &'t Summary,
 }
 
-impl<O: Object> Shard<O> {
-    fn new(sets: u32) -> Self {
-        Self { sets: (0..sets).map(|_| Set::new()).collect(), summary: Summary::new(sets) }
+impl<O: Object> Clone for Shard<'_, O> {
+    fn clone(&self) -> Self {
+        *self
     }
+}
+impl<O: Object> Copy for Shard<'_, O> {}
 
+impl<'t, O: Object> Shard<'t, O> {
     #[inline]
-    pub(crate) fn set(&self, set: u32) -> &Set<O> {
-        &self.sets[set as usize]
+    pub(crate) fn set(self, set: u32) -> Set<'t, O> {
+        Set::new(&self.metas[set as usize], &self.cells[set as usize])
     }
 
     /// Starts to fetch all that an operation on this set will touch first.
-    pub(crate) fn prefetch(&self, set: u32) {
+    pub(crate) fn prefetch(self, set: u32) {
         self.set(set).prefetch();
         self.summary.prefetch(set);
     }
 
     /// A snapshot of a set.
     #[inline]
-    pub(crate) fn load<'g>(&'g self, set: u32, guard: &'g Guard) -> Live<'g, O> {
+    pub(crate) fn load<'g>(self, set: u32, guard: &'g Guard) -> Live<'g, O>
+    where
+        't: 'g,
+    {
         self.set(set).load(guard)
     }
 }
@@ -80,78 +95,85 @@ pub(crate) struct Recycled {
     pub(crate) panics: u64,
 }
 
-/// All shards.
+/// All shards: their sets lie one after another.
 #[derive(Debug)]
 pub(crate) struct Table<O: Object> {
     pub(crate) geometry: Geometry,
-    shards: Box<[Shard<O>]>,
+    metas: Pages<Meta>,
+    cells: Pages<Cells<O>>,
+    summaries: Box<[Summary]>,
 }
 
 impl<O: Object> Table<O> {
     /// Allocates everything that the table will ever need, and touches it. `Err`: the bytes that
     /// the machine does not have.
     pub(crate) fn new(geometry: Geometry) -> Result<Self, u64> {
-        let each = size_of::<Set<O>>() as u64 + Summary::BYTES_PER_SET;
+        let each = size_of::<(Meta, Cells<O>)>() as u64 + Summary::BYTES_PER_SET;
         let bytes = geometry.total_sets() * each;
         // One piece for all: the system refuses what exceeds its memory only piece by piece.
         let mut probe = Vec::<u8>::new();
         let size = usize::try_from(bytes).map_err(|_| bytes)?;
         probe.try_reserve_exact(size).map_err(|_| bytes)?;
         drop(probe);
-        let shards = (0..geometry.shards).map(|_| Shard::new(geometry.sets)).collect();
-        Ok(Self { geometry, shards })
+        let sets = usize::try_from(geometry.total_sets()).map_err(|_| bytes)?;
+        Ok(Self {
+            geometry,
+            metas: Pages::new(sets).map_err(|_| bytes)?,
+            cells: Pages::new(sets).map_err(|_| bytes)?,
+            summaries: (0..geometry.shards).map(|_| Summary::new(geometry.sets)).collect(),
+        })
+    }
+
+    pub(crate) fn shard(&self, shard: u32) -> Shard<'_, O> {
+        let sets = self.geometry.sets as usize;
+        let own = shard as usize * sets..(shard as usize + 1) * sets;
+        Shard {
+            metas: &self.metas[own.clone()],
+            cells: &self.cells[own],
+            summary: &self.summaries[shard as usize],
+        }
+    }
+
+    pub(crate) fn shards(&self) -> impl Iterator<Item = (u32, Shard<'_, O>)> {
+        (0..self.geometry.shards).map(|number| (number, self.shard(number)))
     }
 
     #[inline]
-    pub(crate) fn shard(&self, shard: u32) -> &Shard<O> {
-        &self.shards[shard as usize]
+    pub(crate) fn set(&self, place: Place) -> Set<'_, O> {
+        let at = place.at as usize;
+        Set::new(&self.metas[at], &self.cells[at])
     }
 
-    pub(crate) fn shards(&self) -> impl Iterator<Item = (u32, &Shard<O>)> {
-        (0..self.geometry.shards).zip(&*self.shards)
+    fn set_of(&self, shard: u32, set: u32) -> Set<'_, O> {
+        debug_assert!(set < self.geometry.sets);
+        let at = shard as usize * self.geometry.sets as usize + set as usize;
+        Set::new(&self.metas[at], &self.cells[at])
     }
 
-    #[inline]
-    pub(crate) fn set(&self, place: Place) -> &Set<O> {
-        self.shard(place.shard).set(place.set)
-    }
-
-    /// A snapshot of the set that a key lives in.
+    /// A snapshot of the set that a key lives in. Its cells are fetched meanwhile: their address is
+    /// known, and the way only when the tags are there.
     #[inline]
     pub(crate) fn load<'g>(&'g self, place: Place, guard: &'g Guard) -> Live<'g, O> {
-        self.set(place).load(guard)
+        let set = self.set(place);
+        set.prefetch_cells();
+        set.load(guard)
     }
 
     /// Hands a way, whose event was delivered, to the collector's list of this thread. The answer
     /// is how many wait there now.
     pub(crate) fn retire(&self, lists: &Lists, away: Away) -> u64 {
-        let at = away.into_at();
-        lists.retired.push(self.geometry.index(at), |next| self.link(at, next))
+        lists.retired.push(self.geometry.index(away.into_at()))
     }
 
     /// Hands a way to the delivery thread, with a number that says why it left.
-    pub(crate) fn hand_over(&self, lists: &Lists, away: Away, cause: usize) {
-        let at = away.into_at();
-        let link = |next| self.link(at, retired::with_cause(next, cause));
-        lists.handed.push(self.geometry.index(at), link);
+    pub(crate) fn hand_over(&self, lists: &Lists, away: Away, cause: u8) {
+        lists.handed.push((self.geometry.index(away.into_at()), cause));
     }
 
     /// Takes all ways that a thread handed over, oldest first, into the caller's hands.
-    pub(crate) fn take_handed(&self, lists: &Lists) -> Vec<(Away, usize)> {
-        let Some(chain) = lists.handed.take() else { return Vec::new() };
-        let latest_first = retired::follow(chain, |index| self.linked(index));
-        let mut all: Vec<_> = latest_first
-            .map(|(index, cause)| (Away::from_at(self.geometry.at(index)), cause))
-            .collect();
-        all.reverse();
-        all
-    }
-
-    /// Takes all ways that a thread retired, as numbers: the list is followed while its entries are
-    /// warm, so that whoever recycles them later need not.
-    pub(crate) fn take_retired(&self, lists: &Lists) -> Option<Arc<[retired::Index]>> {
-        let chain = lists.retired.take()?;
-        Some(retired::follow(chain, |index| self.linked(index)).map(|(at, _)| at).collect())
+    pub(crate) fn take_handed(&self, lists: &Lists) -> impl Iterator<Item = (Away, u8)> {
+        let all = lists.handed.take().map(|ways| ways.into_iter()).into_iter().flatten();
+        all.map(|(index, cause)| (Away::from_at(self.geometry.at(index)), cause))
     }
 
     /// Frees the ways of a batch; the answer is how many, their weight, and how many of their
@@ -175,35 +197,29 @@ impl<O: Object> Table<O> {
             cells.next().into_iter().for_each(fetch_cell);
             entries.next().into_iter().for_each(fetch_entry);
             let set = self.set_at(at);
-            sum.weight += u64::from(set.graced_entry(&graced).head().weight);
+            sum.weight += u64::from(set.graced_entry(&graced).weight());
             sum.panics += u64::from(set.recycle(graced, magazine));
             sum.ways += 1;
         }
         sum
     }
 
-    fn set_at(&self, at: WayAt) -> &Set<O> {
-        self.shard(at.shard).set(at.set)
-    }
-
-    /// Writes the link of a way that is on its way into a list.
-    fn link(&self, at: WayAt, link: u64) {
-        let away = Away::from_at(at);
-        self.unlinked_entry(&away).head().next.set(link);
-        away.forget();
-    }
-
-    /// Reads the link of a way that came out of a list.
-    fn linked(&self, index: retired::Index) -> u64 {
-        let away = Away::from_at(self.geometry.at(index));
-        let link = self.unlinked_entry(&away).head().next.get();
-        away.forget();
-        link
+    fn set_at(&self, at: WayAt) -> Set<'_, O> {
+        self.set_of(at.shard, at.set)
     }
 
     /// The entry of a way that the caller has unlinked.
     pub(crate) fn unlinked_entry<'a>(&'a self, at: &'a Away) -> EntryRef<'a, O> {
-        self.shard(at.shard).set(at.set).unlinked_entry(&at.unlinked)
+        self.set_of(at.shard, at.set).unlinked_entry(&at.unlinked)
+    }
+}
+
+impl<O: Object> Drop for Table<O> {
+    fn drop(&mut self) {
+        if cfg!(halfshake_loom) && std::thread::panicking() {
+            return; // a loom step while unwinding aborts the process
+        }
+        self.cells.iter_mut().for_each(Cells::free_all);
     }
 }
 

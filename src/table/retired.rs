@@ -1,41 +1,38 @@
-//! Lists of ways that were unlinked, through links in the entries themselves.
+//! Lists of ways that were unlinked, and their way through the collector.
 //!
 //! # State
 //!
-//! A [`List`] is one word: the index of the first way and how many there are. Each thread pushes to
+//! A [`List`] is a slot that holds a boxed vector of numbers, or is empty. Each thread adds to
 //! [`Lists`] of its own: ways that wait for a *grace period*, and ways whose removal event waits
 //! for the delivery thread. Their lines are the pushing thread's as a rule: removals do not meet.
 //!
 //! # Operations
 //!
-//! `push` (lock-free, one CAS) and `take` (wait-free, one swap of the whole list). Anybody may take
-//! any list, so an idle thread keeps nothing back: its own thread at times, whoever needs ways, and
-//! the sweeper take the whole list and defer it under a pin of theirs; what comes out of the
-//! collector lands in [`Ready`] as [`Batch`]es of [`Graced`] ways.
+//! `push` takes the vector out, adds a way, and puts it back; `take` takes it: both wait-free, one
+//! swap each. Anybody may take any list, so an idle thread keeps nothing back: its own thread at
+//! times, whoever needs ways, and the sweeper take the whole list and defer it under a pin of
+//! theirs; what comes out of the collector lands in [`Ready`] as [`Batch`]es of [`Graced`] ways.
+//! Whoever comes in the moment of a `push` finds nothing, and that thread is not idle.
 //!
 //! # Orderings
 //!
-//! `push` releases, `take` acquires: the links, and everything before the unlink.
-//!
-//! # ABA
-//!
-//! Harmless: elements leave only all at once, so a head that looks the same is the head.
+//! The swap acquires and releases: the numbers, and everything before the unlink.
 //!
 //! Loom: `idle_retirer`, `reuse_*`.
 
 use super::set::WAYS;
 use crate::hash::Geometry;
-use crate::sync::{AtomicU64, Ordering, Swap};
+use crate::sync::{Ordering, PlainU64, Slot, Swap};
 use crossbeam_utils::CachePadded;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A way's number in the table, never 0: shard, set and way in bits of their own, plus one.
-pub(crate) type Index = u64;
+pub(crate) type Index = u32;
 const WAY_BITS: u32 = 4;
 const _: () = assert!(WAYS <= 1 << WAY_BITS);
-const COUNT_SHIFT: u32 = 32;
-/// The bits that shard and set may take together, for an index to fit its half of the word.
-const PLACE_BITS: u32 = COUNT_SHIFT - WAY_BITS;
+/// The bits that shard and set may take together.
+const PLACE_BITS: u32 = Index::BITS - WAY_BITS;
 
 /// Where a way is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,18 +54,17 @@ impl Geometry {
     }
 
     pub(crate) fn index(self, at: WayAt) -> Index {
-        let place = u64::from(at.shard) << self.set_bits() | u64::from(at.set);
-        (place << WAY_BITS | u64::from(at.way)) + 1
+        let place = at.shard << self.set_bits() | at.set;
+        (place << WAY_BITS | at.way) + 1
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "an index has 32 bits: `is_indexable`")]
     pub(crate) fn at(self, index: Index) -> WayAt {
         let number = index - 1;
         let place = number >> WAY_BITS;
         WayAt {
-            shard: (place >> self.set_bits()) as u32,
-            set: (place & ((1 << self.set_bits()) - 1)) as u32,
-            way: (number & ((1 << WAY_BITS) - 1)) as u32,
+            shard: place >> self.set_bits(),
+            set: place & ((1 << self.set_bits()) - 1),
+            way: number & ((1 << WAY_BITS) - 1),
         }
     }
 }
@@ -77,9 +73,9 @@ impl Geometry {
 #[derive(Debug)]
 pub(crate) struct Lists {
     /// Ways that wait for a grace period.
-    pub(crate) retired: List,
-    /// Ways whose events wait for the delivery thread.
-    pub(crate) handed: List,
+    pub(crate) retired: List<Index>,
+    /// Ways whose events wait for the delivery thread, with the causes.
+    pub(crate) handed: List<(Index, u8)>,
 }
 
 impl Lists {
@@ -88,64 +84,64 @@ impl Lists {
     }
 }
 
-/// A list that anybody may add to, and take as a whole.
-#[derive(Debug)]
-pub(crate) struct List(CachePadded<AtomicU64>);
+/// As many as a thread retires before it hands them to the collector.
+pub(super) type Ways<T> = SmallVec<[T; 64]>;
 
-/// Ways that were taken from a list, in no one else's reach.
+/// A list that one thread at a time adds to, and that anybody may take as a whole.
 #[derive(Debug)]
-#[must_use = "the ways of a chain are lost if it is dropped"]
-pub(crate) struct Chain {
-    pub(super) first: Index,
-    pub(super) count: u64,
+pub(crate) struct List<T>(CachePadded<Inner<T>>);
+
+#[derive(Debug)]
+struct Inner<T> {
+    ways: Slot<Ways<T>>,
+    /// Ways that were ever added; written by the list's thread alone.
+    added: PlainU64,
+    /// Ways that were ever taken.
+    taken: PlainU64,
 }
 
-impl List {
+impl<T> List<T> {
     pub(crate) fn new() -> Self {
-        Self(CachePadded::new(AtomicU64::new(0)))
+        let (added, taken) = (PlainU64::new(0), PlainU64::new(0));
+        Self(CachePadded::new(Inner { ways: Slot::empty(), added, taken }))
     }
 
-    /// Adds a way; `link` stores the index that follows it. The answer is the new length.
-    pub(super) fn push(&self, at: Index, link: impl Fn(Index)) -> u64 {
-        // Relaxed: the value is only compared and linked, never followed here.
-        let mut old = self.0.load(Ordering::Relaxed);
-        loop {
-            link(old & u64::from(u32::MAX));
-            let count = (old >> COUNT_SHIFT) + 1;
-            // Release: pairs with the Acquire of `take`; the link, and the unlink before it.
-            match self.0.compare_exchange(
-                old,
-                at | count << COUNT_SHIFT,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return count,
-                Err(now) => old = now,
-            }
-        }
+    /// Adds a way; the answer is how many there are now. Called by the list's own thread.
+    pub(super) fn push(&self, way: T) -> u64 {
+        let mut ways = self.0.ways.take().unwrap_or_default();
+        ways.push(way);
+        let count = ways.len() as u64;
+        let none = self.0.ways.exchange(Some(ways));
+        debug_assert!(none.is_none(), "two threads add to one list");
+        // Relaxed: a gauge with one writer.
+        self.0.added.store(self.0.added.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        count
     }
 
-    /// Takes the whole list, the latest way first.
-    pub(crate) fn take(&self) -> Option<Chain> {
-        // Relaxed: only whether there is anything to take.
-        if self.0.load(Ordering::Relaxed) == 0 {
+    /// Takes the whole list, the oldest way first.
+    pub(crate) fn take(&self) -> Option<Box<Ways<T>>> {
+        // Before the swap, which writes the line of another thread. It may be out of date: what was
+        // added after it belongs to a thread that is not idle. (Models explore the swap.)
+        if !cfg!(halfshake_loom) && self.len() == 0 {
             return None;
         }
-        // Acquire: pairs with the Release of every `push` since the last `take`.
-        let word = self.0.swap(0, Ordering::Acquire);
-        (word != 0).then(|| Chain { first: word & u64::from(u32::MAX), count: word >> COUNT_SHIFT })
+        let ways = self.0.ways.take()?;
+        // Relaxed: a gauge.
+        self.0.taken.fetch_add(ways.len() as u64, Ordering::Relaxed);
+        Some(ways)
     }
 
     /// A number that changes whenever anybody adds or takes; 0 if the list is empty.
     pub(crate) fn state(&self) -> u64 {
         // Relaxed: compared with itself.
-        self.0.load(Ordering::Relaxed)
+        if self.len() == 0 { 0 } else { self.0.added.load(Ordering::Relaxed) }
     }
 
     /// How many ways are on the list now.
     pub(crate) fn len(&self) -> u64 {
-        // Relaxed: a gauge.
-        self.0.load(Ordering::Relaxed) >> COUNT_SHIFT
+        // Relaxed: a gauge. What was taken first, or a race would show a number below zero.
+        let taken = self.0.taken.load(Ordering::Relaxed);
+        self.0.added.load(Ordering::Relaxed).saturating_sub(taken)
     }
 }
 
@@ -162,7 +158,7 @@ impl Graced {
 /// Retired ways that pass their grace period together, as numbers.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    ways: Arc<[Index]>,
+    ways: Box<Ways<Index>>,
     next: Option<Arc<Batch>>,
 }
 
@@ -195,7 +191,7 @@ impl Ready {
 
     /// The function to defer for these ways: when it runs, their grace period is over. It allocates
     /// nothing: it may run in a look-up's pin.
-    pub(crate) fn after_grace(self: &Arc<Self>, ways: Arc<[Index]>) -> impl FnOnce() + use<> {
+    pub(crate) fn after_grace(self: &Arc<Self>, ways: Box<Ways<Index>>) -> impl FnOnce() + use<> {
         let ready = self.clone();
         let batch = Arc::new(Batch { ways, next: None });
         move || ready.push(batch)
@@ -239,26 +235,6 @@ impl Drop for Ready {
     }
 }
 
-/// A link of the list of the delivery thread: the next way, and why this one left.
-pub(super) fn with_cause(next: Index, cause: usize) -> u64 {
-    next | (cause as u64) << COUNT_SHIFT
-}
-
-/// The numbers of the ways of a chain, and what their links say besides, latest first; `link` reads
-/// the link of a way.
-pub(super) fn follow(
-    chain: Chain,
-    link: impl Fn(Index) -> u64,
-) -> impl Iterator<Item = (Index, usize)> {
-    let Chain { first: mut at, count } = chain;
-    (0..count).map(move |_| {
-        let here = at;
-        let link = link(here);
-        at = link & u64::from(u32::MAX);
-        (here, (link >> COUNT_SHIFT) as usize)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,7 +250,7 @@ mod tests {
                         let at = WayAt { shard, set, way };
                         let index = geometry.index(at);
                         assert_eq!(geometry.at(index), at);
-                        assert!(index > 0 && index <= u64::from(u32::MAX));
+                        assert_ne!(index, 0, "0 is no way");
                     }
                 }
             }
@@ -284,19 +260,16 @@ mod tests {
     }
 
     #[test]
-    fn a_list_gives_back_what_was_pushed_latest_first() {
+    fn a_list_gives_back_what_was_pushed_oldest_first() {
         let list = List::new();
-        let links = std::cell::RefCell::new(std::collections::HashMap::new());
-        for at in [5, 9, 7] {
-            list.push(at, |next| {
-                links.borrow_mut().insert(at, next);
-            });
-        }
-        assert_eq!(list.len(), 3);
-        let chain = list.take().expect("three ways");
-        assert_eq!((chain.first, chain.count), (7, 3));
-        assert_eq!(links.borrow()[&7], 9);
-        assert_eq!(links.borrow()[&9], 5);
         assert!(list.take().is_none());
+        for (n, at) in (1..).zip([5, 9, 7]) {
+            assert_eq!(list.push(at), n);
+        }
+        assert_eq!((list.len(), list.state()), (3, 3));
+        assert_eq!(list.take().expect("three ways")[..], [5, 9, 7]);
+        assert_eq!((list.len(), list.state()), (0, 0));
+        list.push(1);
+        assert_eq!(list.state(), 4, "not what it was after another push");
     }
 }

@@ -1,17 +1,19 @@
-//! One set: its control word, its cells, and the state machine of a way.
+//! One set: its control word, its tags, its cells, and the state machine of a way.
 //!
 //! # State
 //!
 //! Bit `i` of the control word is set while way `i` is *live*; bit 63 says that the set is closed.
-//! The cell of a way is 0 while the way is free, else the entry's address and tag. A way goes
+//! The cell of a way is 0 while the way is free, else the entry's address and 16 bits of its key's
+//! hash, the *tag*. The low byte of each tag stands in the [`Meta`] of the set, too: two sets share
+//! a cache line of those, so that most look-ups of unknown keys read nothing else. A way goes
 //!
 //! ```text
 //! free -claim-> reserved -publish-> live -unlink-> unlinked -retire, grace period, recycle-> free
 //!               reserved -abandon-> free
 //! ```
 //!
-//! The third word holds what only the choice of a victim reads: which ways were hit (bits 0..) and
-//! the *hand*, the way claimed last (bits 56..). It may lose updates; nothing depends on it.
+//! The hints hold what only the choice of a victim reads: which ways were hit (bits 0..) and the
+//! *hand*, the way claimed last (bits 56..). They may lose updates; nothing depends on them.
 //!
 //! # Operations
 //!
@@ -21,9 +23,11 @@
 //!
 //! # Orderings
 //!
-//! The control word alone publishes: cells are accessed relaxed, since whoever reads one has seen
-//! its live bit with Acquire, and the claim was written before the bit was set with Release; it is
-//! overwritten only after a grace period, which is ordered after every guard that saw the bit.
+//! The control word alone publishes: cells and tags are accessed relaxed, since whoever reads one
+//! has seen its live bit with Acquire, and the claim was written before the bit was set with
+//! Release; it is overwritten only after a grace period, which is ordered after every guard that
+//! saw the bit. A byte of the tags belongs to whoever has claimed its way; the others in its word
+//! belong to others, so it is changed by a read-modify-write.
 //!
 //! # ABA
 //!
@@ -37,36 +41,90 @@
 //!
 //! Loom: `get_*`, `take_*`, `insert_*`, `replace_*`, `reuse_*`, `aba_*` in `loom-tests`.
 
+use super::hints::{Hints, after};
+use super::pages::Zeroed;
 use super::retired::Graced;
+use super::tags::Tags;
 use crate::entry::{ADDRESS_BITS, EntryRef, Magazine, Object, Owned};
-use crate::panics::discard;
 use crate::prefetch::prefetch;
 use crate::reclaim::Guard;
 use crate::sync::{AtomicU64, Ordering};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 
-/// Ways of a set: two cache lines less the control word and the hints.
-pub(crate) const WAYS: u32 = if cfg!(halfshake_loom) { 4 } else { 14 };
+/// Ways of a set: one byte of tags each fills a vector register, one cell each two cache lines.
+pub(crate) const WAYS: u32 = if cfg!(halfshake_loom) { 4 } else { 16 };
 /// At most this many ways of a set are live, so that a replacement always finds one to claim.
 pub(crate) const MOST_LIVE: u32 = if cfg!(halfshake_loom) { 2 } else { WAYS - 1 };
 
-const LIVE: u64 = (1 << WAYS) - 1;
+/// The bits of all ways.
+pub(super) const LIVE: u64 = (1 << WAYS) - 1;
 const CLOSED: u64 = 1 << 63;
-const HAND_SHIFT: u32 = 56;
 
-/// Two cache lines: the control word, the hints, the cells.
+const _: () = assert!(WAYS as usize <= Tags::WAYS);
+
+/// What is read of a set first: half a cache line.
 #[derive(Debug)]
-#[repr(C, align(128))]
-pub(crate) struct Set<O: Object> {
+#[repr(C, align(32))]
+pub(crate) struct Meta {
     control: AtomicU64,
     hints: AtomicU64,
-    cells: [AtomicU64; WAYS as usize],
-    holds: PhantomData<fn() -> O>,
+    /// The low byte of the tag of each way.
+    tags: Tags,
 }
 
+/// The addresses of a set's entries: two cache lines.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Cells<O: Object>([AtomicU64; WAYS as usize], PhantomData<fn() -> O>);
+
 #[cfg(not(halfshake_loom))]
-const _: () = assert!(size_of::<Set<crate::entry::Record>>() == 128);
+const _: () = assert!(size_of::<Meta>() == 32 && size_of::<Cells<crate::entry::Record>>() == 128);
+
+// SAFETY: numbers, all zero in an empty set; nothing to drop.
+unsafe impl Zeroed for Meta {
+    #[cfg(halfshake_loom)]
+    fn zeroed() -> Self {
+        Self { control: AtomicU64::new(0), hints: AtomicU64::new(0), tags: Tags::zeroed() }
+    }
+}
+
+// SAFETY: as above; what the numbers stand for is freed by `free_all`.
+unsafe impl<O: Object> Zeroed for Cells<O> {
+    #[cfg(halfshake_loom)]
+    fn zeroed() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)), PhantomData)
+    }
+}
+
+impl<O: Object> Cells<O> {
+    /// Frees whatever the ways hold, live, retired or owned by an operation that never ended.
+    pub(super) fn free_all(&mut self) {
+        for cell in &self.0 {
+            // Relaxed: nobody else is there.
+            let word = cell.swap(0, Ordering::Relaxed);
+            if word != 0 {
+                // SAFETY: `&mut self`: no guard, claim or owner is left; each cell holds its own.
+                let entry = unsafe { Owned::<O>::from_word(word) };
+                entry.end(None);
+            }
+        }
+    }
+}
+
+/// One set of a table.
+#[derive(Debug)]
+pub(crate) struct Set<'t, O: Object> {
+    meta: &'t Meta,
+    cells: &'t Cells<O>,
+}
+
+impl<O: Object> Clone for Set<'_, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<O: Object> Copy for Set<'_, O> {}
 
 /// Ways that this thread has unlinked: it alone delivers their events and retires them.
 #[derive(Debug)]
@@ -106,29 +164,37 @@ pub(crate) fn bit(way: u32) -> u64 {
     1 << way
 }
 
-impl<O: Object> Set<O> {
-    pub(crate) fn new() -> Self {
-        Self {
-            control: AtomicU64::new(0),
-            hints: AtomicU64::new(0),
-            cells: std::array::from_fn(|_| AtomicU64::new(0)),
-            holds: PhantomData,
-        }
+impl<'t, O: Object> Set<'t, O> {
+    #[inline]
+    pub(super) fn new(meta: &'t Meta, cells: &'t Cells<O>) -> Self {
+        Self { meta, cells }
     }
 
-    /// Starts to fetch both lines.
-    pub(crate) fn prefetch(&self) {
-        prefetch(&raw const self.control);
-        prefetch(&raw const self.cells[WAYS as usize / 2]);
+    /// Starts to fetch all three lines.
+    pub(crate) fn prefetch(self) {
+        self.prefetch_meta();
+        self.prefetch_cells();
+    }
+
+    /// Starts to fetch both lines of cells.
+    #[inline]
+    pub(crate) fn prefetch_cells(self) {
+        prefetch(&raw const self.cells.0[0]);
+        prefetch(&raw const self.cells.0[WAYS as usize / 2]);
+    }
+
+    /// Starts to fetch what is read first.
+    pub(crate) fn prefetch_meta(self) {
+        prefetch(&raw const *self.meta);
     }
 
     /// Starts to fetch the line that holds a way's cell.
-    pub(super) fn prefetch_cell(&self, way: u32) {
-        prefetch(&raw const self.cells[way as usize]);
+    pub(super) fn prefetch_cell(self, way: u32) {
+        prefetch(&raw const self.cells.0[way as usize]);
     }
 
     /// Starts to fetch the entry of a way. Nothing is read through the address.
-    pub(super) fn prefetch_entry(&self, way: u32) {
+    pub(super) fn prefetch_entry(self, way: u32) {
         let word = self.cell(way);
         if word != 0 {
             prefetch(crate::entry::address::<O>(word));
@@ -137,9 +203,9 @@ impl<O: Object> Set<O> {
 
     /// Starts to fetch the entry that an insert into a full set would evict, as far as a glance
     /// tells. Nothing is read through the address, so no guard is needed.
-    pub(crate) fn prefetch_victim(&self) {
+    pub(crate) fn prefetch_victim(self) {
         // Relaxed: a guess.
-        let live = self.control.load(Ordering::Relaxed) & LIVE;
+        let live = self.meta.control.load(Ordering::Relaxed) & LIVE;
         let hints = self.hints();
         if let Some(way) = hints.oldest(live & !hints.visited) {
             self.prefetch_entry(way);
@@ -147,32 +213,40 @@ impl<O: Object> Set<O> {
     }
 
     /// A snapshot: the ways that are live now, readable for as long as the guard pins.
-    pub(crate) fn load<'g>(&'g self, guard: &'g Guard) -> Live<'g, O> {
+    #[inline]
+    pub(crate) fn load<'g>(self, guard: &'g Guard) -> Live<'g, O>
+    where
+        't: 'g,
+    {
         // Acquire: pairs with the Release of `publish`; the entries of all live ways are visible.
-        let control = self.control.load(Ordering::Acquire);
+        let control = self.meta.control.load(Ordering::Acquire);
         Live { set: self, control, _guard: guard }
     }
 
     /// A snapshot that is ordered against every publication in the set: each one is either seen,
     /// or its publisher sees whatever this thread wrote before.
-    pub(crate) fn load_ordered<'g>(&'g self, guard: &'g Guard) -> Live<'g, O> {
+    pub(crate) fn load_ordered<'g>(self, guard: &'g Guard) -> Live<'g, O>
+    where
+        't: 'g,
+    {
         // AcqRel: Acquire as in `load`; Release pairs with the Acquire of `publish`: a publisher
         // that comes later sees the hints that were cleared before (see `super::summary`).
-        let control = self.control.fetch_or(0, Ordering::AcqRel);
+        let control = self.meta.control.fetch_or(0, Ordering::AcqRel);
         Live { set: self, control, _guard: guard }
     }
 
     /// Reserves a free way for `entry`, next after the hand; hands the entry back if none is free.
-    pub(crate) fn claim(&self, entry: Owned<O>, tag: u16) -> Result<Claim<'_, O>, Owned<O>> {
+    pub(crate) fn claim(self, entry: Owned<O>, tag: u16) -> Result<Claim<'t, O>, Owned<O>> {
         let word = entry.into_word(tag);
         let hints = self.hints();
         for way in after(hints.hand) {
-            let cell = &self.cells[way as usize];
+            let cell = &self.cells.0[way as usize];
             // Relaxed, both: a free cell publishes nothing (the entry's memory is new, not the
             // cell's), and `publish` makes this word visible to readers.
             let free = cell.load(Ordering::Relaxed) == 0
                 && cell.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed).is_ok();
             if free {
+                self.meta.tags.set(way, tag);
                 self.set_hints(Hints { visited: hints.visited & !bit(way), hand: way });
                 return Ok(Claim { set: self, way });
             }
@@ -182,7 +256,10 @@ impl<O: Object> Set<O> {
     }
 
     /// The entry of a way that the caller has unlinked.
-    pub(crate) fn unlinked_entry<'a>(&'a self, unlinked: &'a Unlinked) -> EntryRef<'a, O> {
+    pub(crate) fn unlinked_entry<'a>(self, unlinked: &'a Unlinked) -> EntryRef<'a, O>
+    where
+        't: 'a,
+    {
         let word = self.cell(unlinked.way);
         // SAFETY: only the owner of `Unlinked`, which is borrowed, can retire the way, and the
         // entry is freed only after that.
@@ -190,22 +267,25 @@ impl<O: Object> Set<O> {
     }
 
     /// Closes the set for ever and unlinks all that was live.
-    pub(crate) fn close(&self) -> impl Iterator<Item = Unlinked> {
+    pub(crate) fn close(self) -> impl Iterator<Item = Unlinked> + use<O> {
         // AcqRel: Acquire pairs with the Release of `publish`, for the owner reads entries that it
         // never loaded; Release orders the unlink before the unit of capacity is given back.
-        let old = self.control.swap(CLOSED, Ordering::AcqRel);
+        let old = self.meta.control.swap(CLOSED, Ordering::AcqRel);
         ways_in(old & LIVE).map(|way| Unlinked { way })
     }
 
     /// Unlinks all that is live.
-    pub(crate) fn clear(&self) -> impl Iterator<Item = Unlinked> {
+    pub(crate) fn clear(self) -> impl Iterator<Item = Unlinked> + use<O> {
         // AcqRel: as in `close`.
-        let old = self.control.fetch_and(CLOSED, Ordering::AcqRel);
+        let old = self.meta.control.fetch_and(CLOSED, Ordering::AcqRel);
         ways_in(old & LIVE).map(|way| Unlinked { way })
     }
 
     /// The entry of a way whose grace period is over.
-    pub(crate) fn graced_entry<'a>(&'a self, way: &'a Graced) -> EntryRef<'a, O> {
+    pub(crate) fn graced_entry<'a>(self, way: &'a Graced) -> EntryRef<'a, O>
+    where
+        't: 'a,
+    {
         let word = self.cell(way.way());
         // SAFETY: only `recycle`, which consumes the borrowed `Graced`, frees the entry.
         unsafe { EntryRef::from_word(word) }
@@ -213,128 +293,47 @@ impl<O: Object> Set<O> {
 
     /// Drops the entry of a way whose grace period is over, and frees the way. Says whether the
     /// entry's own `Drop` panicked (the way is free all the same).
-    pub(crate) fn recycle(&self, way: Graced, magazine: Option<&Magazine>) -> bool {
-        let cell = &self.cells[way.way() as usize];
+    pub(crate) fn recycle(self, way: Graced, magazine: Option<&Magazine>) -> bool {
+        let cell = &self.cells.0[way.way() as usize];
         let word = cell.load(Ordering::Relaxed);
         // SAFETY: `Graced` says that a grace period has passed since the way was unlinked, and
         // there is one for each way that was retired: nobody else refers to the entry.
         let entry = unsafe { Owned::<O>::from_word(word) };
-        let panicked = drop_caught(entry, magazine);
+        let panicked = entry.end(magazine);
         // Relaxed: the next claim only needs the 0; it brings an entry of its own.
         cell.store(0, Ordering::Relaxed);
         panicked
     }
 
-    fn cell(&self, way: u32) -> u64 {
+    fn cell(self, way: u32) -> u64 {
         // Relaxed: whoever asks has seen the way's live bit, see the module's documentation.
-        self.cells[way as usize].load(Ordering::Relaxed)
+        self.cells.0[way as usize].load(Ordering::Relaxed)
     }
 
-    fn hints(&self) -> Hints {
+    fn hints(self) -> Hints {
         // Relaxed: hints; a lost or late one only makes a worse victim.
-        Hints::unpack(self.hints.load(Ordering::Relaxed))
+        Hints::unpack(self.meta.hints.load(Ordering::Relaxed))
     }
 
-    fn set_hints(&self, hints: Hints) {
+    fn set_hints(self, hints: Hints) {
         // Relaxed: as above.
-        self.hints.store(hints.pack(), Ordering::Relaxed);
+        self.meta.hints.store(hints.pack(), Ordering::Relaxed);
     }
 
     /// For `validate`: claimed ways, and the live ones among them.
     #[cfg(any(test, halfshake_loom, feature = "validate"))]
-    pub(crate) fn occupancy(&self) -> (u32, u32) {
-        let claimed = self.cells.iter().filter(|c| c.load(Ordering::Relaxed) != 0).count();
-        let live = (self.control.load(Ordering::Relaxed) & LIVE).count_ones();
+    pub(crate) fn occupancy(self) -> (u32, u32) {
+        let claimed = self.cells.0.iter().filter(|c| c.load(Ordering::Relaxed) != 0).count();
+        let live = (self.meta.control.load(Ordering::Relaxed) & LIVE).count_ones();
         (u32::try_from(claimed).unwrap_or(u32::MAX), live)
     }
-}
-
-impl<O: Object> Drop for Set<O> {
-    /// Frees whatever the ways hold, live, retired or owned by an operation that never ended:
-    /// nobody is pinned any more when a table goes.
-    fn drop(&mut self) {
-        if cfg!(halfshake_loom) && std::thread::panicking() {
-            return; // a loom step while unwinding aborts the process
-        }
-        for cell in &self.cells {
-            let word = cell.load(Ordering::Relaxed);
-            if word != 0 {
-                // SAFETY: `&mut self`: no guard, claim or owner is left; each cell holds its own.
-                let entry = unsafe { Owned::<O>::from_word(word) };
-                drop_caught(entry, None);
-            }
-        }
-    }
-}
-
-/// Drops an entry; true if a user's `Drop` panicked.
-fn drop_caught<O: Object>(entry: Owned<O>, magazine: Option<&Magazine>) -> bool {
-    let end = || match magazine {
-        Some(magazine) => entry.recycle(magazine),
-        None => drop(entry),
-    };
-    if cfg!(halfshake_loom) {
-        end(); // a model's assertion must come through
-        return false;
-    }
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(end)) {
-        Ok(()) => false,
-        Err(payload) => {
-            discard(payload);
-            true
-        }
-    }
-}
-
-/// What the choice of a victim goes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hints {
-    /// Ways that were hit since they were claimed or last passed over.
-    pub(crate) visited: u64,
-    /// The way that was claimed last.
-    pub(crate) hand: u32,
-}
-
-impl Hints {
-    /// The way claimed longest ago of a mask: the first one after the hand, going round.
-    pub(crate) fn oldest(self, of: u64) -> Option<u32> {
-        let first = self.turned(of).trailing_zeros();
-        (of != 0).then(|| (first + self.hand + 1) % WAYS)
-    }
-
-    /// Of a mask, the ways that were claimed before `way`.
-    pub(crate) fn older(self, of: u64, way: u32) -> u64 {
-        let distance = (way + WAYS - self.hand - 1) % WAYS;
-        let older = self.turned(of) & (bit(distance) - 1);
-        // Turned back.
-        let by = self.hand + 1;
-        (older << by | older >> (WAYS - by)) & LIVE
-    }
-
-    /// The mask as seen from the hand: bit 0 is the way after it.
-    fn turned(self, mask: u64) -> u64 {
-        let by = self.hand + 1;
-        (mask >> by | mask << (WAYS - by)) & LIVE
-    }
-
-    fn pack(self) -> u64 {
-        self.visited | u64::from(self.hand) << HAND_SHIFT
-    }
-    fn unpack(word: u64) -> Self {
-        Self { visited: word & LIVE, hand: (word >> HAND_SHIFT) as u32 % WAYS }
-    }
-}
-
-/// All ways, the one after the hand first.
-pub(crate) fn after(hand: u32) -> impl Iterator<Item = u32> {
-    (hand + 1..WAYS).chain(0..=hand)
 }
 
 /// A way that is claimed for an entry and not yet published; dropping it abandons the claim.
 #[derive(Debug)]
 #[must_use = "dropping a claim frees the entry"]
 pub(crate) struct Claim<'s, O: Object> {
-    set: &'s Set<O>,
+    set: Set<'s, O>,
     way: u32,
 }
 
@@ -351,7 +350,7 @@ impl<O: Object> Claim<'_, O> {
     }
 
     fn take(&self) -> Owned<O> {
-        let cell = &self.set.cells[self.way as usize];
+        let cell = &self.set.cells.0[self.way as usize];
         // Relaxed, both: the way was never live, so nobody else has looked at the word.
         let word = cell.load(Ordering::Relaxed);
         cell.store(0, Ordering::Relaxed);
@@ -369,7 +368,7 @@ impl<O: Object> Drop for Claim<'_, O> {
 /// A snapshot of a set, under a guard.
 #[derive(Debug)]
 pub(crate) struct Live<'g, O: Object> {
-    set: &'g Set<O>,
+    set: Set<'g, O>,
     control: u64,
     /// Pinned since before `control` was loaded.
     _guard: &'g Guard,
@@ -411,23 +410,30 @@ impl<'g, O: Object> Live<'g, O> {
         tag: u16,
         mut is_key: impl FnMut(&'g O::Key) -> bool,
     ) -> Option<(u32, EntryRef<'g, O>)> {
-        ways_in(self.tagged(tag)).find_map(|way| {
-            let entry = self.entry_in(self.set.cell(way));
-            is_key(entry.key()).then_some((way, entry))
-        })
+        let mut candidates = self.candidates(tag);
+        while candidates != 0 {
+            let way = candidates.trailing_zeros();
+            let word = self.set.cell(way);
+            if word >> ADDRESS_BITS == u64::from(tag) {
+                let entry = self.entry_in(word);
+                if is_key(entry.key()) {
+                    return Some((way, entry));
+                }
+            }
+            candidates &= candidates - 1;
+        }
+        None
     }
 
-    /// The live ways with this tag: without a branch for each, since which one has it can't be
-    /// predicted.
+    /// The live ways that may have this tag.
     #[inline]
-    fn tagged(&self, tag: u16) -> u64 {
-        let equal = |way| u64::from(self.set.cell(way) >> ADDRESS_BITS == u64::from(tag)) << way;
-        ways_in(self.mask()).fold(0, |all, way| all | equal(way))
+    fn candidates(&self, tag: u16) -> u64 {
+        self.set.meta.tags.equal(tag) & self.mask()
     }
 
     /// Starts to fetch the entries whose tags are equal.
     pub(crate) fn prefetch(&self, tag: u16) {
-        for way in ways_in(self.tagged(tag)) {
+        for way in ways_in(self.candidates(tag)) {
             self.set.prefetch_entry(way);
         }
     }
@@ -436,9 +442,9 @@ impl<'g, O: Object> Live<'g, O> {
     #[inline]
     pub(crate) fn visit(&self, way: u32) {
         // Relaxed: a hint, see `Hints`.
-        let hints = self.set.hints.load(Ordering::Relaxed);
+        let hints = self.set.meta.hints.load(Ordering::Relaxed);
         if hints & bit(way) == 0 {
-            self.set.hints.store(hints | bit(way), Ordering::Relaxed);
+            self.set.meta.hints.store(hints | bit(way), Ordering::Relaxed);
         }
     }
 
@@ -459,12 +465,12 @@ impl<'g, O: Object> Live<'g, O> {
         claim: Claim<'s, O>,
         gone: u64,
     ) -> Result<impl Iterator<Item = Unlinked> + use<O>, Claim<'s, O>> {
-        debug_assert!(gone & !self.mask() == 0 && std::ptr::eq(self.set, claim.set));
+        debug_assert!(gone & !self.mask() == 0 && std::ptr::eq(self.set.meta, claim.set.meta));
         let next = self.control & !gone | bit(claim.way);
         // AcqRel: Release publishes the entry to the Acquire of `load`; Acquire pairs with the
         // Release of `load_ordered`, so that this thread sees which hints it must set again.
         // Relaxed on failure: the caller loads anew.
-        match self.set.control.compare_exchange(
+        match self.set.meta.control.compare_exchange(
             self.control,
             next,
             Ordering::AcqRel,
@@ -486,49 +492,7 @@ impl<'g, O: Object> Live<'g, O> {
         debug_assert!(ways & !self.mask() == 0);
         // AcqRel: Release orders what the owner does next after the unlink; Acquire keeps the chain
         // of publications intact for whoever reads this value.
-        let old = self.set.control.fetch_and(!ways, Ordering::AcqRel);
+        let old = self.set.meta.control.fetch_and(!ways, Ordering::AcqRel);
         ways_in(old & ways).map(|way| Unlinked { way })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hints_survive_packing() {
-        for hand in 0..WAYS {
-            for visited in [0, 1, LIVE, LIVE / 3] {
-                let hints = Hints { visited, hand };
-                assert_eq!(Hints::unpack(hints.pack()), hints);
-            }
-        }
-        assert!(Hints::unpack(u64::MAX).hand < WAYS);
-    }
-
-    #[test]
-    fn the_oldest_is_the_first_after_the_hand() {
-        for hand in 0..WAYS {
-            let hints = Hints { visited: 0, hand };
-            for mask in [1, LIVE, LIVE / 3, 0b101 << 3, bit(WAYS - 1)] {
-                let walk: Vec<_> = after(hand).filter(|w| mask & bit(*w) != 0).collect();
-                assert_eq!(hints.oldest(mask), walk.first().copied(), "{mask:#b} {hand}");
-                for (i, way) in walk.iter().enumerate() {
-                    let older = walk[..i].iter().fold(0, |m, w| m | bit(*w));
-                    assert_eq!(hints.older(mask, *way), older, "{mask:#b} {hand} {way}");
-                }
-            }
-            assert_eq!(hints.oldest(0), None);
-        }
-    }
-
-    #[test]
-    fn the_walk_after_the_hand_visits_every_way_once() {
-        for hand in 0..WAYS {
-            let mut ways: Vec<_> = after(hand).collect();
-            assert_eq!(ways.last(), Some(&hand));
-            ways.sort_unstable();
-            assert_eq!(ways, (0..WAYS).collect::<Vec<_>>());
-        }
     }
 }

@@ -43,8 +43,28 @@ pub trait Operations {
     /// Takes an entry out.
     fn take(&mut self, key: &Key) -> Option<u64>;
 
+    /// For a row of look-ups: in one pin, where the contestant has such a thing.
+    fn held(&mut self) -> impl Lookups
+    where
+        Self: Sized,
+    {
+        self
+    }
+
     /// Time goes by, for contestants whose clock can be moved.
     fn time_passes(&mut self, _by: Duration) {}
+}
+
+/// Look-ups alone.
+pub trait Lookups {
+    /// Looks a key up; the answer is a word of the value.
+    fn get(&mut self, key: &Key) -> Option<u64>;
+}
+
+impl<T: Operations> Lookups for &mut T {
+    fn get(&mut self, key: &Key) -> Option<u64> {
+        T::get(self, key)
+    }
 }
 
 /// Nobody: what a workload costs without a cache, its keys above all.

@@ -1,8 +1,8 @@
 //! Halfshake: entries of bytes or of a key and a value type, through a reader or the cache.
 
-use super::{Contestant, Operations, TIMEOUT};
+use super::{Contestant, Lookups, Operations, TIMEOUT};
 use crate::keys::{Key, Value, word};
-use halfshake::{BytesCache, Cache, Maintenance, ManualClock, Reader};
+use halfshake::{BytesCache, Cache, Maintenance, ManualClock, Pinned, Reader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -181,6 +181,75 @@ impl Operations for PairsHandle<'_> {
         if self.1.pass(by) {
             self.0.run_maintenance(SLICE);
         }
+    }
+}
+
+/// Look-ups through a reader handle that begins no new pin for each, as long as it is
+/// [held](Operations::held).
+#[derive(Debug)]
+pub struct Holding<C>(pub C);
+
+/// A reader of [`Bytes`] that is held.
+#[derive(Debug)]
+pub struct HeldBytes(BytesReader);
+
+impl Contestant for Holding<Bytes> {
+    type Handle<'c> = HeldBytes;
+    fn handle(&self) -> HeldBytes {
+        HeldBytes(BytesReader(self.0.cache.reader()))
+    }
+}
+
+impl Operations for HeldBytes {
+    fn get(&mut self, key: &Key) -> Option<u64> {
+        self.0.get(key)
+    }
+    fn insert(&mut self, key: Key, value: Value) -> bool {
+        self.0.insert(key, value)
+    }
+    fn take(&mut self, key: &Key) -> Option<u64> {
+        self.0.take(key)
+    }
+    fn held(&mut self) -> impl Lookups {
+        self.0.0.pinned()
+    }
+}
+
+impl Lookups for Pinned<'_, [u8], [u8]> {
+    fn get(&mut self, key: &Key) -> Option<u64> {
+        Pinned::get(self, &key[..]).map(|v| word(&v))
+    }
+}
+
+/// A reader of [`Pairs`] that is held.
+#[derive(Debug)]
+pub struct HeldPairs(PairsReader);
+
+impl Contestant for Holding<Pairs> {
+    type Handle<'c> = HeldPairs;
+    fn handle(&self) -> HeldPairs {
+        HeldPairs(PairsReader(self.0.cache.reader()))
+    }
+}
+
+impl Operations for HeldPairs {
+    fn get(&mut self, key: &Key) -> Option<u64> {
+        self.0.get(key)
+    }
+    fn insert(&mut self, key: Key, value: Value) -> bool {
+        self.0.insert(key, value)
+    }
+    fn take(&mut self, key: &Key) -> Option<u64> {
+        self.0.take(key)
+    }
+    fn held(&mut self) -> impl Lookups {
+        self.0.0.pinned()
+    }
+}
+
+impl Lookups for Pinned<'_, Key, Value> {
+    fn get(&mut self, key: &Key) -> Option<u64> {
+        Pinned::get(self, key).map(|v| word(&v[..]))
     }
 }
 

@@ -56,10 +56,8 @@ fn handshakes(
     let (mut asked, mut found) = (0, 0);
     let watch = Watch::start();
     for cycle in 1..=cycles {
-        for _ in 0..2 {
-            let n = tickets.mint();
-            handle.insert(key(n), value(n));
-        }
+        let two = [tickets.mint(), tickets.mint()];
+        handle.insert_two(two.map(|n| (key(n), value(n))));
         if let Some(n) = tickets.resumed() {
             asked += 1;
             found += u64::from(handle.take(&key(n)).is_some());

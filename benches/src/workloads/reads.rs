@@ -3,7 +3,7 @@
 use super::writes::insert;
 use super::{Scale, Work, fresh_salt};
 use crate::clock::Watch;
-use crate::contestants::{Contestant, Operations};
+use crate::contestants::{Contestant, Lookups, Operations};
 use crate::keys::{Key, Sequence, key};
 use crate::rounds::{Entrant, Sample};
 
@@ -37,8 +37,8 @@ impl Work for Reads {
             move |seed: u64| {
                 let mut handle = contestant.handle();
                 let mut pass = |seed, operations| match kind {
-                    Kind::Hit => singles(&mut handle, salt, entries, seed, operations),
-                    Kind::Miss => singles(&mut handle, salt + ABSENT, entries, seed, operations),
+                    Kind::Hit => singles(handle.held(), salt, entries, seed, operations),
+                    Kind::Miss => singles(handle.held(), salt + ABSENT, entries, seed, operations),
                     Kind::Batch => batches(&mut handle, salt, entries, seed, operations / 16),
                 };
                 pass(!seed, operations / 2);
@@ -50,7 +50,7 @@ impl Work for Reads {
 
 /// Look-ups of random keys, each of which depends on what was found before.
 pub(super) fn singles(
-    handle: &mut impl Operations,
+    mut lookups: impl Lookups,
     salt: u64,
     entries: u64,
     seed: u64,
@@ -60,7 +60,7 @@ pub(super) fn singles(
     let (mut found, mut read) = (0, 0);
     let watch = Watch::start();
     for _ in 0..operations {
-        let word = handle.get(&key(salt + numbers.below(entries, read)));
+        let word = lookups.get(&key(salt + numbers.below(entries, read)));
         found += u64::from(word.is_some());
         read = word.unwrap_or(0);
     }

@@ -5,7 +5,7 @@ use super::{Work, slack};
 use crate::contestants::Nobody;
 use crate::contestants::caches::{Lru, Moka, Quick};
 use crate::contestants::maps::{Dashmap, Fifo, Papaya, PapayaPinning};
-use crate::contestants::ours::{Bytes, Kept, Pairs, Reading};
+use crate::contestants::ours::{Bytes, Holding, Kept, Pairs, Reading};
 use crate::contestants::stores::Store;
 use crate::keys::Value;
 use crate::rounds::Entrant;
@@ -29,6 +29,8 @@ pub(super) fn readers(work: &impl Work, entries: u64) -> Vec<Entrant> {
     let by = Kept::ByThread;
     compared(vec![
         work.enter("(nobody)", 1, || Nobody),
+        work.enter("halfshake pinned, bytes", 1, move || Holding(Bytes::new(room, by, false))),
+        work.enter("halfshake pinned, pairs", 1, move || Holding(Pairs::new(room, by, false))),
         work.enter("halfshake reader, bytes", 1, move || Reading(Bytes::new(room, by, false))),
         work.enter("halfshake reader, pairs", 1, move || Reading(Pairs::new(room, by, false))),
         work.enter("halfshake cache, bytes", 1, move || Bytes::new(room, by, false)),

@@ -1,7 +1,7 @@
 //! One thread against two, in processor time for each operation: what they cost one another.
 
 use super::{Scale, fresh_salt, reads, slack, writes};
-use crate::contestants::Contestant;
+use crate::contestants::{Contestant, Operations};
 use crate::contestants::caches::{Lru, Moka, Quick};
 use crate::contestants::maps::{Dashmap, Papaya};
 use crate::contestants::ours::{Bytes, Kept, Pairs, Reading};
@@ -96,7 +96,7 @@ fn together<C: Contestant>(
         let seed = seed ^ thread;
         let mut fresh = fresh_salt();
         let mut pass = |seed, operations| match kind {
-            Kind::Hit => reads::singles(&mut handle, salt, scale.entries, seed, operations),
+            Kind::Hit => reads::singles(handle.held(), salt, scale.entries, seed, operations),
             Kind::Insert => {
                 fresh += operations;
                 writes::insert(&mut handle, fresh, operations)
