@@ -9,12 +9,15 @@ use crate::stats::Counter;
 use crate::sync::Ordering;
 use crate::table::Shard;
 use crate::table::set::{bit, ways_in};
+use smallvec::SmallVec;
 use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// Sets that one step of a sweep looks at.
 const STRIDE: u64 = 64;
+/// Sets whose entries are on their way at a time: each has eight, in a line of its own.
+const AHEAD: usize = 4;
 
 /// What a bounded piece of a sweep did.
 #[derive(Debug, Default)]
@@ -69,8 +72,18 @@ where
             let (number, set) = self.set_at(at);
             let run = left.min(u64::from(self.table.geometry.sets - set));
             let shard = self.table.shard(number);
-            for due in shard.summary.due_within(set, run, now) {
-                self.expire_set(local, (number, due), now, owed);
+            let mut due = shard.summary.due_within(set, run, now);
+            loop {
+                let some: SmallVec<[u32; AHEAD]> = due.by_ref().take(AHEAD).collect();
+                if some.is_empty() {
+                    break;
+                }
+                // Set and entries are cold as a rule: those of the next few are fetched together.
+                some.iter().for_each(|set| shard.set(*set).prefetch());
+                some.iter().for_each(|set| shard.set(*set).prefetch_live());
+                for set in some {
+                    self.expire_set(local, (number, set), now, owed);
+                }
             }
             left -= run;
             at = (at + run) % self.table.geometry.total_sets();

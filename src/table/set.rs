@@ -172,7 +172,7 @@ impl<'t, O: Object> Set<'t, O> {
 
     /// Starts to fetch all three lines.
     pub(crate) fn prefetch(self) {
-        self.prefetch_meta();
+        prefetch(&raw const *self.meta);
         self.prefetch_cells();
     }
 
@@ -181,11 +181,6 @@ impl<'t, O: Object> Set<'t, O> {
     pub(crate) fn prefetch_cells(self) {
         prefetch(&raw const self.cells.0[0]);
         prefetch(&raw const self.cells.0[WAYS as usize / 2]);
-    }
-
-    /// Starts to fetch what is read first.
-    pub(crate) fn prefetch_meta(self) {
-        prefetch(&raw const *self.meta);
     }
 
     /// Starts to fetch the line that holds a way's cell.
@@ -210,6 +205,13 @@ impl<'t, O: Object> Set<'t, O> {
         if let Some(way) = hints.oldest(live & !hints.visited) {
             self.prefetch_entry(way);
         }
+    }
+
+    /// Starts to fetch the entries that live now, as far as a glance tells.
+    pub(crate) fn prefetch_live(self) {
+        // Relaxed: a guess, as in `prefetch_victim`.
+        let live = self.meta.control.load(Ordering::Relaxed) & LIVE;
+        ways_in(live).for_each(|way| self.prefetch_entry(way));
     }
 
     /// A snapshot: the ways that are live now, readable for as long as the guard pins.
