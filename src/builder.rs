@@ -9,6 +9,7 @@ use crate::hash::Geometry;
 use crate::maintenance::Threads;
 use crate::once::Flights;
 use crate::sync::{PlainBool, PlainU64};
+use crate::table::away::MOST_SETS;
 use crate::table::set::WAYS;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -19,8 +20,8 @@ const WAYS_PER_ENTRY: u64 = 2;
 /// Fewer sets than this make refusals likely when threads are preempted while pinned.
 const FEWEST_SETS: u64 = 256;
 const MOST_SHARDS: usize = 1024;
-/// What can be indexed in any number of shards.
-const MOST_ENTRIES: u64 = (1 << 26) * WAYS as u64 / WAYS_PER_ENTRY;
+/// What can be numbered in any number of shards, each of which has the same number of sets.
+const MOST_ENTRIES: u64 = (MOST_SETS - MOST_SHARDS as u64) * WAYS as u64 / WAYS_PER_ENTRY;
 const DEFAULT_SWEEP: Duration = Duration::from_secs(1);
 
 /// Who advances time and epochs, and sweeps.

@@ -12,7 +12,7 @@ use crate::reclaim::SetUp;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::{Ordering, PlainBool};
-use crate::table::Away;
+use crate::table::away::Away;
 use crate::table::set::bit;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -245,7 +245,7 @@ impl Model {
         let pin = me.0.pin(now);
         let (entry, way) = self.0.lookup(at, pin.guard(), &me.0, now, |k| *k == key)?;
         let id = entry.head().id;
-        Some(Identity(Exact { shard: at.shard, set: at.set, way, id }))
+        Some(Identity(Exact { set: at.at, way, id }))
     }
 
     /// Removes that very entry.

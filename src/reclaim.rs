@@ -50,6 +50,7 @@ mod imp {
     }
 
     impl Participant {
+        #[inline]
         pub(crate) fn pin(&self) -> Guard {
             Guard(self.0.pin())
         }

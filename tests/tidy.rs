@@ -32,6 +32,7 @@ const ROOMS: &[Room] = &[
     unsafe_("entry/record", 1),
     unsafe_("entry/watched", 1),
     safe("table", 2),
+    safe("table/away", 2),
     safe("table/hints", 2),
     unsafe_("table/pages", 2),
     unsafe_("table/set", 2),

@@ -7,7 +7,7 @@ mod refs;
 pub use bytes::BytesCache;
 pub use refs::{Batch, Handle, Iter, PinnedRef, Removal, Taken};
 
-use crate::engine::{Engine, Exact, Held, HeldMany, Listener, Local, Mode, Owed, Put};
+use crate::engine::{Engine, Held, HeldMany, Listener, Local, Mode, Owed, Put};
 use crate::entry::{Object, Owned, Pair, Record};
 use crate::error::{BadSetting, ConfigError};
 use crate::hash::Place;
@@ -161,6 +161,7 @@ where
     }
 
     /// The place of a key, the thread's membership, and the time: what every operation begins with.
+    #[inline(always)]
     pub(crate) fn begin<Q: ?Sized + Hash>(&self, key: &Q) -> (Place, Rc<Local>, u64) {
         (self.place(key), self.core.local(), self.core.time.now())
     }
@@ -193,6 +194,7 @@ where
     /// Wait-free, but for every 128th pin of a thread, which takes the collector's turn: bounded
     /// work, without user code. A thread that looks up in a loop is better served by a
     /// [`Reader`](crate::Reader), whose look-ups never do.
+    #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<PinnedRef<'_, K, V>>
     where
         Q: ?Sized + Hash + Equivalent<K>,
@@ -203,7 +205,7 @@ where
         let found = Held::find(pin, |guard, _| {
             core.lookup(place, guard, &local, now, |k| key.equivalent(k))
         });
-        found.map(|(held, way)| PinnedRef::new(held, (place.shard, place.set, way)))
+        found.map(|(held, way)| PinnedRef::new(held, (place.at, way)))
     }
 
     /// Looks many keys up at once: their cache misses overlap. Wait-free.
@@ -284,10 +286,8 @@ where
     /// # Panics
     /// If the removal listener panics; the entry is removed then, too.
     pub fn remove_exact(&self, handle: &Handle) -> bool {
-        let geometry = self.core.table.geometry;
-        let Exact { shard, set, .. } = handle.0;
         // A handle of another cache: ids are unique in the process, but places are not.
-        if shard >= geometry.shards || set >= geometry.sets {
+        if u64::from(handle.0.set) >= self.core.table.geometry.total_sets() {
             return false;
         }
         let (local, now) = (self.core.local(), self.core.time.now());

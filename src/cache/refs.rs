@@ -4,7 +4,7 @@ use super::{Cache, Core, Stored};
 use crate::engine::{Exact, Held, HeldMany};
 use crate::entry::EntryRef;
 use crate::removal::RemovalCause;
-use crate::table::Away;
+use crate::table::away::Away;
 use crate::table::set::{WAYS, bit};
 use std::fmt::{Debug, Formatter};
 use std::hash::{BuildHasher, Hash};
@@ -18,11 +18,12 @@ pub struct Handle(pub(super) Exact);
 /// An entry that was found, readable for as long as this lives. The thread is pinned meanwhile.
 pub struct PinnedRef<'c, K: ?Sized + Stored<V>, V: ?Sized + 'static> {
     held: Held<'c, K::Object>,
-    at: (u32, u32, u32),
+    /// Its set, among those of all shards, and its way.
+    at: (u32, u32),
 }
 
 impl<'c, K: ?Sized + Stored<V>, V: ?Sized> PinnedRef<'c, K, V> {
-    pub(super) fn new(held: Held<'c, K::Object>, at: (u32, u32, u32)) -> Self {
+    pub(super) fn new(held: Held<'c, K::Object>, at: (u32, u32)) -> Self {
         Self { held, at }
     }
 
@@ -41,8 +42,8 @@ impl<'c, K: ?Sized + Stored<V>, V: ?Sized> PinnedRef<'c, K, V> {
     /// The entry's identity, for [`Cache::remove_exact`].
     #[must_use]
     pub fn handle(&self) -> Handle {
-        let (shard, set, way) = self.at;
-        Handle(Exact { shard, set, way, id: self.held.entry().head().id })
+        let (set, way) = self.at;
+        Handle(Exact { set, way, id: self.held.entry().head().id })
     }
 }
 
@@ -222,7 +223,7 @@ where
     S: Send + Sync + 'static,
 {
     cache: &'c Cache<K, V, S>,
-    shard: u32,
+    /// The set that is next, among those of all shards.
     set: u32,
     /// Ways of the set that were visited.
     visited: u64,
@@ -235,7 +236,7 @@ where
     S: Send + Sync + 'static,
 {
     pub(super) fn new(cache: &'c Cache<K, V, S>) -> Self {
-        Self { cache, shard: 0, set: 0, visited: 0 }
+        Self { cache, set: 0, visited: 0 }
     }
 }
 
@@ -251,11 +252,11 @@ where
         let core = &*self.cache.core;
         let local = core.local();
         let now = core.time.now();
-        while self.shard < core.table.geometry.shards {
-            let (shard, set) = (self.shard, self.set);
+        while u64::from(self.set) < core.table.geometry.total_sets() {
+            let set = core.table.set_number(self.set);
             let visited = &mut self.visited;
             let found = Held::find(local.pin(now), |guard, _| {
-                let live = core.table.shard(shard).load(set, guard);
+                let live = set.load(guard);
                 let mut ways = crate::table::set::ways_in(live.mask() & !*visited);
                 ways.find_map(|way| {
                     // What was filled behind the walk is left out: a way is visited once.
@@ -265,13 +266,10 @@ where
                 })
             });
             if let Some((held, way)) = found {
-                return Some(PinnedRef::new(held, (shard, set, way)));
+                return Some(PinnedRef::new(held, (self.set, way)));
             }
             self.visited = 0;
             self.set += 1;
-            if self.set == core.table.geometry.sets {
-                (self.shard, self.set) = (self.shard + 1, 0);
-            }
         }
         None
     }

@@ -8,7 +8,7 @@ use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::{Ordering, Seen};
-use crate::table::Away;
+use crate::table::away::Away;
 use crate::table::retired::Lists;
 use smallvec::SmallVec;
 use std::any::Any;

@@ -14,8 +14,10 @@ use crate::entry::{EntryRef, Object};
 use crate::policy;
 use crate::reclaim::Guard;
 use crate::removal::RemovalCause;
-use crate::table::set::{Live, Unlinked, bit, ways_in};
-use crate::table::{Away, Shard};
+use crate::table::Shard;
+use crate::table::away::Away;
+use crate::table::away::Unlinked;
+use crate::table::set::{Live, bit, ways_in};
 use std::rc::Rc;
 
 /// With fewer entries a set on average, every victim is chosen among sampled sets.
@@ -79,9 +81,10 @@ where
     ) -> Option<(Away, RemovalCause)> {
         // Again only if the chosen set was emptied meanwhile, so somebody else made progress.
         while let Some((number, set)) = self.sample(local, spared, now, anywhere) {
-            let victim = self.evict_from(local, self.table.shard(number), set, now);
+            let shard = self.table.shard(number);
+            let victim = self.evict_from(local, shard, set, now);
             if let Some((unlinked, cause)) = victim {
-                return Some((Away { shard: number, set, unlinked }, cause));
+                return Some((Away::new(shard.number(set), unlinked), cause));
             }
         }
         None

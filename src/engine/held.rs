@@ -13,6 +13,7 @@ pub(crate) struct Held<'e, O: Object> {
 
 impl<'e, O: Object> Held<'e, O> {
     /// Holds what `find` finds under the pin, in a table that lives for `'e`.
+    #[inline]
     pub(crate) fn find<T>(
         pin: Pin,
         find: impl for<'g> FnOnce(&'g Guard, &'g &'e ()) -> Option<(EntryRef<'g, O>, T)>,

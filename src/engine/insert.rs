@@ -29,8 +29,9 @@ use crate::error::Refusal;
 use crate::hash::Place;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
+use crate::table::Shard;
+use crate::table::away::Away;
 use crate::table::set::{Claim, Live, MOST_LIVE, bit};
-use crate::table::{Away, Shard};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -289,7 +290,7 @@ where
         shard.summary.published(self.place.set, self.deadline);
         for unlinked in unlinked {
             let replaced = old == Some(unlinked.way());
-            let at = Away { shard: self.place.shard, set: self.place.set, unlinked };
+            let at = Away::new(self.place.at, unlinked);
             let cause = if replaced { RemovalCause::Replaced } else { RemovalCause::Evicted };
             self.owed.push_unless_expired(at, cause, self.now);
         }
@@ -309,7 +310,7 @@ where
         let cause = cause_of(entry, self.now, RemovalCause::Replaced);
         let Some(unlinked) = live.unlink(bit(way)).next() else { return Step::Again };
         self.engine.budget.release(1, u64::from(entry.weight()));
-        self.owed.push(Away { shard: self.place.shard, set: self.place.set, unlinked }, cause);
+        self.owed.push(Away::new(self.place.at, unlinked), cause);
         Step::End(Put::Expired(self.give_back()))
     }
 

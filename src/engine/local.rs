@@ -31,6 +31,7 @@ thread_local! {
 
 impl Local {
     /// Enters the epoch. `now` is for the gauge of long pins.
+    #[inline]
     pub(crate) fn pin(self: &Rc<Self>, now: u64) -> Pin {
         if self.pins.get() == 0 {
             self.block.note_pin(Some(now));
@@ -88,6 +89,7 @@ impl Pin {
 }
 
 impl Drop for Pin {
+    #[inline]
     fn drop(&mut self) {
         self.local.pins.set(self.local.pins.get() - 1);
         if self.local.pins.get() == 0 {

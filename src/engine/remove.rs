@@ -12,15 +12,17 @@ use crate::hash::Place;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::Ordering;
-use crate::table::set::{Unlinked, bit, ways_in};
-use crate::table::{Away, Shard};
+use crate::table::Shard;
+use crate::table::away::Away;
+use crate::table::away::Unlinked;
+use crate::table::set::{bit, ways_in};
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// The identity of one entry: its way, and its id. Outlives guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Exact {
-    pub(crate) shard: u32,
+    /// Its set, among those of all shards.
     pub(crate) set: u32,
     pub(crate) way: u32,
     pub(crate) id: u64,
@@ -45,7 +47,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             let won = live.unlink(bit(way)).next();
             drop(pin);
             if let Some(unlinked) = won {
-                let at = Away { shard: place.shard, set: place.set, unlinked };
+                let at = Away::new(place.at, unlinked);
                 self.release(&at);
                 return Ok(at);
             }
@@ -107,9 +109,8 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         now: u64,
         cause: RemovalCause,
     ) -> bool {
-        let shard = self.table.shard(exact.shard);
         let pin = local.pin(now);
-        let live = shard.load(exact.set, pin.guard());
+        let live = self.table.set_number(exact.set).load(pin.guard());
         if live.mask() & bit(exact.way) == 0 {
             return false;
         }
@@ -120,7 +121,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let won = live.unlink(bit(exact.way)).next();
         drop(pin);
         let Some(unlinked) = won else { return false };
-        let at = Away { shard: exact.shard, set: exact.set, unlinked };
+        let at = Away::new(exact.set, unlinked);
         self.release(&at);
         let mut owed = Owed::new(self, local);
         owed.push(at, cause);
@@ -139,16 +140,16 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         owed.push(at, cause);
     }
 
-    /// Owes the events of what was unlinked from one set.
+    /// Owes the events of what was unlinked from one set (its number among those of all shards).
     pub(super) fn owe<'e>(
         &self,
         owed: &mut Owed<'e, O, X>,
-        (shard, set): (u32, u32),
+        set: u32,
         unlinked: impl Iterator<Item = Unlinked>,
         cause: impl Fn(EntryRef<'_, O>) -> RemovalCause,
     ) {
         for unlinked in unlinked {
-            let at = Away { shard, set, unlinked };
+            let at = Away::new(set, unlinked);
             let cause = cause(self.table.unlinked_entry(&at));
             self.owe_one(owed, at, cause);
         }
@@ -163,7 +164,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let now = self.time.now();
         let mut removed = 0;
         let mut owed = Owed::new(self, local);
-        self.each_set(|number, shard, set| {
+        self.each_set(|shard, set| {
             let pin = local.pin(now);
             let live = shard.load(set, pin.guard());
             let mut causes = [None; crate::table::set::WAYS as usize];
@@ -175,7 +176,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             let won = (ways != 0).then(|| live.unlink(ways)).into_iter().flatten();
             for unlinked in won {
                 let cause = causes[unlinked.way() as usize].unwrap_or(RemovalCause::Removed);
-                self.owe(&mut owed, (number, set), std::iter::once(unlinked), |_| cause);
+                self.owe(&mut owed, shard.number(set), std::iter::once(unlinked), |_| cause);
             }
             drop(pin);
             removed += owed.len() as u64;
@@ -190,10 +191,10 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     pub(crate) fn clear(self: &Arc<Self>, local: &Rc<Local>) {
         let now = self.time.now();
         let mut owed = Owed::new(self, local);
-        self.each_set(|number, shard, set| {
+        self.each_set(|shard, set| {
             let unlinked = shard.set(set).clear();
             let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Flushed);
-            self.owe(&mut owed, (number, set), unlinked, cause);
+            self.owe(&mut owed, shard.number(set), unlinked, cause);
             owed.run();
         });
         owed.settle();
@@ -207,10 +208,10 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     ) -> Option<Box<dyn std::any::Any + Send>> {
         let now = self.time.now_in_any_case();
         let mut owed = Owed::new(self, local);
-        self.each_set(|number, shard, set| {
+        self.each_set(|shard, set| {
             let unlinked = shard.set(set).close();
             let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Shutdown);
-            self.owe(&mut owed, (number, set), unlinked, cause);
+            self.owe(&mut owed, shard.number(set), unlinked, cause);
             owed.run();
         });
         let panic = owed.finish();
@@ -249,10 +250,10 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
 
     /// Visits every set, for what must miss nothing: a set is marked as occupied only after others
     /// may have seen what was inserted into it.
-    fn each_set(&self, mut visit: impl FnMut(u32, Shard<'_, O>, u32)) {
-        for (number, shard) in self.table.shards() {
+    fn each_set(&self, mut visit: impl FnMut(Shard<'_, O>, u32)) {
+        for (_, shard) in self.table.shards() {
             for set in 0..self.table.geometry.sets {
-                visit(number, shard, set);
+                visit(shard, set);
             }
         }
     }

@@ -123,7 +123,7 @@ where
         }
         shard.summary.due_by(set, next);
         let won = (expired != 0).then(|| live.unlink(expired)).into_iter().flatten();
-        self.owe(owed, (number, set), won, |_| RemovalCause::Expired);
+        self.owe(owed, shard.number(set), won, |_| RemovalCause::Expired);
     }
 
     /// Removes all entries whose deadline is `flush_now` or earlier.

@@ -20,6 +20,7 @@
 //! | room | what |
 //! | --- | --- |
 //! | [`set`] | one set: claim, publish, unlink, recycle |
+//! | [`away`] | numbers of ways, and their owners |
 //! | [`hints`] | what the choice of a victim goes by |
 //! | [`tags`] | the low bytes of a set's tags, compared all at once |
 //! | [`pages`] | the memory that the sets lie in |
@@ -32,6 +33,7 @@
 //! Look-ups are wait-free. An insert retries only when another operation has changed its set; a
 //! removal only when its key was replaced meanwhile.
 
+pub(crate) mod away;
 pub(crate) mod hints;
 #[expect(unsafe_code, reason = "sets lie in a mapping")]
 mod pages;
@@ -45,14 +47,17 @@ mod tags;
 use crate::entry::{EntryRef, Magazine, Object};
 use crate::hash::{Geometry, Place};
 use crate::reclaim::Guard;
+use away::{Away, WayAt};
 use pages::Pages;
-use retired::{Batch, Lists, WayAt};
-use set::{Cells, Live, Meta, Set, Unlinked};
+use retired::{Batch, Lists};
+use set::{Cells, Live, Meta, Set};
 use summary::Summary;
 
 /// An independent part of the table.
 #[derive(Debug)]
 pub(crate) struct Shard<'t, O: Object> {
+    /// The number of its first set among those of all shards.
+    first: u32,
     metas: &'t [Meta],
     cells: &'t [Cells<O>],
     pub(crate) summary: &'t Summary,
@@ -69,6 +74,11 @@ impl<'t, O: Object> Shard<'t, O> {
     #[inline]
     pub(crate) fn set(self, set: u32) -> Set<'t, O> {
         Set::new(&self.metas[set as usize], &self.cells[set as usize])
+    }
+
+    /// The number of a set among those of all shards.
+    pub(crate) fn number(self, set: u32) -> u32 {
+        self.first + set
     }
 
     /// Starts to fetch all that an operation on this set will touch first.
@@ -128,6 +138,7 @@ impl<O: Object> Table<O> {
         let sets = self.geometry.sets as usize;
         let own = shard as usize * sets..(shard as usize + 1) * sets;
         Shard {
+            first: shard * self.geometry.sets,
             metas: &self.metas[own.clone()],
             cells: &self.cells[own],
             summary: &self.summaries[shard as usize],
@@ -140,14 +151,13 @@ impl<O: Object> Table<O> {
 
     #[inline]
     pub(crate) fn set(&self, place: Place) -> Set<'_, O> {
-        let at = place.at as usize;
-        Set::new(&self.metas[at], &self.cells[at])
+        self.set_number(place.at)
     }
 
-    fn set_of(&self, shard: u32, set: u32) -> Set<'_, O> {
-        debug_assert!(set < self.geometry.sets);
-        let at = shard as usize * self.geometry.sets as usize + set as usize;
-        Set::new(&self.metas[at], &self.cells[at])
+    /// The set with this number among all sets.
+    #[inline]
+    pub(crate) fn set_number(&self, at: u32) -> Set<'_, O> {
+        Set::new(&self.metas[at as usize], &self.cells[at as usize])
     }
 
     /// A snapshot of the set that a key lives in. Its cells are fetched meanwhile: their address is
@@ -162,18 +172,18 @@ impl<O: Object> Table<O> {
     /// Hands a way, whose event was delivered, to the collector's list of this thread. The answer
     /// is how many wait there now.
     pub(crate) fn retire(&self, lists: &Lists, away: Away) -> u64 {
-        lists.retired.push(self.geometry.index(away.into_at()))
+        lists.retired.push(away.into_at())
     }
 
     /// Hands a way to the delivery thread, with a number that says why it left.
     pub(crate) fn hand_over(&self, lists: &Lists, away: Away, cause: u8) {
-        lists.handed.push((self.geometry.index(away.into_at()), cause));
+        lists.handed.push((away.into_at(), cause));
     }
 
     /// Takes all ways that a thread handed over, oldest first, into the caller's hands.
     pub(crate) fn take_handed(&self, lists: &Lists) -> impl Iterator<Item = (Away, u8)> {
         let all = lists.handed.take().map(|ways| ways.into_iter()).into_iter().flatten();
-        all.map(|(index, cause)| (Away::from_at(self.geometry.at(index)), cause))
+        all.map(|(at, cause)| (Away::from_at(at), cause))
     }
 
     /// Frees the ways of a batch; the answer is how many, their weight, and how many of their
@@ -183,20 +193,14 @@ impl<O: Object> Table<O> {
         const AHEAD: usize = 8;
         let mut sum = Recycled::default();
         let (mut cells, mut entries) = (batch.places(), batch.places());
-        let fetch_cell = |index| {
-            let at = self.geometry.at(index);
-            self.set_at(at).prefetch_cell(at.way);
-        };
-        let fetch_entry = |index| {
-            let at = self.geometry.at(index);
-            self.set_at(at).prefetch_entry(at.way);
-        };
+        let fetch_cell = |at: WayAt| self.set_number(at.set()).prefetch_cell(at.way());
+        let fetch_entry = |at: WayAt| self.set_number(at.set()).prefetch_entry(at.way());
         cells.by_ref().take(2 * AHEAD).for_each(fetch_cell);
         entries.by_ref().take(AHEAD).for_each(fetch_entry);
-        for (at, graced) in batch.graced(self.geometry) {
+        for (at, graced) in batch.graced() {
             cells.next().into_iter().for_each(fetch_cell);
             entries.next().into_iter().for_each(fetch_entry);
-            let set = self.set_at(at);
+            let set = self.set_number(at.set());
             sum.weight += u64::from(set.graced_entry(&graced).weight());
             sum.panics += u64::from(set.recycle(graced, magazine));
             sum.ways += 1;
@@ -204,13 +208,9 @@ impl<O: Object> Table<O> {
         sum
     }
 
-    fn set_at(&self, at: WayAt) -> Set<'_, O> {
-        self.set_of(at.shard, at.set)
-    }
-
     /// The entry of a way that the caller has unlinked.
     pub(crate) fn unlinked_entry<'a>(&'a self, at: &'a Away) -> EntryRef<'a, O> {
-        self.set_of(at.shard, at.set).unlinked_entry(&at.unlinked)
+        self.set_number(at.at().set()).unlinked_entry(at)
     }
 }
 
@@ -220,43 +220,5 @@ impl<O: Object> Drop for Table<O> {
             return; // a loom step while unwinding aborts the process
         }
         self.cells.iter_mut().for_each(Cells::free_all);
-    }
-}
-
-/// An unlinked way and where it is: its holder delivers its event and retires it.
-#[derive(Debug)]
-#[must_use = "an unlinked way must be retired, or it is lost"]
-pub(crate) struct Away {
-    pub(crate) shard: u32,
-    pub(crate) set: u32,
-    pub(crate) unlinked: Unlinked,
-}
-
-impl Away {
-    /// A second owner of a way that two parties hold: see
-    /// [`Head::share`](crate::entry::Head::share).
-    pub(crate) fn second(&self) -> Self {
-        Self::from_at(self.at())
-    }
-
-    fn at(&self) -> WayAt {
-        WayAt { shard: self.shard, set: self.set, way: self.unlinked.way() }
-    }
-
-    /// Turns the owner of a way into a number, for a list.
-    fn into_at(self) -> WayAt {
-        let at = self.at();
-        self.forget();
-        at
-    }
-
-    /// The owner again. Call it once for each `into_at`.
-    fn from_at(at: WayAt) -> Self {
-        Self { shard: at.shard, set: at.set, unlinked: Unlinked::from_way(at.way) }
-    }
-
-    /// Gives the way up to its other holder.
-    pub(crate) fn forget(self) {
-        let _held_by_another = self.unlinked.into_way();
     }
 }

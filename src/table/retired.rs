@@ -20,62 +20,19 @@
 //!
 //! Loom: `idle_retirer`, `reuse_*`.
 
-use super::set::WAYS;
-use crate::hash::Geometry;
+use super::away::{Graced, WayAt};
 use crate::sync::{Ordering, PlainU64, Slot, Swap};
 use crossbeam_utils::CachePadded;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// A way's number in the table, never 0: shard, set and way in bits of their own, plus one.
-pub(crate) type Index = u32;
-const WAY_BITS: u32 = 4;
-const _: () = assert!(WAYS <= 1 << WAY_BITS);
-/// The bits that shard and set may take together.
-const PLACE_BITS: u32 = Index::BITS - WAY_BITS;
-
-/// Where a way is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WayAt {
-    pub(crate) shard: u32,
-    pub(crate) set: u32,
-    pub(crate) way: u32,
-}
-
-impl Geometry {
-    fn set_bits(self) -> u32 {
-        u32::BITS - (self.sets - 1).leading_zeros()
-    }
-
-    /// Whether every way has an index.
-    pub(crate) fn is_indexable(self) -> bool {
-        // One set less than the bits can tell: the index is one more than the number.
-        self.sets < 1 << 31 && self.shards.trailing_zeros() + self.set_bits() < PLACE_BITS
-    }
-
-    pub(crate) fn index(self, at: WayAt) -> Index {
-        let place = at.shard << self.set_bits() | at.set;
-        (place << WAY_BITS | at.way) + 1
-    }
-
-    pub(crate) fn at(self, index: Index) -> WayAt {
-        let number = index - 1;
-        let place = number >> WAY_BITS;
-        WayAt {
-            shard: place >> self.set_bits(),
-            set: place & ((1 << self.set_bits()) - 1),
-            way: number & ((1 << WAY_BITS) - 1),
-        }
-    }
-}
-
 /// The two lists of one thread.
 #[derive(Debug)]
 pub(crate) struct Lists {
     /// Ways that wait for a grace period.
-    pub(crate) retired: List<Index>,
+    pub(crate) retired: List<WayAt>,
     /// Ways whose events wait for the delivery thread, with the causes.
-    pub(crate) handed: List<(Index, u8)>,
+    pub(crate) handed: List<(WayAt, u8)>,
 }
 
 impl Lists {
@@ -145,35 +102,22 @@ impl<T> List<T> {
     }
 }
 
-/// A way whose grace period is over: made by [`Ready`] alone.
-#[derive(Debug)]
-pub(crate) struct Graced(u32);
-
-impl Graced {
-    pub(crate) fn way(&self) -> u32 {
-        self.0
-    }
-}
-
 /// Retired ways that pass their grace period together, as numbers.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    ways: Box<Ways<Index>>,
+    ways: Box<Ways<WayAt>>,
     next: Option<Arc<Batch>>,
 }
 
 impl Batch {
     /// Where the ways are; they may be fetched, and nothing more.
-    pub(super) fn places(&self) -> impl Iterator<Item = Index> {
+    pub(super) fn places(&self) -> impl Iterator<Item = WayAt> {
         self.ways.iter().copied()
     }
 
     /// The ways, to be recycled. Call it once: each one is an owner.
-    pub(super) fn graced(&self, geometry: Geometry) -> impl Iterator<Item = (WayAt, Graced)> {
-        self.places().map(move |index| {
-            let at = geometry.at(index);
-            (at, Graced(at.way))
-        })
+    pub(super) fn graced(&self) -> impl Iterator<Item = (WayAt, Graced)> {
+        self.places().map(|at| (at, Graced::new(at)))
     }
 }
 
@@ -191,7 +135,7 @@ impl Ready {
 
     /// The function to defer for these ways: when it runs, their grace period is over. It allocates
     /// nothing: it may run in a look-up's pin.
-    pub(crate) fn after_grace(self: &Arc<Self>, ways: Box<Ways<Index>>) -> impl FnOnce() + use<> {
+    pub(crate) fn after_grace(self: &Arc<Self>, ways: Box<Ways<WayAt>>) -> impl FnOnce() + use<> {
         let ready = self.clone();
         let batch = Arc::new(Batch { ways, next: None });
         move || ready.push(batch)
@@ -238,26 +182,6 @@ impl Drop for Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_index_tells_its_way() {
-        for (shards, sets) in [(1, 1), (1, 256), (8, 300), (1024, 1 << 17)] {
-            let geometry = Geometry { shards, sets };
-            assert!(geometry.is_indexable(), "{geometry:?}");
-            for shard in [0, shards - 1] {
-                for set in [0, sets / 2, sets - 1] {
-                    for way in [0, WAYS - 1] {
-                        let at = WayAt { shard, set, way };
-                        let index = geometry.index(at);
-                        assert_eq!(geometry.at(index), at);
-                        assert_ne!(index, 0, "0 is no way");
-                    }
-                }
-            }
-        }
-        assert!(!Geometry { shards: 1, sets: u32::MAX }.is_indexable());
-        assert!(!Geometry { shards: 1024, sets: 1 << 18 }.is_indexable());
-    }
 
     #[test]
     fn a_list_gives_back_what_was_pushed_oldest_first() {

@@ -41,9 +41,9 @@
 //!
 //! Loom: `get_*`, `take_*`, `insert_*`, `replace_*`, `reuse_*`, `aba_*` in `loom-tests`.
 
+use super::away::{Away, Graced, Unlinked};
 use super::hints::{Hints, after};
 use super::pages::Zeroed;
-use super::retired::Graced;
 use super::tags::Tags;
 use crate::entry::{ADDRESS_BITS, EntryRef, Magazine, Object, Owned};
 use crate::prefetch::prefetch;
@@ -125,29 +125,6 @@ impl<O: Object> Clone for Set<'_, O> {
     }
 }
 impl<O: Object> Copy for Set<'_, O> {}
-
-/// Ways that this thread has unlinked: it alone delivers their events and retires them.
-#[derive(Debug)]
-#[must_use = "an unlinked way must be retired, or it is lost"]
-pub(crate) struct Unlinked {
-    way: u32,
-}
-
-impl Unlinked {
-    pub(crate) fn way(&self) -> u32 {
-        self.way
-    }
-
-    /// Turns the owner of a way into a number, for a list.
-    pub(super) fn into_way(self) -> u32 {
-        self.way
-    }
-
-    /// The owner again. Call it once for each `into_way`.
-    pub(super) fn from_way(way: u32) -> Self {
-        Self { way }
-    }
-}
 
 /// The ways in a mask, lowest first.
 pub(crate) fn ways_in(mut mask: u64) -> impl Iterator<Item = u32> {
@@ -257,13 +234,13 @@ impl<'t, O: Object> Set<'t, O> {
         Err(unsafe { Owned::from_word(word) })
     }
 
-    /// The entry of a way that the caller has unlinked.
-    pub(crate) fn unlinked_entry<'a>(self, unlinked: &'a Unlinked) -> EntryRef<'a, O>
+    /// The entry of a way of this set that the caller has unlinked.
+    pub(crate) fn unlinked_entry<'a>(self, away: &'a Away) -> EntryRef<'a, O>
     where
         't: 'a,
     {
-        let word = self.cell(unlinked.way);
-        // SAFETY: only the owner of `Unlinked`, which is borrowed, can retire the way, and the
+        let word = self.cell(away.at().way());
+        // SAFETY: only the owner of `Away`, which is borrowed, can retire the way, and the
         // entry is freed only after that.
         unsafe { EntryRef::from_word(word) }
     }
@@ -273,14 +250,14 @@ impl<'t, O: Object> Set<'t, O> {
         // AcqRel: Acquire pairs with the Release of `publish`, for the owner reads entries that it
         // never loaded; Release orders the unlink before the unit of capacity is given back.
         let old = self.meta.control.swap(CLOSED, Ordering::AcqRel);
-        ways_in(old & LIVE).map(|way| Unlinked { way })
+        ways_in(old & LIVE).map(Unlinked::new)
     }
 
     /// Unlinks all that is live.
     pub(crate) fn clear(self) -> impl Iterator<Item = Unlinked> + use<O> {
         // AcqRel: as in `close`.
         let old = self.meta.control.fetch_and(CLOSED, Ordering::AcqRel);
-        ways_in(old & LIVE).map(|way| Unlinked { way })
+        ways_in(old & LIVE).map(Unlinked::new)
     }
 
     /// The entry of a way whose grace period is over.
@@ -480,7 +457,7 @@ impl<'g, O: Object> Live<'g, O> {
         ) {
             Ok(_) => {
                 let _published = ManuallyDrop::new(claim);
-                Ok(ways_in(gone).map(|way| Unlinked { way }))
+                Ok(ways_in(gone).map(Unlinked::new))
             }
             Err(_) => Err(claim),
         }
@@ -495,6 +472,6 @@ impl<'g, O: Object> Live<'g, O> {
         // AcqRel: Release orders what the owner does next after the unlink; Acquire keeps the chain
         // of publications intact for whoever reads this value.
         let old = self.set.meta.control.fetch_and(!ways, Ordering::AcqRel);
-        ways_in(old & ways).map(|way| Unlinked { way })
+        ways_in(old & ways).map(Unlinked::new)
     }
 }
