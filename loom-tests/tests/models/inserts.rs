@@ -100,12 +100,32 @@ model!(replace_remove, least 100, sees ["stored", "handed back"]);
 
 /// Two inserts and a take of one key: nobody's event is told twice, and no entry is lost.
 ///
-/// Threads: three, on one key, which is absent at first.
+/// Threads: one inserts, one inserts and takes; the key is absent at first. Not covered: a take on
+/// a thread of its own while both inserts are under way, which takes ten times the executions (see
+/// `replace_take_take` for three threads).
 fn insert_take_insert(race: &Race) {
     let cache = Model::new(4);
-    let take = role(|cache, me| cache.take(me, K));
-    let [_, taken, _] = race.check(&cache, [insert(K, 1), take, insert(K, 2)]);
-    race.saw(if taken.is_some() { "taken" } else { "absent" });
+    let insert_and_take = role(|cache, me| {
+        assert_eq!(cache.insert(me, K, 2), Inserted::Stored);
+        Some(cache.take(me, K).expect("a key that is replaced is never absent for take"))
+    });
+    let [_, taken] = race.check(&cache, [insert(K, 1), insert_and_take]);
+    race.saw(if taken == Some(1) { "took the other's" } else { "took its own" });
     assert!(live(&cache).len() <= 1);
+    assert_eq!(live(&cache).len() + cache.events().len(), 2, "{:?}", cache.events());
 }
-model!(insert_take_insert, least 1000, sees ["taken", "absent"]);
+model!(insert_take_insert, least 1000, sees ["took the other's", "took its own"]);
+
+/// A replacement and two takes of one key: each of the two entries leaves once, at most.
+///
+/// Threads: three, on one key that is there.
+fn replace_take_take(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let take = || role(|cache: &Model, me: &_| cache.take(me, K));
+    let [_, a, b] = race.check(&cache, [insert(K, 2), take(), take()]);
+    race.saw(if a.is_some() && b.is_some() { "took both" } else { "took one" });
+    assert!(a.is_some() || b.is_some(), "a key that is replaced is never absent for take");
+    assert!(a.is_none() || a != b, "not one winner: {a:?} {b:?}");
+    assert_eq!(live(&cache).len() + cache.events().len(), 2, "{:?}", cache.events());
+}
+model!(replace_take_take, least 1000, sees ["took both", "took one"]);
