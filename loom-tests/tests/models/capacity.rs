@@ -31,8 +31,7 @@ model!(limit_two_sets, least 100, sees ["both stored"]);
 
 /// A limit of one holds one, in one set.
 ///
-/// Threads: two that insert different keys of one set. Not covered: that what they evict is freed
-/// before the joins (see `reuse`), which takes twice the time.
+/// Threads: two that insert different keys of one set.
 fn limit_one_set(race: &Race) {
     let cache = Model::new(1);
     let [a, b] = race.check(&cache, [try_insert::<bool>(K, 1), try_insert(X, 2)]);
@@ -41,7 +40,7 @@ fn limit_one_set(race: &Race) {
     assert_eq!(live(&cache).len(), 1, "limit 1");
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(limit_one_set, least 200, batch 8, sees ["both stored"]);
+model!(limit_one_set, least 200, sees ["both stored"]);
 
 /// A replacement needs no unit, and gives none away.
 ///
