@@ -2,7 +2,8 @@
 //!
 //! # State
 //!
-//! Bit `i` of the control word is set while way `i` is *live*; bit 63 says that the set is closed.
+//! Bit `i` of the control word is set while way `i` is *live*; one bit says that the set is closed;
+//! the upper bits are its *stamp* (see [`Live::stamp`]).
 //! The cell of a way is 0 while the way is free, else the entry's address and 16 bits of its key's
 //! hash, the *tag*. The low byte of each tag stands in the [`Meta`] of the set, too: two sets share
 //! a cache line of those, so that most look-ups of unknown keys read nothing else. A way goes
@@ -26,8 +27,8 @@
 //! The control word alone publishes: cells and tags are accessed relaxed, since whoever reads one
 //! has seen its live bit with Acquire, and the claim was written before the bit was set with
 //! Release; it is overwritten only after a grace period, which is ordered after every guard that
-//! saw the bit. A byte of the tags belongs to whoever has claimed its way; the others in its word
-//! belong to others, so it is changed by a read-modify-write.
+//! saw the bit. A byte of the tags belongs to whoever has claimed its way, one claim after the
+//! other by the cell: who frees it releases, who claims it acquires.
 //!
 //! # ABA
 //!
@@ -43,6 +44,7 @@
 
 use super::away::{Away, Graced, Unlinked};
 use super::hints::{Hints, after};
+pub(crate) use super::hints::{bit, ways_in};
 use super::pages::Zeroed;
 use super::tags::Tags;
 use crate::entry::{ADDRESS_BITS, EntryRef, Magazine, Object, Owned};
@@ -59,7 +61,10 @@ pub(crate) const MOST_LIVE: u32 = if cfg!(halfshake_loom) { 2 } else { WAYS - 1 
 
 /// The bits of all ways.
 pub(super) const LIVE: u64 = (1 << WAYS) - 1;
-const CLOSED: u64 = 1 << 63;
+const CLOSED: u64 = 1 << 16;
+/// The stamp has the upper bits for itself: it wraps, and carries into nothing.
+const STAMP: u64 = 1 << 24;
+const _: () = assert!(LIVE < CLOSED && CLOSED < STAMP);
 
 const _: () = assert!(WAYS as usize <= Tags::WAYS);
 
@@ -126,21 +131,6 @@ impl<O: Object> Clone for Set<'_, O> {
 }
 impl<O: Object> Copy for Set<'_, O> {}
 
-/// The ways in a mask, lowest first.
-pub(crate) fn ways_in(mut mask: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        (mask != 0).then(|| {
-            let way = mask.trailing_zeros();
-            mask &= mask - 1;
-            way
-        })
-    })
-}
-
-pub(crate) fn bit(way: u32) -> u64 {
-    1 << way
-}
-
 impl<'t, O: Object> Set<'t, O> {
     #[inline]
     pub(super) fn new(meta: &'t Meta, cells: &'t Cells<O>) -> Self {
@@ -202,8 +192,8 @@ impl<'t, O: Object> Set<'t, O> {
         Live { set: self, control, _guard: guard }
     }
 
-    /// A snapshot that is ordered against every publication in the set: each one is either seen,
-    /// or its publisher sees whatever this thread wrote before.
+    /// A snapshot ordered against every publication in the set: each one is either seen, or its
+    /// publisher sees whatever this thread wrote before.
     pub(crate) fn load_ordered<'g>(self, guard: &'g Guard) -> Live<'g, O>
     where
         't: 'g,
@@ -214,16 +204,26 @@ impl<'t, O: Object> Set<'t, O> {
         Live { set: self, control, _guard: guard }
     }
 
+    /// A snapshot for a change of a key, found or not: it changes the stamp first.
+    pub(crate) fn load_stamping<'g>(self, guard: &'g Guard) -> Live<'g, O>
+    where
+        't: 'g,
+    {
+        // AcqRel: Acquire as in `load`; Release keeps the chain of publications intact.
+        let control = self.meta.control.fetch_add(STAMP, Ordering::AcqRel).wrapping_add(STAMP);
+        Live { set: self, control, _guard: guard }
+    }
+
     /// Reserves a free way for `entry`, next after the hand; hands the entry back if none is free.
     pub(crate) fn claim(self, entry: Owned<O>, tag: u16) -> Result<Claim<'t, O>, Owned<O>> {
         let word = entry.into_word(tag);
         let hints = self.hints();
         for way in after(hints.hand) {
             let cell = &self.cells.0[way as usize];
-            // Relaxed, both: a free cell publishes nothing (the entry's memory is new, not the
-            // cell's), and `publish` makes this word visible to readers.
+            // Acquire: pairs with the Release of whoever freed the way, for its tag. Relaxed, both
+            // others: `publish` makes this word visible to readers.
             let free = cell.load(Ordering::Relaxed) == 0
-                && cell.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+                && cell.compare_exchange(0, word, Ordering::Acquire, Ordering::Relaxed).is_ok();
             if free {
                 self.meta.tags.set(way, tag);
                 self.set_hints(Hints { visited: hints.visited & !bit(way), hand: way });
@@ -253,10 +253,11 @@ impl<'t, O: Object> Set<'t, O> {
         ways_in(old & LIVE).map(Unlinked::new)
     }
 
-    /// Unlinks all that is live.
-    pub(crate) fn clear(self) -> impl Iterator<Item = Unlinked> + use<O> {
+    /// Unlinks all that is live, and changes the stamp before.
+    pub(crate) fn clear(self, guard: &Guard) -> impl Iterator<Item = Unlinked> + use<O> {
+        let _stamped = self.load_stamping(guard);
         // AcqRel: as in `close`.
-        let old = self.meta.control.fetch_and(CLOSED, Ordering::AcqRel);
+        let old = self.meta.control.fetch_and(!LIVE, Ordering::AcqRel);
         ways_in(old & LIVE).map(Unlinked::new)
     }
 
@@ -279,8 +280,9 @@ impl<'t, O: Object> Set<'t, O> {
         // there is one for each way that was retired: nobody else refers to the entry.
         let entry = unsafe { Owned::<O>::from_word(word) };
         let panicked = entry.end(magazine);
-        // Relaxed: the next claim only needs the 0; it brings an entry of its own.
-        cell.store(0, Ordering::Relaxed);
+        // Release: pairs with the Acquire of the next claim, which changes the tag. (No model needs
+        // it: the grace period orders the two as well.)
+        cell.store(0, Ordering::Release);
         panicked
     }
 
@@ -317,6 +319,10 @@ pub(crate) struct Claim<'s, O: Object> {
 }
 
 impl<O: Object> Claim<'_, O> {
+    pub(crate) fn way(&self) -> u32 {
+        self.way
+    }
+
     /// Gives the way up and the entry back.
     pub(crate) fn abandon(self) -> Owned<O> {
         ManuallyDrop::new(self).take()
@@ -330,9 +336,10 @@ impl<O: Object> Claim<'_, O> {
 
     fn take(&self) -> Owned<O> {
         let cell = &self.set.cells.0[self.way as usize];
-        // Relaxed, both: the way was never live, so nobody else has looked at the word.
+        // Relaxed: the way was never live, so nobody else has looked at the word.
         let word = cell.load(Ordering::Relaxed);
-        cell.store(0, Ordering::Relaxed);
+        // Release: as in `recycle`.
+        cell.store(0, Ordering::Release);
         // SAFETY: called once, by `abandon` or `drop`; the claim was the word's owner.
         unsafe { Owned::from_word(word) }
     }
@@ -354,6 +361,12 @@ pub(crate) struct Live<'g, O: Object> {
 }
 
 impl<'g, O: Object> Live<'g, O> {
+    /// A number that any put, removal or take of a key of this set changes, found or not: an entry
+    /// published only if the stamp is as it was brings nothing back that was removed meanwhile.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.control / STAMP
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.control & CLOSED != 0
     }
@@ -445,7 +458,7 @@ impl<'g, O: Object> Live<'g, O> {
         gone: u64,
     ) -> Result<impl Iterator<Item = Unlinked> + use<O>, Claim<'s, O>> {
         debug_assert!(gone & !self.mask() == 0 && std::ptr::eq(self.set.meta, claim.set.meta));
-        let next = self.control & !gone | bit(claim.way);
+        let next = (self.control & !gone | bit(claim.way)).wrapping_add(STAMP);
         // AcqRel: Release publishes the entry to the Acquire of `load`; Acquire pairs with the
         // Release of `load_ordered`, so that this thread sees which hints it must set again.
         // Relaxed on failure: the caller loads anew.

@@ -204,6 +204,9 @@ impl Operations for HeldBytes {
     fn get(&mut self, key: &Key) -> Option<u64> {
         self.0.get(key)
     }
+    fn get_batch(&mut self, keys: &[Key; 16], found: impl FnMut(Option<u64>)) {
+        self.0.get_batch(keys, found);
+    }
     fn insert(&mut self, key: Key, value: Value) -> bool {
         self.0.insert(key, value)
     }
@@ -235,6 +238,9 @@ impl Contestant for Holding<Pairs> {
 impl Operations for HeldPairs {
     fn get(&mut self, key: &Key) -> Option<u64> {
         self.0.get(key)
+    }
+    fn get_batch(&mut self, keys: &[Key; 16], found: impl FnMut(Option<u64>)) {
+        self.0.get_batch(keys, found);
     }
     fn insert(&mut self, key: Key, value: Value) -> bool {
         self.0.insert(key, value)

@@ -11,6 +11,7 @@ mod reads;
 mod real;
 mod removals;
 mod reuse;
+mod stamps;
 mod whole;
 
 use halfshake::model::{Inserted, Model};
