@@ -5,8 +5,8 @@
 mod sessions;
 
 use halfshake::session::{
-    Answer, Established, Modes, Namespace, NotStored, Rejection, Session, SessionId,
-    SessionIdLength, Times, Verdict,
+    Answer, Established, Namespace, NotStored, Rejection, Session, SessionId, SessionIdLength,
+    Times, Verdict,
 };
 use halfshake::{Maintenance, RemovalCause};
 use sessions::{Cache, EPOCH, Removals, SECOND, World, new, session, times};
