@@ -60,7 +60,6 @@ where
     maintenance: Maintenance,
     delivery: Delivery,
     shards: Option<usize>,
-    stamped: bool,
 }
 
 impl<K, V, S> std::fmt::Debug for Builder<K, V, S>
@@ -116,7 +115,6 @@ where
             maintenance: Maintenance::default(),
             delivery: Delivery::default(),
             shards: None,
-            stamped: false,
         }
     }
 
@@ -189,11 +187,6 @@ where
         Self { shards: Some(shards), ..self }
     }
 
-    /// Removals change stamps: see [`Cache::insert_unless_changed`].
-    pub(crate) fn stamped(self) -> Self {
-        Self { stamped: true, ..self }
-    }
-
     fn geometry(&self, max: u64) -> Geometry {
         let sets = (max.saturating_mul(WAYS_PER_ENTRY)).div_ceil(u64::from(WAYS)).max(FEWEST_SETS);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -258,7 +251,6 @@ where
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             delivery: self.delivery,
             sweep_interval: self.sweep_interval,
-            stamped: self.stamped,
         };
         let extra = Extra {
             hasher: self.hasher,

@@ -44,19 +44,6 @@ impl Clock for SystemClock {
     }
 }
 
-/// The operating system's wall clock, in time since the Unix epoch: for records that leave the
-/// process. Not for expiry: it may step.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct UnixClock;
-
-impl Clock for UnixClock {
-    fn now(&self) -> Duration {
-        #[expect(clippy::disallowed_methods, reason = "this is the room of the clock")]
-        let now = std::time::SystemTime::now();
-        now.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO)
-    }
-}
-
 /// A clock that moves only when it is told to: for tests of whatever depends on a timeout.
 ///
 /// ```

@@ -110,18 +110,6 @@ pub enum BadSetting {
     /// The sweep interval is below one tick.
     #[error("sweep_interval: at least one millisecond is needed")]
     SweepInterval,
-    /// The longest id of a session cache is not 1 to 64 bytes.
-    #[error("longest_id: {bytes} is not between 1 and 64 bytes")]
-    IdLength {
-        /// What was asked for.
-        bytes: usize,
-    },
-    /// The largest payload of a session cache is more than an entry can hold.
-    #[error("largest_payload: {bytes} bytes are more than an entry can hold")]
-    PayloadLength {
-        /// What was asked for.
-        bytes: usize,
-    },
     /// A thread could not be started.
     #[error("maintenance: the operating system refused a thread: {message}")]
     Thread {

@@ -86,7 +86,6 @@ mod reader;
 )]
 mod reclaim;
 mod removal;
-pub mod session;
 mod stats;
 mod sync;
 mod table;
@@ -95,7 +94,7 @@ pub use builder::{Builder, Maintenance};
 pub use cache::{
     Batch, BytesCache, Cache, Handle, Iter, PinnedRef, Removal, Resize, Stored, Taken,
 };
-pub use clock::{Clock, ManualClock, SystemClock, UnixClock};
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::Delivery;
 pub use error::{BadSetting, ConfigError, Refusal, Refused};
 pub use maintenance::Progress;

@@ -96,15 +96,6 @@ impl Model {
 
     /// With a limit in bytes, and events for a delivery thread (which the model plays).
     pub fn with(limit: u64, bytes: Option<u64>, delivery: Delivery) -> Self {
-        Self::made(limit, bytes, delivery, false)
-    }
-
-    /// Removals change the stamps of sets: what a session cache has.
-    pub fn stamped(limit: u64) -> Self {
-        Self::made(limit, None, Delivery::Caller, true)
-    }
-
-    fn made(limit: u64, bytes: Option<u64>, delivery: Delivery, stamped: bool) -> Self {
         let clock = ManualClock::new();
         let settings = Settings {
             geometry: Geometry { shards: 1, sets: 2 },
@@ -114,7 +105,6 @@ impl Model {
             ticked: false,
             delivery,
             sweep_interval: Duration::from_secs(1),
-            stamped,
         };
         let model = Self(Engine::new(settings, Log::default()).expect("small"), clock);
         model.listen(None);
@@ -186,7 +176,7 @@ impl Model {
         let mut owed = Owed::new(&self.0, &me.0);
         let put = self.0.put(&me.0, place(&key), entry, mode, self.0.time.now(), &mut owed);
         let done = match put {
-            Put::Stored(_) => Inserted::Stored,
+            Put::Stored => Inserted::Stored,
             Put::Expired(_) => Inserted::Expired,
             Put::Unchanged(_) => Inserted::Unchanged,
             Put::Refused(_, refusal) => Inserted::Refused(refusal),
@@ -212,19 +202,6 @@ impl Model {
             assert_eq!(*entry.key(), key, "a look-up returned another key's entry");
             *entry.value()
         })
-    }
-
-    /// Looks a key up; if it is absent, the stamp of its set.
-    pub fn get_or_stamp(&self, me: &Member, key: u64) -> Result<u64, u64> {
-        let now = self.0.time.now();
-        let pin = me.0.pin(now);
-        let found = self.0.lookup_or_stamp(place(&key), pin.guard(), &me.0, now, |k| *k == key);
-        found.map(|(entry, _)| *entry.value())
-    }
-
-    /// Inserts unless the key is there, or its set has changed since the stamp.
-    pub fn insert_unless_changed(&self, me: &Member, key: u64, value: u64, stamp: u64) -> Inserted {
-        self.put(me, key, value, NEVER, 1, Mode::Unchanged(stamp))
     }
 
     /// Looks a key up under a guard that stays, after a repin: what a reader handle does.

@@ -1,9 +1,9 @@
 //! Inserts of a cache of bytes: they copy key and value into one allocation, which is wiped when it
 //! is reclaimed.
 
-use super::{Cache, Core, Handle, PinnedRef, STAGE};
+use super::{Cache, Core, STAGE};
 use crate::clock::ticks_up;
-use crate::engine::{Held, Local, Mode, Owed, Put};
+use crate::engine::{Local, Mode, Owed, Put};
 use crate::entry::{Owned, Record};
 use crate::error::Refusal;
 use crate::stats::Counter;
@@ -138,52 +138,6 @@ where
         self.take(key).map(|taken| taken.value().to_vec())
     }
 
-    /// Looks a key up; if it has no live entry, what [`insert_unless_changed`] goes by.
-    ///
-    /// [`insert_unless_changed`]: Self::insert_unless_changed
-    pub(crate) fn get_or_stamp(&self, key: &[u8]) -> Result<PinnedRef<'_, [u8], [u8]>, u64> {
-        let (place, local, now) = self.begin(key);
-        let found = Held::try_find(local.pin(now), |guard, _| {
-            self.core.lookup_or_stamp(place, guard, &local, now, |k| k == key)
-        });
-        found.map(|(held, way)| PinnedRef::new(held, (place.at, way)))
-    }
-
-    /// As `get_or_stamp`, without looking.
-    pub(crate) fn stamp(&self, key: &[u8]) -> u64 {
-        let (place, local, now) = self.begin(key);
-        self.core.table.set(place).load(local.pin(now).guard()).stamp()
-    }
-
-    /// Inserts an entry only if nothing of its set was put, taken, removed or flushed since the
-    /// stamp was taken, and the key has no live entry; whether it was stored. In a cache whose
-    /// removals change stamps, what was removed meanwhile is never brought back.
-    pub(crate) fn insert_unless_changed(
-        &self,
-        key: &[u8],
-        value: &[u8],
-        timeout: Duration,
-        stamp: u64,
-    ) -> Result<bool, Refusal> {
-        self.put(key, value, ticks_up(timeout), Mode::Unchanged(stamp))
-    }
-
-    /// As `insert_with_timeout`; the answer is the identity of the entry, if one was stored.
-    pub(crate) fn insert_exact(
-        &self,
-        key: &[u8],
-        value: &[u8],
-        timeout: Duration,
-    ) -> Result<Option<Handle>, Refusal> {
-        let make = |local: &Local, deadline| self.allocate(local, key, value, deadline);
-        let timeout = ticks_up(timeout);
-        match self.put_made(self.place(key), timeout, Mode::Upsert, make, || ())? {
-            Put::Stored(exact) => Ok(Some(Handle(exact))),
-            Put::Expired(_) | Put::Unchanged(_) => Ok(None),
-            Put::Refused(_, refusal) => Err(refusal),
-        }
-    }
-
     fn put(&self, key: &[u8], value: &[u8], timeout: u64, mode: Mode) -> Result<bool, Refusal> {
         let make = |local: &Local, deadline| self.allocate(local, key, value, deadline);
         Self::answer(self.put_made(self.place(key), timeout, mode, make, || ())?)
@@ -213,7 +167,7 @@ where
 
     fn answer(put: Put<Record>) -> Result<bool, Refusal> {
         match put {
-            Put::Stored(_) | Put::Expired(_) => Ok(true),
+            Put::Stored | Put::Expired(_) => Ok(true),
             Put::Unchanged(_) => Ok(false),
             Put::Refused(_, refusal) => Err(refusal),
         }

@@ -286,17 +286,12 @@ where
     /// # Panics
     /// If the removal listener panics; the entry is removed then, too.
     pub fn remove_exact(&self, handle: &Handle) -> bool {
-        self.remove_exact_because(handle, RemovalCause::Removed)
-    }
-
-    /// As `remove_exact`, for another cause.
-    pub(crate) fn remove_exact_because(&self, handle: &Handle, cause: RemovalCause) -> bool {
         // A handle of another cache: ids are unique in the process, but places are not.
         if u64::from(handle.0.set) >= self.core.table.geometry.total_sets() {
             return false;
         }
         let (local, now) = (self.core.local(), self.core.time.now());
-        self.core.remove_exact(&local, handle.0, now, cause)
+        self.core.remove_exact(&local, handle.0, now, RemovalCause::Removed)
     }
 
     /// Visits the entries that are live when the walk comes by: an entry that stays for the whole
@@ -324,15 +319,6 @@ where
             }
             (!keep(entry.key(), entry.value())).then_some(RemovalCause::Removed)
         });
-    }
-
-    /// Removes the entries that `doomed` picks, as a flush. It runs pinned: it must not block.
-    pub(crate) fn flush_where(&self, doomed: impl Fn(&K) -> bool) -> u64 {
-        let (local, now) = (self.core.local(), self.core.time.now());
-        self.core.remove_where(&local, |entry| match entry.head().expired(now) {
-            true => Some(RemovalCause::Expired),
-            false => doomed(entry.key()).then_some(RemovalCause::Flushed),
-        })
     }
 
     /// Removes everything, set by set. What is inserted meanwhile may stay.

@@ -214,7 +214,7 @@ where
             Refused { key, value, refusal }
         };
         match put {
-            Put::Stored(_) => Ok(None),
+            Put::Stored => Ok(None),
             Put::Expired(entry) => {
                 // Its end is user code: it runs here, where nothing is pinned.
                 drop(entry);

@@ -18,20 +18,11 @@ impl<'e, O: Object> Held<'e, O> {
         pin: Pin,
         find: impl for<'g> FnOnce(&'g Guard, &'g &'e ()) -> Option<(EntryRef<'g, O>, T)>,
     ) -> Option<(Self, T)> {
-        Self::try_find(pin, |guard, table| find(guard, table).ok_or(())).ok()
-    }
-
-    /// As `find`, with something to tell if there is nothing.
-    #[inline]
-    pub(crate) fn try_find<T, E>(
-        pin: Pin,
-        find: impl for<'g> FnOnce(&'g Guard, &'g &'e ()) -> Result<(EntryRef<'g, O>, T), E>,
-    ) -> Result<(Self, T), E> {
         let (entry, more) = find(pin.guard(), &&())?;
         // SAFETY: the entry lives as long as the guard pins (and its table, 'e, exists); the pin
         // moves into `Held`, its guard is never repinned, and `entry` is only lent with `&self`.
         let entry = unsafe { entry.extend::<'e>() };
-        Ok((Self { entry, _pin: pin }, more))
+        Some((Self { entry, _pin: pin }, more))
     }
 
     pub(crate) fn entry(&self) -> EntryRef<'_, O> {

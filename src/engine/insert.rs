@@ -22,7 +22,7 @@
 //! pin, on the set's two lines and the pool's.
 
 use super::evict::cause_of;
-use super::{Engine, Exact, Local, Owed};
+use super::{Engine, Local, Owed};
 use crate::budget::Grant;
 use crate::entry::{EntryRef, Object, Owned};
 use crate::error::Refusal;
@@ -45,14 +45,12 @@ pub(crate) enum Mode {
     IfAbsent,
     /// Only if the key has a live entry.
     Replace,
-    /// Only if the key has no live entry, and the stamp of its set is still this one.
-    Unchanged(u64),
 }
 
 /// How an insert ended.
 #[derive(Debug)]
 pub(crate) enum Put<O: Object> {
-    Stored(Exact),
+    Stored,
     /// Its timeout was 0: nothing was stored, and the old entry of its key is gone.
     Expired(Owned<O>),
     /// The mode forbade it; nothing has changed.
@@ -167,12 +165,7 @@ where
         let engine = self.engine;
         let shard = engine.table.shard(self.place.shard);
         let pin = self.local.pin(self.now);
-        let live = if self.deadline <= self.now {
-            // It will be no publication that tells others about this change.
-            engine.load_to_remove(self.place.at, pin.guard())
-        } else {
-            shard.load(self.place.set, pin.guard())
-        };
+        let live = shard.load(self.place.set, pin.guard());
         if live.is_closed() {
             return Step::End(self.refuse(Refusal::Closed));
         }
@@ -181,14 +174,11 @@ where
             live.find(self.place.tag, |k| k == key)
         };
         let old_is_live = old.is_some_and(|(_, e)| !e.head().expired(self.now));
-        let forbidden = match self.mode {
-            Mode::Upsert => false,
-            Mode::IfAbsent => old_is_live,
-            Mode::Replace => !old_is_live,
-            Mode::Unchanged(stamp) => old_is_live || live.stamp() != stamp,
-        };
-        if forbidden {
-            return Step::End(Put::Unchanged(self.give_back()));
+        match (self.mode, old_is_live) {
+            (Mode::IfAbsent, true) | (Mode::Replace, false) => {
+                return Step::End(Put::Unchanged(self.give_back()));
+            }
+            _ => {}
         }
         if self.deadline <= self.now {
             return self.expire_at_once(&live, old);
@@ -284,7 +274,6 @@ where
         going: Going,
     ) -> Step<O> {
         let Some(claim) = self.claim.take() else { return Step::Again };
-        let exact = Exact { set: self.place.at, way: claim.way(), id: claim.entry().head().id };
         if !std::mem::replace(&mut self.counted, true) {
             self.local.block.add(Counter::Inserted, 1);
             self.local.block.add(Counter::InsertedWeight, self.weight);
@@ -308,7 +297,7 @@ where
         let mut grant = std::mem::replace(&mut self.grant, self.engine.budget.grant());
         grant.absorb(going.count, going.weight);
         grant.spend(self.weight);
-        Step::End(Put::Stored(exact))
+        Step::End(Put::Stored)
     }
 
     /// A timeout of 0: nothing is stored, and the old entry of the key goes.

@@ -23,20 +23,6 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         Self::look(&live, place, local, now, is_key)
     }
 
-    /// As `lookup`; if there is no live entry, the stamp of the key's set, from the same snapshot.
-    /// Wait-free.
-    pub(crate) fn lookup_or_stamp<'g>(
-        &'g self,
-        place: Place,
-        guard: &'g Guard,
-        local: &Local,
-        now: u64,
-        is_key: impl FnMut(&'g O::Key) -> bool,
-    ) -> Result<(EntryRef<'g, O>, u32), u64> {
-        let live = self.table.load(place, guard);
-        Self::look(&live, place, local, now, is_key).ok_or(live.stamp())
-    }
-
     #[inline]
     fn look<'g>(
         live: &Live<'g, O>,

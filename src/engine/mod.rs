@@ -76,8 +76,6 @@ pub(crate) struct Settings {
     pub(crate) ticked: bool,
     pub(crate) delivery: Delivery,
     pub(crate) sweep_interval: Duration,
-    /// Whether removals change the stamps of sets: see [`Engine::stamped`].
-    pub(crate) stamped: bool,
 }
 
 /// See the module's documentation. `X` is what the layer above keeps with it.
@@ -96,9 +94,6 @@ pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
     /// Whether there was ever a listener: most look-ups of it find none, and cost two fences.
     heard: PlainBool,
     delivery: Delivery,
-    /// Whether removals change the stamp of their key's set, found or not, for
-    /// [`Mode::Unchanged`] to go by. It costs one more read-modify-write.
-    stamped: bool,
     /// Where the next sweep goes on, in sets of all shards together.
     cursor: CachePadded<PlainU64>,
     pub(crate) sweep_interval: Duration,
@@ -136,7 +131,6 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             listener: Swap::new(None),
             heard: PlainBool::new(false),
             delivery: settings.delivery,
-            stamped: settings.stamped,
             cursor: CachePadded::new(PlainU64::new(0)),
             sweep_interval: settings.sweep_interval,
             garbage_weight: CachePadded::new(PlainU64::new(0)),

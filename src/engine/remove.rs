@@ -9,14 +9,13 @@ use super::evict::cause_of;
 use super::{Engine, Local, Owed};
 use crate::entry::{EntryRef, Object};
 use crate::hash::Place;
-use crate::reclaim::Guard;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::Ordering;
 use crate::table::Shard;
 use crate::table::away::Away;
 use crate::table::away::Unlinked;
-use crate::table::set::{Live, bit, ways_in};
+use crate::table::set::{bit, ways_in};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -30,14 +29,6 @@ pub(crate) struct Exact {
 }
 
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
-    /// A snapshot of the set in which a key is going to be removed: see [`Engine::stamped`].
-    #[inline]
-    pub(super) fn load_to_remove<'g>(&'g self, set: u32, guard: &'g Guard) -> Live<'g, O> {
-        let set = self.table.set_number(set);
-        set.prefetch_cells();
-        if self.stamped { set.load_stamping(guard) } else { set.load(guard) }
-    }
-
     /// Unlinks the live entry of a key: of any number of callers exactly one gets it.
     fn unlink_key(
         &self,
@@ -48,7 +39,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     ) -> Result<Away, Counter> {
         loop {
             let pin = local.pin(now);
-            let live = self.load_to_remove(place.at, pin.guard());
+            let live = self.table.load(place, pin.guard());
             let (way, entry) = live.find(place.tag, &mut is_key).ok_or(Counter::Unknown)?;
             if entry.head().expired(now) {
                 return Err(Counter::Expired);
@@ -119,7 +110,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         cause: RemovalCause,
     ) -> bool {
         let pin = local.pin(now);
-        let live = self.load_to_remove(exact.set, pin.guard());
+        let live = self.table.set_number(exact.set).load(pin.guard());
         if live.mask() & bit(exact.way) == 0 {
             return false;
         }
@@ -175,7 +166,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let mut owed = Owed::new(self, local);
         self.each_set(|shard, set| {
             let pin = local.pin(now);
-            let live = self.load_to_remove(shard.number(set), pin.guard());
+            let live = shard.load(set, pin.guard());
             let mut causes = [None; crate::table::set::WAYS as usize];
             let mut ways = 0;
             for way in ways_in(live.mask()) {
@@ -201,7 +192,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let now = self.time.now();
         let mut owed = Owed::new(self, local);
         self.each_set(|shard, set| {
-            let unlinked = shard.set(set).clear(local.pin(now).guard());
+            let unlinked = shard.set(set).clear();
             let cause = |entry: EntryRef<'_, O>| cause_of(entry, now, RemovalCause::Flushed);
             self.owe(&mut owed, shard.number(set), unlinked, cause);
             owed.run();

@@ -1,24 +1,8 @@
-//! Masks of ways, and what the choice of a victim goes by: which ways of a set were hit, and which
-//! was claimed last.
+//! What the choice of a victim goes by: which ways of a set were hit, and which was claimed last.
 
-use super::set::{LIVE, WAYS};
+use super::set::{LIVE, WAYS, bit};
 
 const HAND_SHIFT: u32 = 56;
-
-/// The ways in a mask, lowest first.
-pub(crate) fn ways_in(mut mask: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        (mask != 0).then(|| {
-            let way = mask.trailing_zeros();
-            mask &= mask - 1;
-            way
-        })
-    })
-}
-
-pub(crate) fn bit(way: u32) -> u64 {
-    1 << way
-}
 
 /// What the choice of a victim goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

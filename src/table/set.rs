@@ -2,8 +2,7 @@
 //!
 //! # State
 //!
-//! Bit `i` of the control word is set while way `i` is *live*; one bit says that the set is closed;
-//! the upper bits are its *stamp* (see [`Live::stamp`]).
+//! Bit `i` of the control word is set while way `i` is *live*; bit 63 says that the set is closed.
 //! The cell of a way is 0 while the way is free, else the entry's address and 16 bits of its key's
 //! hash, the *tag*. The low byte of each tag stands in the [`Meta`] of the set, too: two sets share
 //! a cache line of those, so that most look-ups of unknown keys read nothing else. A way goes
@@ -44,7 +43,6 @@
 
 use super::away::{Away, Graced, Unlinked};
 use super::hints::{Hints, after};
-pub(crate) use super::hints::{bit, ways_in};
 use super::pages::Zeroed;
 use super::tags::Tags;
 use crate::entry::{ADDRESS_BITS, EntryRef, Magazine, Object, Owned};
@@ -61,10 +59,7 @@ pub(crate) const MOST_LIVE: u32 = if cfg!(halfshake_loom) { 2 } else { WAYS - 1 
 
 /// The bits of all ways.
 pub(super) const LIVE: u64 = (1 << WAYS) - 1;
-const CLOSED: u64 = 1 << 16;
-/// The stamp has the upper bits for itself: it wraps, and carries into nothing.
-const STAMP: u64 = 1 << 24;
-const _: () = assert!(LIVE < CLOSED && CLOSED < STAMP);
+const CLOSED: u64 = 1 << 63;
 
 const _: () = assert!(WAYS as usize <= Tags::WAYS);
 
@@ -131,6 +126,21 @@ impl<O: Object> Clone for Set<'_, O> {
 }
 impl<O: Object> Copy for Set<'_, O> {}
 
+/// The ways in a mask, lowest first.
+pub(crate) fn ways_in(mut mask: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        (mask != 0).then(|| {
+            let way = mask.trailing_zeros();
+            mask &= mask - 1;
+            way
+        })
+    })
+}
+
+pub(crate) fn bit(way: u32) -> u64 {
+    1 << way
+}
+
 impl<'t, O: Object> Set<'t, O> {
     #[inline]
     pub(super) fn new(meta: &'t Meta, cells: &'t Cells<O>) -> Self {
@@ -192,8 +202,8 @@ impl<'t, O: Object> Set<'t, O> {
         Live { set: self, control, _guard: guard }
     }
 
-    /// A snapshot ordered against every publication in the set: each one is either seen, or its
-    /// publisher sees whatever this thread wrote before.
+    /// A snapshot that is ordered against every publication in the set: each one is either seen,
+    /// or its publisher sees whatever this thread wrote before.
     pub(crate) fn load_ordered<'g>(self, guard: &'g Guard) -> Live<'g, O>
     where
         't: 'g,
@@ -201,16 +211,6 @@ impl<'t, O: Object> Set<'t, O> {
         // AcqRel: Acquire as in `load`; Release pairs with the Acquire of `publish`: a publisher
         // that comes later sees the hints that were cleared before (see `super::summary`).
         let control = self.meta.control.fetch_or(0, Ordering::AcqRel);
-        Live { set: self, control, _guard: guard }
-    }
-
-    /// A snapshot for a change of a key, found or not: it changes the stamp first.
-    pub(crate) fn load_stamping<'g>(self, guard: &'g Guard) -> Live<'g, O>
-    where
-        't: 'g,
-    {
-        // AcqRel: Acquire as in `load`; Release keeps the chain of publications intact.
-        let control = self.meta.control.fetch_add(STAMP, Ordering::AcqRel).wrapping_add(STAMP);
         Live { set: self, control, _guard: guard }
     }
 
@@ -253,11 +253,10 @@ impl<'t, O: Object> Set<'t, O> {
         ways_in(old & LIVE).map(Unlinked::new)
     }
 
-    /// Unlinks all that is live, and changes the stamp before.
-    pub(crate) fn clear(self, guard: &Guard) -> impl Iterator<Item = Unlinked> + use<O> {
-        let _stamped = self.load_stamping(guard);
+    /// Unlinks all that is live.
+    pub(crate) fn clear(self) -> impl Iterator<Item = Unlinked> + use<O> {
         // AcqRel: as in `close`.
-        let old = self.meta.control.fetch_and(!LIVE, Ordering::AcqRel);
+        let old = self.meta.control.fetch_and(CLOSED, Ordering::AcqRel);
         ways_in(old & LIVE).map(Unlinked::new)
     }
 
@@ -319,10 +318,6 @@ pub(crate) struct Claim<'s, O: Object> {
 }
 
 impl<O: Object> Claim<'_, O> {
-    pub(crate) fn way(&self) -> u32 {
-        self.way
-    }
-
     /// Gives the way up and the entry back.
     pub(crate) fn abandon(self) -> Owned<O> {
         ManuallyDrop::new(self).take()
@@ -361,12 +356,6 @@ pub(crate) struct Live<'g, O: Object> {
 }
 
 impl<'g, O: Object> Live<'g, O> {
-    /// A number that any put, removal or take of a key of this set changes, found or not: an entry
-    /// published only if the stamp is as it was brings nothing back that was removed meanwhile.
-    pub(crate) fn stamp(&self) -> u64 {
-        self.control / STAMP
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
         self.control & CLOSED != 0
     }
@@ -458,7 +447,7 @@ impl<'g, O: Object> Live<'g, O> {
         gone: u64,
     ) -> Result<impl Iterator<Item = Unlinked> + use<O>, Claim<'s, O>> {
         debug_assert!(gone & !self.mask() == 0 && std::ptr::eq(self.set.meta, claim.set.meta));
-        let next = (self.control & !gone | bit(claim.way)).wrapping_add(STAMP);
+        let next = self.control & !gone | bit(claim.way);
         // AcqRel: Release publishes the entry to the Acquire of `load`; Acquire pairs with the
         // Release of `load_ordered`, so that this thread sees which hints it must set again.
         // Relaxed on failure: the caller loads anew.

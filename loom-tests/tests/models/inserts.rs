@@ -129,3 +129,19 @@ fn replace_take_take(race: &Race) {
     assert_eq!(live(&cache).len() + cache.events().len(), 2, "{:?}", cache.events());
 }
 model!(replace_take_take, least 1000, sees ["took both", "took one"]);
+
+/// A way whose claim was given up is claimed again, and the tag that it had is seen.
+///
+/// Threads: one inserts if absent, one inserts the same key, then another of its set.
+fn claim_after_abandon(race: &Race) {
+    let cache = Model::new(4);
+    let put = role(|cache, me| cache.insert_if_absent(me, K, 1) == Inserted::Stored);
+    let two = role(|cache: &Model, me: &_| {
+        cache.insert(me, K, 2);
+        cache.insert(me, X, 3) == Inserted::Stored
+    });
+    let [stored, inserted] = race.check(&cache, [put, two]);
+    race.saw(if stored { "stored" } else { "handed back" });
+    assert!(inserted && live(&cache) == [2, 3], "{:?}", live(&cache));
+}
+model!(claim_after_abandon, least 200, sees ["stored", "handed back"]);

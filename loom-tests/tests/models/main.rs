@@ -11,7 +11,6 @@ mod reads;
 mod real;
 mod removals;
 mod reuse;
-mod stamps;
 mod whole;
 
 use halfshake::model::{Inserted, Model};
