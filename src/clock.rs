@@ -44,6 +44,20 @@ impl Clock for SystemClock {
     }
 }
 
+/// The operating system's wall clock: time since 1970. For what leaves the process.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    /// A machine whose clock stands before 1970 has the time 0.
+    fn now(&self) -> Duration {
+        #[expect(clippy::disallowed_methods, reason = "this is the room of the clock")]
+        let now = std::time::SystemTime::now();
+        now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
 /// A clock that moves only when it is told to: for tests of whatever depends on a timeout.
 ///
 /// ```

@@ -132,7 +132,10 @@ fn sweep_up_to<O: Object, X: Send + Sync + 'static>(
         if left > sets {
             *swept += left - sets;
         }
-        *swept += engine.sweep(local, (left.min(sets), SLICE), true).sets;
+        *swept += match engine.keeps_expired() {
+            true => left.min(sets),
+            false => engine.sweep(local, (left.min(sets), SLICE), true).sets,
+        };
     }
 }
 
@@ -167,7 +170,8 @@ where
 {
     let local = core.local();
     let sets = core.table.geometry.total_sets();
-    let swept = core.sweep(&local, (sets, budget), false);
+    let sets_to_sweep = if core.keeps_expired() { 0 } else { sets };
+    let swept = core.sweep(&local, (sets_to_sweep, budget), false);
     let debt = core.pay_debt(&local, u64::MAX, false);
     core.collect(&local);
     let progress = Progress {

@@ -17,6 +17,20 @@ mod imp {
     pub(crate) type AtomicI64 = core::sync::atomic::AtomicI64;
     pub(crate) type AtomicU8 = core::sync::atomic::AtomicU8;
 
+    /// A lock, never poisoned: what it guards has no half-way states.
+    #[derive(Debug)]
+    pub(crate) struct Lock<T>(std::sync::Mutex<T>);
+
+    impl<T> Lock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+    }
+
     /// Before an acquire load that must not be satisfied by anything older than the fence.
     pub(crate) fn fence(order: super::Ordering) {
         core::sync::atomic::fence(order);
@@ -48,6 +62,20 @@ mod imp {
 
     pub(crate) fn wait(_round: u32) {
         yield_now();
+    }
+
+    /// loom's lock.
+    #[derive(Debug)]
+    pub(crate) struct Lock<T>(loom::sync::Mutex<T>);
+
+    impl<T> Lock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().expect("a model that panics has ended")
+        }
     }
 
     /// loom steps inside `f` happen, but are not explored.

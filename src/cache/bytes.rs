@@ -143,6 +143,28 @@ where
         Self::answer(self.put_made(self.place(key), timeout, mode, make, || ())?)
     }
 
+    /// As `insert_if_absent`, but inside `lock`, a lock of the layer above, which decides whether
+    /// and what. Events wait until that lock is given back.
+    pub(crate) fn insert_if_absent_inside(
+        &self,
+        key: &[u8],
+        timeout: Duration,
+        lock: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<bool, Refusal>) -> bool,
+    ) -> bool {
+        let place = self.place(key);
+        let (local, now) = (self.core.local(), self.core.time.now());
+        let deadline = now.saturating_add(ticks_up(timeout));
+        let mut owed = Owed::new(&self.core, &local);
+        owed.hold(true);
+        let done = lock(&mut |value| {
+            let entry = self.allocate(&local, key, value, deadline)?;
+            Self::answer(self.core.put(&local, place, entry, Mode::IfAbsent, now, &mut owed))
+        });
+        owed.hold(false);
+        owed.settle();
+        done
+    }
+
     fn allocate(
         &self,
         local: &Local,

@@ -286,12 +286,16 @@ where
     /// # Panics
     /// If the removal listener panics; the entry is removed then, too.
     pub fn remove_exact(&self, handle: &Handle) -> bool {
+        self.remove_exact_because(handle, RemovalCause::Removed)
+    }
+
+    pub(crate) fn remove_exact_because(&self, handle: &Handle, cause: RemovalCause) -> bool {
         // A handle of another cache: ids are unique in the process, but places are not.
         if u64::from(handle.0.set) >= self.core.table.geometry.total_sets() {
             return false;
         }
         let (local, now) = (self.core.local(), self.core.time.now());
-        self.core.remove_exact(&local, handle.0, now, RemovalCause::Removed)
+        self.core.remove_exact(&local, handle.0, now, cause)
     }
 
     /// Visits the entries that are live when the walk comes by: an entry that stays for the whole
@@ -311,14 +315,22 @@ where
     /// If the predicate or the removal listener does. What was removed by then stays removed, and
     /// its events are delivered.
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        self.remove_where(|key, value| (!keep(key, value)).then_some(RemovalCause::Removed));
+    }
+
+    /// Removes what `doomed` gives a cause, and what has expired; how many entries.
+    pub(crate) fn remove_where(
+        &self,
+        mut doomed: impl FnMut(&K, &V) -> Option<RemovalCause>,
+    ) -> u64 {
         let local = self.core.local();
         let now = self.core.time.now();
         self.core.remove_where(&local, |entry| {
             if entry.head().expired(now) {
                 return Some(RemovalCause::Expired);
             }
-            (!keep(entry.key(), entry.value())).then_some(RemovalCause::Removed)
-        });
+            doomed(entry.key(), entry.value())
+        })
     }
 
     /// Removes everything, set by set. What is inserted meanwhile may stay.

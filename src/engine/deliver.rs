@@ -33,6 +33,8 @@ pub(crate) struct Owed<'e, O: Object, X: Send + Sync + 'static> {
     listener: Option<Seen<Listener<O, X>>>,
     /// The first panic of a listener; the others are counted like it, and dropped.
     first: Option<Payload>,
+    /// Deliver nothing yet: the operation runs under a lock of the layer above.
+    held: bool,
 }
 
 impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
@@ -43,7 +45,12 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
 
     fn delivered(engine: &'e Arc<Engine<O, X>>, local: &'e Rc<Local>, here: bool) -> Self {
         let listener = if here { engine.listener() } else { None };
-        Self { engine, local, list: SmallVec::new(), here, listener, first: None }
+        Self { engine, local, list: SmallVec::new(), here, listener, first: None, held: false }
+    }
+
+    /// Whether events are kept back, also where an operation would deliver them on its way.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// As `new`; or, for a thread that runs no user code, handed to the delivery thread if there is
@@ -116,7 +123,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
 
     /// Delivers everything so far, and retires it. Called outside the epoch, with nothing half-way.
     pub(super) fn run(&mut self) {
-        if self.list.is_empty() {
+        if self.list.is_empty() || self.held {
             return;
         }
         self.prefetch();
@@ -173,6 +180,7 @@ impl<O: Object, X: Send + Sync + 'static> Drop for Owed<'_, O, X> {
         if cfg!(halfshake_loom) && std::thread::panicking() {
             return; // a loom step while unwinding aborts the process
         }
+        self.held = false;
         self.run();
         // Something else is already on its way up.
         discard(self.first.take());

@@ -101,6 +101,8 @@ pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
     garbage_weight: CachePadded<PlainU64>,
     /// Events of threads that wait in `shutdown`.
     waiting: PlainU64,
+    /// What has expired is not swept until somebody flushes.
+    keeps_expired: PlainBool,
     /// Tells the cache's own threads to end.
     stop: PlainBool,
     /// The thread that delivers what was handed over.
@@ -135,6 +137,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             sweep_interval: settings.sweep_interval,
             garbage_weight: CachePadded::new(PlainU64::new(0)),
             waiting: PlainU64::new(0),
+            keeps_expired: PlainBool::new(false),
             stop: PlainBool::new(false),
             deliverer: OnceLock::new(),
             extra,
@@ -199,6 +202,17 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         if let Some(thread) = self.deliverer.get() {
             thread.unpark();
         }
+    }
+
+    /// Whether sweeps are left to the layer above.
+    pub(crate) fn keep_expired(&self, keep: bool) {
+        // Relaxed: the next round of maintenance goes by it.
+        self.keeps_expired.store(keep, Ordering::Relaxed);
+    }
+
+    pub(crate) fn keeps_expired(&self) -> bool {
+        // Relaxed: as above.
+        self.keeps_expired.load(Ordering::Relaxed)
     }
 
     /// Tells the cache's own threads to end.
