@@ -86,6 +86,7 @@ mod reader;
 )]
 mod reclaim;
 mod removal;
+pub mod session;
 mod stats;
 mod sync;
 mod table;
@@ -94,7 +95,7 @@ pub use builder::{Builder, Maintenance};
 pub use cache::{
     Batch, BytesCache, Cache, Handle, Iter, PinnedRef, Removal, Resize, Stored, Taken,
 };
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock, WallClock};
 pub use engine::Delivery;
 pub use error::{BadSetting, ConfigError, Refusal, Refused};
 pub use maintenance::Progress;

@@ -28,6 +28,7 @@
 //! with a budget of look-ups: put it into a clone of the `ServerConfig` for each accept.
 
 use crate::cache::BytesCache;
+pub use crate::session::{NAMESPACE_MAX, Namespace, NamespaceLength};
 use crate::sync::{Ordering, PlainU64};
 use rustls_0_23::server::StoresServerSessions;
 use std::fmt::{Debug, Formatter};
@@ -37,41 +38,8 @@ use zeroize::Zeroizing;
 
 /// Session ids of rustls: nothing else reaches the table.
 const ID_LEN: usize = 32;
-const NAMESPACE_MAX: usize = 32;
 /// Look-ups that one connection may cause: honest clients offer one or two sessions.
 const LOOKUPS_PER_CONNECTION: u64 = 4;
-
-/// Who may resume a session: part of its key, so that a session stored under one namespace is not
-/// found under another.
-///
-/// Give configurations the same namespace only if a session of one may be resumed by the other:
-/// make it of the virtual host, the policy for client certificates and the protocol class (a digest
-/// of them, if they are long).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Namespace(Vec<u8>);
-
-/// A namespace that is empty, or too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a namespace has 1 to {NAMESPACE_MAX} bytes, not {len}: use a digest of what it stands for"
-)]
-pub struct NamespaceLength {
-    /// The length that was given.
-    pub len: usize,
-}
-
-impl Namespace {
-    /// A namespace of 1 to 32 bytes.
-    ///
-    /// # Errors
-    /// [`NamespaceLength`] if it is empty or longer.
-    pub fn new(name: &[u8]) -> Result<Self, NamespaceLength> {
-        if name.is_empty() || name.len() > NAMESPACE_MAX {
-            return Err(NamespaceLength { len: name.len() });
-        }
-        Ok(Self(name.to_vec()))
-    }
-}
 
 /// A store over a cache, for `ServerConfig::session_storage`.
 pub fn session_store<S>(cache: &BytesCache<S>, namespace: &Namespace) -> Arc<SessionStore<S>>
@@ -116,7 +84,7 @@ impl<S: BuildHasher + Send + Sync + 'static> SessionStore<S> {
     /// them have the same key. `None` for what rustls did not mint.
     fn key(&self, id: &[u8]) -> Option<Key> {
         let id: &[u8; ID_LEN] = id.try_into().ok()?;
-        let name = &self.namespace.0;
+        let name = self.namespace.as_bytes();
         let mut key = Key { bytes: Zeroizing::new([0; KEY_MAX]), len: 1 + name.len() + ID_LEN };
         key.bytes[0] = u8::try_from(name.len()).ok()?;
         key.bytes[1..=name.len()].copy_from_slice(name);

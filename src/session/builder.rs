@@ -1,0 +1,217 @@
+//! The settings of a session cache.
+
+use super::callbacks::{Answer, Asked, Callbacks, GetCallback, New, NewCallback, RemoveCallback};
+use super::callbacks::{Removed, Verdict};
+use super::counters::Counters;
+use super::entry::View;
+use super::flights::Flights;
+use super::id::ID_MAX;
+use super::modes::Modes;
+use super::record::milliseconds;
+use super::{SessionCache, Shared};
+use crate::builder::{Builder, Maintenance};
+use crate::cache::BytesCache;
+use crate::clock::{Clock, Time, WallClock};
+use crate::engine::Delivery;
+use crate::error::ConfigError;
+use crate::sync::{AtomicU32, PlainU64};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// As OpenSSL has it in code; its manual page says 300 s.
+const TIMEOUT: Duration = Duration::from_secs(7200);
+/// How long the first authentication is good for, however often a session is renewed.
+const MAX_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+const TLS_ID_MAX: usize = 32;
+const MAX_PAYLOAD: usize = 64 << 10;
+/// By how much the clock of another machine may be ahead.
+const SKEW: Duration = Duration::from_secs(5);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Collects the settings of a [`SessionCache`]; [`build`](Self::build) checks them all.
+#[must_use = "nothing is built before `build`"]
+pub struct SessionBuilder<C: 'static> {
+    engine: Builder<[u8], [u8]>,
+    wall: Option<Arc<dyn Clock>>,
+    callbacks: Callbacks<C>,
+    modes: Modes,
+    timeout: Duration,
+    max_lifetime: Duration,
+    id_max: usize,
+    max_payload: usize,
+    skew: Duration,
+    join_timeout: Duration,
+}
+
+impl<C> std::fmt::Debug for SessionBuilder<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionBuilder").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+impl<C: 'static> SessionBuilder<C> {
+    pub(super) fn new() -> Self {
+        Self {
+            engine: BytesCache::builder(),
+            wall: None,
+            callbacks: Callbacks::none(),
+            modes: Modes::default(),
+            timeout: TIMEOUT,
+            max_lifetime: MAX_LIFETIME,
+            id_max: TLS_ID_MAX,
+            max_payload: MAX_PAYLOAD,
+            skew: SKEW,
+            join_timeout: JOIN_TIMEOUT,
+        }
+    }
+
+    fn engine(self, set: impl FnOnce(Builder<[u8], [u8]>) -> Builder<[u8], [u8]>) -> Self {
+        Self { engine: set(self.engine), ..self }
+    }
+
+    /// The most sessions that the internal cache ever holds. Required.
+    pub fn capacity(self, sessions: u64) -> Self {
+        self.engine(|engine| engine.capacity(sessions))
+    }
+
+    /// What [`SessionCache::set_capacity`] may raise that to. By default the capacity.
+    pub fn max_capacity(self, sessions: u64) -> Self {
+        self.engine(|engine| engine.max_capacity(sessions))
+    }
+
+    /// The most bytes that the sessions may take together. By default only their number counts.
+    pub fn capacity_bytes(self, bytes: u64) -> Self {
+        self.engine(|engine| engine.capacity_bytes(bytes))
+    }
+
+    /// The timeout of new sessions. By default 7,200 s. 0: they expire at once, nothing is stored.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// For how long the first authentication is good, however often a session is renewed. By
+    /// default a week.
+    pub fn max_lifetime(self, max_lifetime: Duration) -> Self {
+        Self { max_lifetime, ..self }
+    }
+
+    /// The modes at the beginning. By default [`Modes::SERVER`].
+    pub fn modes(self, modes: Modes) -> Self {
+        Self { modes, ..self }
+    }
+
+    /// The longest id that is accepted, 32 by default, 64 at most.
+    pub fn max_id_bytes(self, bytes: usize) -> Self {
+        Self { id_max: bytes.min(ID_MAX), ..self }
+    }
+
+    /// The largest payload that is accepted, 64 KiB by default.
+    pub fn max_payload_bytes(self, bytes: usize) -> Self {
+        Self { max_payload: bytes, ..self }
+    }
+
+    /// By how much the clock of whoever made a session may be ahead. By default 5 s.
+    pub fn clock_skew(self, skew: Duration) -> Self {
+        Self { skew, ..self }
+    }
+
+    /// How long a look-up waits for another one of the same id that it has joined, before it is a
+    /// miss. By default a second.
+    pub fn join_timeout(self, timeout: Duration) -> Self {
+        Self { join_timeout: timeout, ..self }
+    }
+
+    /// The monotonic clock; by default the system's.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        self.engine(|engine| engine.clock(clock))
+    }
+
+    /// The wall clock, which tells the time since 1970; by default the system's. It is only asked
+    /// about what leaves or enters the process. If it steps back, the latest time that it has told
+    /// stays.
+    pub fn wall_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { wall: Some(clock), ..self }
+    }
+
+    /// Who advances time and sweeps. By default a thread of the cache's own.
+    pub fn maintenance(self, maintenance: Maintenance) -> Self {
+        self.engine(|engine| engine.maintenance(maintenance))
+    }
+
+    /// On which thread the remove callback runs. By default the caller's.
+    pub fn delivery(self, delivery: Delivery) -> Self {
+        self.engine(|engine| engine.delivery(delivery))
+    }
+
+    /// How long after its deadline a session's `Expired` event comes at the latest.
+    pub fn sweep_interval(self, interval: Duration) -> Self {
+        self.engine(|engine| engine.sweep_interval(interval))
+    }
+
+    /// The number of shards: see [`Builder::shards`].
+    pub fn shards(self, shards: usize) -> Self {
+        self.engine(|engine| engine.shards(shards))
+    }
+
+    /// See [`SessionCache::set_new_callback`].
+    pub fn new_callback(
+        self,
+        callback: impl Fn(&C, &New<'_, C>) -> Verdict + Send + Sync + 'static,
+    ) -> Self {
+        let callback: Arc<NewCallback<C>> = Arc::new(callback);
+        self.callbacks.new.swap(Some(Arc::new(callback)));
+        self
+    }
+
+    /// See [`SessionCache::set_remove_callback`].
+    pub fn remove_callback(
+        self,
+        callback: impl Fn(&Removed<'_, C>) + Send + Sync + 'static,
+    ) -> Self {
+        let callback: Arc<RemoveCallback<C>> = Arc::new(callback);
+        self.callbacks.remove.swap(Some(Arc::new(callback)));
+        self
+    }
+
+    /// See [`SessionCache::set_get_callback`].
+    pub fn get_callback(
+        self,
+        callback: impl Fn(&C, &Asked<'_, C>) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let callback: Arc<GetCallback<C>> = Arc::new(callback);
+        self.callbacks.get.swap(Some(Arc::new(callback)));
+        self
+    }
+
+    /// Allocates the cache, and starts its threads if it has any.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every bad setting.
+    pub fn build(self) -> Result<SessionCache<C>, ConfigError> {
+        let wall = self.wall.unwrap_or_else(|| Arc::new(WallClock));
+        let shared = Arc::new(Shared {
+            callbacks: self.callbacks,
+            modes: AtomicU32::new(self.modes.bits()),
+            timeout: PlainU64::new(milliseconds(self.timeout)),
+            max_lifetime: self.max_lifetime,
+            id_max: self.id_max,
+            max_payload: self.max_payload,
+            skew: self.skew,
+            join_timeout: self.join_timeout,
+            wall: Time::new(wall, false),
+            flights: Flights::new(),
+            counters: Counters::new(),
+        });
+        // The listener owns what the cache shares, and not the cache, which owns the listener.
+        let listening = shared.clone();
+        let engine = self.engine.removal_listener(move |gone| {
+            let Some(callback) = listening.callbacks.remove.load_full() else { return };
+            let cache = SessionCache { shared: listening.clone(), store: gone.cache() };
+            let view = View { key: gone.key(), value: gone.value() };
+            callback(&Removed { cache: &cache, view, cause: gone.cause() });
+        });
+        let store = engine.build()?;
+        store.core.keep_expired(self.modes.contains(Modes::NO_AUTO_CLEAR));
+        Ok(SessionCache { shared, store })
+    }
+}

@@ -1,0 +1,303 @@
+//! What changes a session cache: new sessions, add, remove, flush, and what ends them badly.
+//!
+//! Each of these marks the look-ups outside that are out for its ids: see `flights.rs`.
+
+use super::SessionCache;
+use super::callbacks::{New, Verdict};
+use super::counters::{Count, Rejection};
+use super::entry::{encode, is_of, landing};
+use super::id::{Key, Namespace, split};
+use super::lookup::SessionHandle;
+use super::modes::Modes;
+use super::record::Session;
+use crate::error::Refusal;
+use crate::removal::RemovalCause;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+/// Whose session it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The connection is a client's.
+    Client,
+    /// The connection is a server's.
+    Server,
+}
+
+/// How far a handshake has come: see [`SessionCache::note`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It began (`SSL_CTX_sess_accept`, `_connect`).
+    Started,
+    /// It succeeded (`_good`).
+    Finished,
+    /// It began on a connection that was up (`_renegotiate`).
+    Renegotiated,
+}
+
+/// Why a session is not in the internal cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotStored {
+    /// Caching is off for this side.
+    #[error("caching is off for this side")]
+    Off,
+    /// The modes say that new sessions are not stored by themselves.
+    #[error("sessions are not stored internally")]
+    NoInternalStore,
+    /// It had expired: its timeout is 0, or long ago.
+    #[error("the session has expired")]
+    Expired,
+    /// It is not one that this cache accepts.
+    #[error("the session is rejected: {}", .0.name())]
+    Rejected(Rejection),
+    /// The internal cache had no room, or is shut down.
+    #[error(transparent)]
+    Refused(Refusal),
+}
+
+/// What became of a new session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Newly {
+    /// It is in the internal cache.
+    Stored,
+    /// It is not, but the new callback was told of it, unless the reason is `Off` or `Rejected`.
+    NotStored(NotStored),
+    /// The new callback refused it.
+    Refused,
+}
+
+impl<C: 'static> SessionCache<C> {
+    /// A session was negotiated: stores it, and asks the new callback.
+    ///
+    /// In this order: the session can be found while the callback runs (a client may come back
+    /// before a slow callback is done), and a refusal takes that very session out again, with one
+    /// `RefusedByNew`, unless it has left meanwhile. The callback is called whether or not the
+    /// session could be stored, and never while caching is off for that side.
+    ///
+    /// # Panics
+    /// If the new callback does, which is a refusal; or if the remove callback does.
+    pub fn new_session(&self, connection: &C, side: Side, session: &Session) -> Newly {
+        let (modes, counters) = (self.modes(), &self.shared.counters);
+        let side = match side {
+            Side::Client => Modes::CLIENT,
+            Side::Server => Modes::SERVER,
+        };
+        if !modes.contains(side) {
+            return Newly::NotStored(NotStored::Off);
+        }
+        let stored = if modes.contains(Modes::NO_INTERNAL_STORE) {
+            Err(NotStored::NoInternalStore)
+        } else {
+            self.put(session)
+        };
+        if let Err(why @ NotStored::Rejected(_)) = stored {
+            return Newly::NotStored(why);
+        }
+        let Some(callback) = self.shared.callbacks.new.load_full() else {
+            return stored.map_or_else(Newly::NotStored, |()| Newly::Stored);
+        };
+        counters.count(Count::NewCalls);
+        let new = New { cache: self, session, stored: stored.is_ok() };
+        let verdict = catch_unwind(AssertUnwindSafe(|| callback(connection, &new)));
+        if let Ok(Verdict::Keep) = verdict {
+            return stored.map_or_else(Newly::NotStored, |()| Newly::Stored);
+        }
+        counters.count(Count::NewRefusals);
+        // What is refused is the session itself, not another one that has taken its id since.
+        if let Some(handle) = self.handle_of(session) {
+            self.remove_handle(&handle, RemovalCause::RefusedByNew);
+        }
+        match verdict {
+            Ok(_) => Newly::Refused,
+            Err(panic) => {
+                counters.count(Count::NewPanics);
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Stores a session, or replaces the one of its id; the new callback is not asked.
+    ///
+    /// Counterpart: `SSL_CTX_add_session`.
+    ///
+    /// # Errors
+    /// [`NotStored`]. If it had expired, the old session of its id is gone all the same; else
+    /// nothing has changed.
+    ///
+    /// # Panics
+    /// If the remove callback does.
+    pub fn add(&self, session: &Session) -> Result<(), NotStored> {
+        if self.modes().without(Modes::BOTH) == self.modes() {
+            return Err(NotStored::Off);
+        }
+        self.put(session)
+    }
+
+    fn put(&self, session: &Session) -> Result<(), NotStored> {
+        let shared = &self.shared;
+        let key = Key::new(session.namespace(), session.id().as_bytes(), shared.id_max);
+        let Some(key) = key else { return Err(self.rejected(Rejection::IdLength)) };
+        if session.payload().len() > shared.max_payload {
+            return Err(self.rejected(Rejection::TooLarge));
+        }
+        let timeout = session.times().not_after().saturating_sub(self.wall_now());
+        let value = encode(session, 0);
+        let store = || self.store.insert_with_timeout(key.bytes(), &value, timeout);
+        // Nothing that lands can have replaced it: landing never does.
+        let (stored, _landed) = self.change(&key, store);
+        match stored.unwrap_or_else(|panic| resume_unwind(panic)) {
+            Ok(()) if timeout.is_zero() => Err(NotStored::Expired),
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(NotStored::Refused(refusal)),
+        }
+    }
+
+    /// Runs an operation that changes a key, and marks the flights of the key, also if a callback
+    /// panics in it. The number: what has landed above it came too late.
+    pub(super) fn change<R>(
+        &self,
+        key: &Key,
+        operation: impl FnOnce() -> R,
+    ) -> (std::thread::Result<R>, Option<u64>) {
+        let flights = &self.shared.flights;
+        let before = flights.before(key.bytes());
+        let done = catch_unwind(AssertUnwindSafe(operation));
+        (done, flights.mark(before, |name| name == key.bytes()))
+    }
+
+    /// Removes the entry of a key if it has landed above a number; whether it was there.
+    pub(super) fn remove_late(&self, key: &Key, landed: Option<u64>, cause: RemovalCause) -> bool {
+        let Some(landed) = landed else { return false };
+        let found = self.store.get(key.bytes());
+        self.count_own(found.is_some());
+        let late = found.and_then(|f| (landing(&f) > landed).then(|| f.handle()));
+        late.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
+    }
+
+    /// A look-up that nobody has asked for.
+    fn count_own(&self, hit: bool) {
+        self.shared.counters.count(if hit { Count::OwnHits } else { Count::OwnMisses });
+    }
+
+    fn rejected(&self, rejection: Rejection) -> NotStored {
+        self.shared.counters.reject(rejection);
+        NotStored::Rejected(rejection)
+    }
+
+    /// Removes the session of an id; whether there was one. Counterpart:
+    /// `SSL_CTX_remove_session`, by id.
+    ///
+    /// # Panics
+    /// If the remove callback does; the session is removed then, too.
+    pub fn remove(&self, namespace: &Namespace, id: &[u8]) -> bool {
+        self.remove_key(namespace, id, RemovalCause::Removed)
+    }
+
+    /// A connection ended badly (a fatal alert, no close_notify): its session is not to be used
+    /// again. Cause `Faulty`. Whether it was here: the remove callback is told only then, so an
+    /// external store that holds more than this cache has to be told by the caller.
+    ///
+    /// # Panics
+    /// If the remove callback does; the session is removed then, too.
+    pub fn connection_failed(&self, namespace: &Namespace, id: &[u8]) -> bool {
+        self.remove_key(namespace, id, RemovalCause::Faulty)
+    }
+
+    fn remove_key(&self, namespace: &Namespace, id: &[u8], cause: RemovalCause) -> bool {
+        let Some(key) = Key::new(namespace, id, self.shared.id_max) else { return false };
+        let remove = || self.store.remove_because(key.bytes(), cause);
+        let (removed, landed) = self.change(&key, remove);
+        let late = self.remove_late(&key, landed, cause);
+        removed.unwrap_or_else(|panic| resume_unwind(panic)) || late
+    }
+
+    /// Removes that very session, if it is still there: not one that has taken its id since.
+    /// Counterpart: `SSL_CTX_remove_session`, as BoringSSL has it.
+    ///
+    /// # Panics
+    /// If the remove callback does; the session is removed then, too.
+    pub fn remove_exact(&self, handle: &SessionHandle) -> bool {
+        self.remove_handle(handle, RemovalCause::Removed)
+    }
+
+    fn remove_handle(&self, handle: &SessionHandle, cause: RemovalCause) -> bool {
+        // Another session of the id is another one: only what is still out must not come back.
+        let remove = || self.store.remove_exact_because(&handle.handle, cause);
+        let (removed, _landed) = self.change(&handle.key, remove);
+        removed.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// The identity of a session's entry, if it is (still) this session that is there.
+    fn handle_of(&self, session: &Session) -> Option<SessionHandle> {
+        let key = Key::new(session.namespace(), session.id().as_bytes(), self.shared.id_max)?;
+        let found = self.store.get(key.bytes());
+        self.count_own(found.is_some());
+        let found = found?;
+        is_of(&found, session).then(|| SessionHandle { handle: found.handle(), key })
+    }
+
+    /// Removes what has expired by `time`, a wall time since 1970: with [`wall_now`] what has
+    /// expired. The answer is how many sessions went. Counterpart: `SSL_CTX_flush_sessions`.
+    ///
+    /// [`wall_now`]: Self::wall_now
+    ///
+    /// # Panics
+    /// If the remove callback does; everything due is removed then, too.
+    pub fn flush_sessions(&self, time: Duration) -> u64 {
+        let ahead = time.saturating_sub(self.wall_now());
+        let until = self.store.now().saturating_add(ahead);
+        self.flush_all_of(|_| true, || self.store.flush(until))
+    }
+
+    /// Removes all sessions of a namespace; how many there were. Sessions that are put meanwhile
+    /// may stay.
+    ///
+    /// # Panics
+    /// If the remove callback does; everything due is removed then, too.
+    pub fn flush_namespace(&self, namespace: &Namespace) -> u64 {
+        let in_it = |key: &[u8]| split(key).0 == namespace.as_bytes();
+        let doomed = |key: &[u8], _: &[u8]| in_it(key).then_some(RemovalCause::Flushed);
+        self.flush_all_of(in_it, || self.store.remove_where(doomed))
+    }
+
+    /// Removes all sessions; how many there were. Sessions that are put meanwhile may stay.
+    /// Counterpart: `SSL_CTX_flush_sessions(ctx, 0)`.
+    ///
+    /// # Panics
+    /// If the remove callback does; everything is removed then, too.
+    pub fn flush_all(&self) -> u64 {
+        let doomed = |_: &[u8], _: &[u8]| Some(RemovalCause::Flushed);
+        self.flush_all_of(|_| true, || self.store.remove_where(doomed))
+    }
+
+    /// A flush of the keys that `names` names, and of what lands meanwhile.
+    fn flush_all_of(&self, names: impl Fn(&[u8]) -> bool, flush: impl FnOnce() -> u64) -> u64 {
+        let flights = &self.shared.flights;
+        let before = flights.before_all();
+        let flushed = catch_unwind(AssertUnwindSafe(flush));
+        let late: Vec<Option<u64>> =
+            before.into_iter().map(|before| flights.mark(before, &names)).collect();
+        let too_late = |key: &[u8], value: &[u8]| {
+            let landed = late[flights.stripe_of(key)];
+            let came = names(key) && landed.is_some_and(|landed| landing(value) > landed);
+            came.then_some(RemovalCause::Flushed)
+        };
+        let none_late = late.iter().all(Option::is_none);
+        let more = if none_late { 0 } else { self.store.remove_where(too_late) };
+        flushed.unwrap_or_else(|panic| resume_unwind(panic)) + more
+    }
+
+    /// Counts a handshake of the embedder's, for [`SslCounters`](super::SslCounters).
+    pub fn note(&self, side: Side, stage: Stage) {
+        self.shared.counters.count(match (side, stage) {
+            (Side::Client, Stage::Started) => Count::ConnectStarted,
+            (Side::Client, Stage::Finished) => Count::ConnectFinished,
+            (Side::Client, Stage::Renegotiated) => Count::ConnectRenegotiated,
+            (Side::Server, Stage::Started) => Count::AcceptStarted,
+            (Side::Server, Stage::Finished) => Count::AcceptFinished,
+            (Side::Server, Stage::Renegotiated) => Count::AcceptRenegotiated,
+        });
+    }
+}

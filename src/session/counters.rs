@@ -1,0 +1,251 @@
+//! What a session cache counts beside its engine; and the names that OpenSSL has for it.
+
+use crate::stats::Stats;
+use crate::sync::{Ordering, PlainU64};
+use crossbeam_utils::CachePadded;
+
+const SHARDS: usize = 8;
+
+/// One counter of a session cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    /// Look-ups that the layer makes for itself, and that the engine counts as hits.
+    OwnHits,
+    /// The same, as misses.
+    OwnMisses,
+    Asked,
+    Found,
+    Used,
+    UnknownOutside,
+    Failed,
+    TimedOut,
+    Joined,
+    Nested,
+    GetPanics,
+    NewCalls,
+    NewRefusals,
+    NewPanics,
+    NotStoredMarked,
+    ConnectStarted,
+    ConnectFinished,
+    ConnectRenegotiated,
+    AcceptStarted,
+    AcceptFinished,
+    AcceptRenegotiated,
+    /// The first of the reasons, in the order of [`Rejection::ALL`].
+    Rejected,
+}
+
+const COUNTS: usize = Count::Rejected as usize + Rejection::ALL.len();
+
+/// Why something that came from outside was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// An id was proposed that no session can have: empty, or too long.
+    IdLength,
+    /// Bytes that are no session.
+    Malformed,
+    /// A session of another namespace.
+    Namespace,
+    /// A session with another id than the one that was asked for.
+    Id,
+    /// It has expired.
+    Expired,
+    /// It was made in the future.
+    FromTheFuture,
+    /// Its payload is larger than the cache accepts.
+    TooLarge,
+}
+
+impl Rejection {
+    /// Every reason, in the order of the counters in [`SessionStats::rejected`].
+    pub const ALL: [Self; 7] = [
+        Self::IdLength,
+        Self::Malformed,
+        Self::Namespace,
+        Self::Id,
+        Self::Expired,
+        Self::FromTheFuture,
+        Self::TooLarge,
+    ];
+
+    /// The name as metrics and logs use it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IdLength => "id_length",
+            Self::Malformed => "malformed",
+            Self::Namespace => "namespace",
+            Self::Id => "id",
+            Self::Expired => "expired",
+            Self::FromTheFuture => "from_the_future",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// Counters that any thread adds to; sharded, for they are not on the path of an internal hit.
+#[derive(Debug)]
+pub(super) struct Counters([CachePadded<[PlainU64; COUNTS]>; SHARDS]);
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        let words = || CachePadded::new(std::array::from_fn(|_| PlainU64::new(0)));
+        Self(std::array::from_fn(|_| words()))
+    }
+
+    pub(super) fn count(&self, count: Count) {
+        self.add(count as usize);
+    }
+
+    pub(super) fn reject(&self, rejection: Rejection) {
+        self.add(Count::Rejected as usize + rejection as usize);
+    }
+
+    fn add(&self, word: usize) {
+        static NEXT: PlainU64 = PlainU64::new(0);
+        thread_local! {
+            // Relaxed: any shard will do.
+            static SHARD: usize =
+                usize::try_from(NEXT.fetch_add(1, Ordering::Relaxed)).unwrap_or(0) % SHARDS;
+        }
+        // Relaxed: a counter publishes nothing, and none is lost.
+        SHARD.with(|shard| self.0[*shard][word].fetch_add(1, Ordering::Relaxed));
+    }
+
+    fn sum(&self, word: usize) -> u64 {
+        // Relaxed: as in `add`.
+        self.0.iter().map(|shard| shard[word].load(Ordering::Relaxed)).sum()
+    }
+
+    pub(super) fn read(&self, engine: Stats, in_flight: u64) -> SessionStats {
+        let of = |count: Count| self.sum(count as usize);
+        let mut rejected = [0; Rejection::ALL.len()];
+        for (i, n) in rejected.iter_mut().enumerate() {
+            *n = self.sum(Count::Rejected as usize + i);
+        }
+        SessionStats {
+            internal_hits: engine.hits.saturating_sub(of(Count::OwnHits)),
+            internal_misses: engine.misses_unknown.saturating_sub(of(Count::OwnMisses)),
+            internal_expired: engine.misses_expired,
+            asked: of(Count::Asked),
+            found: of(Count::Found),
+            used: of(Count::Used),
+            unknown_outside: of(Count::UnknownOutside),
+            failed: of(Count::Failed),
+            timed_out: of(Count::TimedOut),
+            joined: of(Count::Joined),
+            nested: of(Count::Nested),
+            get_panics: of(Count::GetPanics),
+            new_calls: of(Count::NewCalls),
+            new_refusals: of(Count::NewRefusals),
+            new_panics: of(Count::NewPanics),
+            not_stored_changed: of(Count::NotStoredMarked),
+            connect: [Count::ConnectStarted, Count::ConnectFinished, Count::ConnectRenegotiated]
+                .map(of),
+            accept: [Count::AcceptStarted, Count::AcceptFinished, Count::AcceptRenegotiated]
+                .map(of),
+            rejected,
+            in_flight,
+            engine,
+        }
+    }
+}
+
+/// A snapshot of what a session cache has counted: exact once its threads are quiet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// The internal cache's own counters.
+    pub engine: Stats,
+    /// Look-ups that found a session in the internal cache.
+    pub internal_hits: u64,
+    /// Look-ups of an id that the internal cache does not hold.
+    pub internal_misses: u64,
+    /// Look-ups that found an expired session there.
+    pub internal_expired: u64,
+    /// Calls of the get callback.
+    pub asked: u64,
+    /// Sessions that it gave, used or rejected.
+    pub found: u64,
+    /// Sessions that it gave and that were used, also by those who had joined.
+    pub used: u64,
+    /// Calls that found nothing.
+    pub unknown_outside: u64,
+    /// Calls that said that they failed.
+    pub failed: u64,
+    /// Look-ups that waited in vain for one that they had joined.
+    pub timed_out: u64,
+    /// Look-ups that joined another one of the same id.
+    pub joined: u64,
+    /// Look-ups of the very id that the calling thread was asked for: misses.
+    pub nested: u64,
+    /// Calls that panicked.
+    pub get_panics: u64,
+    /// Calls of the new callback.
+    pub new_calls: u64,
+    /// Calls that refused, panics included.
+    pub new_refusals: u64,
+    /// Calls that panicked.
+    pub new_panics: u64,
+    /// Sessions from outside that were used and not stored, since their id was removed, taken, put
+    /// or flushed meanwhile.
+    pub not_stored_changed: u64,
+    /// Handshakes as a client: started, finished, renegotiated. See
+    /// [`SessionCache::note`](super::SessionCache::note).
+    pub connect: [u64; 3],
+    /// Handshakes as a server, the same.
+    pub accept: [u64; 3],
+    /// What was rejected, in the order of [`Rejection::ALL`].
+    pub rejected: [u64; 7],
+    /// Gauge: look-ups that are outside.
+    pub in_flight: u64,
+}
+
+impl SessionStats {
+    /// Rejections for one reason.
+    #[must_use]
+    pub fn rejected_for(&self, rejection: Rejection) -> u64 {
+        self.rejected[rejection as usize]
+    }
+
+    /// The counters of `SSL_CTX_sess_number(3)`, with their names and meanings.
+    #[must_use]
+    pub fn ssl(&self) -> SslCounters {
+        SslCounters {
+            number: self.engine.entries,
+            connect: self.connect[0],
+            connect_good: self.connect[1],
+            connect_renegotiate: self.connect[2],
+            accept: self.accept[0],
+            accept_good: self.accept[1],
+            accept_renegotiate: self.accept[2],
+            hits: self.internal_hits + self.used,
+            cb_hits: self.found,
+            misses: self.internal_misses,
+            timeouts: self.internal_expired + self.rejected_for(Rejection::Expired),
+            cache_full: self.engine.removed_by(crate::removal::RemovalCause::Evicted),
+        }
+    }
+}
+
+/// The counters of `SSL_CTX_sess_number(3)`. As there, a session that the get callback found
+/// counts as a miss (of the internal cache), as a `cb_hit` and, if it was used, as a hit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names are the manual page's")]
+pub struct SslCounters {
+    pub number: u64,
+    pub connect: u64,
+    pub connect_good: u64,
+    pub connect_renegotiate: u64,
+    pub accept: u64,
+    pub accept_good: u64,
+    pub accept_renegotiate: u64,
+    pub hits: u64,
+    pub cb_hits: u64,
+    pub misses: u64,
+    pub timeouts: u64,
+    pub cache_full: u64,
+}

@@ -1,0 +1,250 @@
+//! No resurrection: what a look-up outside the cache brings back is not stored if its id was
+//! removed, taken, put or flushed while it was out.
+//!
+//! # State
+//!
+//! A *flight* is a look-up that is out: from before the external store is asked until its answer
+//! is stored or dropped. Keys hash to *stripes*. A stripe has the number of its flights that are
+//! `out`, the number of answers that were stored (`landed`), and a board of its flights, under a
+//! lock. An entry that a flight stored carries its landing number; other entries carry 0.
+//!
+//! # Operations
+//!
+//! ```text
+//! flight                                   removal (or put) of a key
+//!   out += 1, on the board                   before = landed
+//!   ask the external store                   the operation itself, with its events
+//!   lock the board                           out == 0 and landed == before: done
+//!     unless marked:                         lock the board
+//!       store, numbered landed + 1,            mark the flights of the key
+//!       if absent; landed += 1               unlock; landed == before: done
+//!   unlock; deliver what that evicted        the key has an entry with a number above `before`:
+//!   off the board, out -= 1                  remove that very entry
+//! ```
+//!
+//! Take a flight that began before the removal of its key returned, and whose answer is found
+//! afterwards. It was stored unmarked, so under the lock before the marking. Its entry was there
+//! before the operation itself: then the operation removed it. Or it came afterwards: then its
+//! number is above `before`, and the last step removes it. Or the removal did not get to the
+//! marking, for it found no flight out and none landed: then the flight began after that look, when
+//! the external store had been told (the removal event is delivered by then), or it had landed
+//! before `before` was read, and its entry was there for the operation to remove.
+//!
+//! No entry that was put since is touched: it carries 0. The price is two loads for each removal
+//! and put while no flight is out in the stripe; a hit of the internal cache touches nothing here.
+//!
+//! # The lock
+//!
+//! It is held while an answer is inserted, but not while what that unlinks is told about, and
+//! never while the store is asked: no user code runs under it. (An answer must not become visible
+//! after the mark, and a mark must not wait for a callback.)
+//!
+//! # Orderings
+//!
+//! All are sequentially consistent, for want of a hit path to save on. What the argument needs: a
+//! removal that reads `out == 0` from a flight's end sees what it stored and its `landed`; and a
+//! flight whose `out` it did not see asks the store after it.
+//!
+//! # Single flight
+//!
+//! A look-up that finds an unmarked flight of its key joins it and shares its outcome. A marked one
+//! is never joined: its answer is older than a removal that has returned.
+//!
+//! # Single use
+//!
+//! A flight of a `take` is for one asker alone: it joins none, and none joins it. Its departure
+//! marks the other flights of the key, and while it is out nothing of the key lands: else an answer
+//! that is older than the external store's deletion could be taken once more inside. So the taker
+//! looks inside once more after it has departed, and then asks.
+//!
+//! Covered by the models in `loom-tests/tests/models/flights.rs`.
+
+use crate::sync::{AtomicU64, Lock, Ordering};
+use crossbeam_utils::CachePadded;
+use std::sync::Arc;
+use std::thread::ThreadId;
+
+/// Enough that two look-ups which are out at the same time rarely share one.
+const STRIPES: usize = if cfg!(halfshake_loom) { 1 } else { 64 };
+
+/// The flights of one cache. `T` is what its joiners wait on.
+#[derive(Debug)]
+pub(crate) struct Flights<T> {
+    hasher: ahash::RandomState,
+    stripes: Box<[CachePadded<Stripe<T>>]>,
+}
+
+#[derive(Debug)]
+struct Stripe<T> {
+    /// Flights on the board.
+    out: AtomicU64,
+    /// Answers that were stored, ever.
+    landed: AtomicU64,
+    board: Lock<Vec<Flight<T>>>,
+}
+
+#[derive(Debug)]
+struct Flight<T> {
+    key: Box<[u8]>,
+    /// Its key was changed while it was out.
+    marked: bool,
+    pilot: ThreadId,
+    /// `None`: it is for one asker alone.
+    shared: Option<Arc<T>>,
+}
+
+/// What a removal or a put saw when it began.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "the flights have to be marked afterwards"]
+pub(crate) struct Before {
+    stripe: usize,
+    landed: u64,
+}
+
+/// How a look-up goes on.
+#[derive(Debug)]
+pub(crate) enum Boarding<'f, T> {
+    /// It flies itself.
+    Departed(Departed<'f, T>),
+    /// Another one is out for the same key: wait on that.
+    Joined(Arc<T>),
+    /// The calling thread is out for this very key: nobody else could answer.
+    Own,
+}
+
+/// A flight that is out; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Departed<'f, T> {
+    stripe: &'f Stripe<T>,
+    key: Box<[u8]>,
+    /// Tells it from another one of the same key.
+    shared: Option<Arc<T>>,
+    pilot: ThreadId,
+}
+
+impl<T> Flights<T> {
+    pub(crate) fn new() -> Self {
+        let stripe = || Stripe {
+            out: AtomicU64::new(0),
+            landed: AtomicU64::new(0),
+            board: Lock::new(Vec::new()),
+        };
+        let stripes = (0..STRIPES).map(|_| CachePadded::new(stripe())).collect();
+        Self { hasher: ahash::RandomState::new(), stripes }
+    }
+
+    /// Where the flights of a key are.
+    pub(crate) fn stripe_of(&self, key: &[u8]) -> usize {
+        const { assert!(STRIPES.is_power_of_two()) };
+        // The remainder fits: there are few stripes.
+        usize::try_from(self.hasher.hash_one(key) % STRIPES as u64).unwrap_or(0)
+    }
+
+    /// Before a removal or a put of a key.
+    pub(crate) fn before(&self, key: &[u8]) -> Before {
+        self.before_in(self.stripe_of(key))
+    }
+
+    fn before_in(&self, stripe: usize) -> Before {
+        // SeqCst: pairs with `land`; what landed by now is there for the operation to see.
+        Before { stripe, landed: self.stripes[stripe].landed.load(Ordering::SeqCst) }
+    }
+
+    /// Before a removal of many keys.
+    pub(crate) fn before_all(&self) -> Vec<Before> {
+        (0..self.stripes.len()).map(|stripe| self.before_in(stripe)).collect()
+    }
+
+    /// After it, with its events: marks the flights whose key it names. `Some(number)`: an entry of
+    /// such a key with a landing number above that one has come too late, and has to go.
+    pub(crate) fn mark(&self, before: Before, names: impl Fn(&[u8]) -> bool) -> Option<u64> {
+        let stripe = &self.stripes[before.stripe];
+        // SeqCst: pairs with `depart`, `land` and the end of a flight (module documentation).
+        let quiet = stripe.out.load(Ordering::SeqCst) == 0;
+        // SeqCst: as above; read second, so that what a flight stored before its end is seen.
+        if quiet && stripe.landed.load(Ordering::SeqCst) == before.landed {
+            return None;
+        }
+        let mut board = stripe.board.lock();
+        board.iter_mut().filter(|flight| names(&flight.key)).for_each(|f| f.marked = true);
+        // SeqCst: for uniformity; the lock is what orders it after every landing so far.
+        let landed = stripe.landed.load(Ordering::SeqCst);
+        (landed != before.landed).then_some(before.landed)
+    }
+
+    /// Departs, or joins a flight of the key that may be joined (`shared`: what others may wait
+    /// on). A caller that `must_not_wait` departs in any case.
+    pub(crate) fn board(
+        &self,
+        key: &[u8],
+        shared: Option<Arc<T>>,
+        must_not_wait: bool,
+    ) -> Boarding<'_, T> {
+        let stripe = &*self.stripes[self.stripe_of(key)];
+        let pilot = std::thread::current().id();
+        let mut board = stripe.board.lock();
+        for flight in board.iter_mut().filter(|flight| *flight.key == *key) {
+            flight.marked |= shared.is_none();
+            if flight.pilot == pilot {
+                return Boarding::Own;
+            }
+            if let (Some(theirs), true, false) = (&flight.shared, shared.is_some(), must_not_wait)
+                && !flight.marked
+            {
+                return Boarding::Joined(theirs.clone());
+            }
+        }
+        let key: Box<[u8]> = key.into();
+        board.push(Flight { key: key.clone(), marked: false, pilot, shared: shared.clone() });
+        // SeqCst: pairs with `mark`; before the external store is asked.
+        stripe.out.fetch_add(1, Ordering::SeqCst);
+        Boarding::Departed(Departed { stripe, key, shared, pilot })
+    }
+
+    /// Flights that are out.
+    pub(crate) fn out(&self) -> u64 {
+        // SeqCst: for uniformity; a gauge.
+        self.stripes.iter().map(|stripe| stripe.out.load(Ordering::SeqCst)).sum()
+    }
+}
+
+impl<T> Departed<'_, T> {
+    fn is(&self, flight: &Flight<T>) -> bool {
+        // A thread is out for a key once, so nothing else is needed.
+        flight.pilot == self.pilot && flight.key == self.key
+    }
+
+    /// Lets `store` store the answer, under its landing number, unless the key was changed
+    /// meanwhile; whether it might. `store` runs under the lock: no user code. It must not store
+    /// over an entry.
+    pub(crate) fn land(&self, store: impl FnOnce(u64)) -> bool {
+        let board = self.stripe.board.lock();
+        let of_key = board.iter().filter(|flight| flight.key == self.key);
+        if of_key.into_iter().any(|f| f.shared.is_none() || (self.is(f) && f.marked)) {
+            return false;
+        }
+        // SeqCst: for uniformity; only changed under the lock.
+        let number = self.stripe.landed.load(Ordering::SeqCst) + 1;
+        store(number);
+        // SeqCst: pairs with `before` and `mark`. Counted last: who reads the number in `before`
+        // finds the entry, if it is still there.
+        self.stripe.landed.fetch_add(1, Ordering::SeqCst);
+        drop(board);
+        true
+    }
+
+    /// What those wait on who have joined.
+    pub(crate) fn shared(&self) -> Option<&Arc<T>> {
+        self.shared.as_ref()
+    }
+}
+
+impl<T> Drop for Departed<'_, T> {
+    /// Also in a panic of the callback.
+    fn drop(&mut self) {
+        let mut board = self.stripe.board.lock();
+        board.retain(|flight| !self.is(flight));
+        // SeqCst: pairs with `mark`: who sees it sees what was stored, and `landed`.
+        self.stripe.out.fetch_sub(1, Ordering::SeqCst);
+    }
+}
