@@ -17,6 +17,12 @@ mod imp {
     pub(crate) type AtomicI64 = core::sync::atomic::AtomicI64;
     pub(crate) type AtomicU8 = core::sync::atomic::AtomicU8;
 
+    pub(crate) type ThreadId = std::thread::ThreadId;
+
+    pub(crate) fn current_thread() -> ThreadId {
+        std::thread::current().id()
+    }
+
     /// A lock, never poisoned: what it guards has no half-way states.
     #[derive(Debug)]
     pub(crate) struct Lock<T>(std::sync::Mutex<T>);
@@ -62,6 +68,12 @@ mod imp {
 
     pub(crate) fn wait(_round: u32) {
         yield_now();
+    }
+
+    pub(crate) type ThreadId = loom::thread::ThreadId;
+
+    pub(crate) fn current_thread() -> ThreadId {
+        loom::thread::current().id()
     }
 
     /// loom's lock.
@@ -124,6 +136,10 @@ mod imp {
                 #[track_caller]
                 pub(crate) fn fetch_add(&self, value: $int, order: Ordering) -> $int {
                     self.touch().fetch_add(value, order)
+                }
+                #[track_caller]
+                pub(crate) fn fetch_sub(&self, value: $int, order: Ordering) -> $int {
+                    self.touch().fetch_sub(value, order)
                 }
                 #[track_caller]
                 pub(crate) fn fetch_and(&self, value: $int, order: Ordering) -> $int {

@@ -236,6 +236,25 @@ fn nothing_lands_while_a_take_of_its_id_is_outside() {
 }
 
 #[test]
+fn session_that_is_taken_inside_while_a_take_is_outside_is_taken_once() {
+    let rig = rig();
+    let session = rig.session(1);
+    rig.cache.set_get_callback(move |_, asked| {
+        let (cache, session) = (asked.cache().clone(), session.clone());
+        let inside = {
+            let session = session.clone();
+            move || {
+                cache.add(&session).unwrap();
+                cache.take(&7, &namespace(), &[1; 32]).is_some()
+            }
+        };
+        assert!(std::thread::spawn(inside).join().unwrap());
+        Answer::handed_over(session)
+    });
+    assert!(rig.cache.take(&1, &namespace(), &[1; 32]).is_none(), "taken inside and outside");
+}
+
+#[test]
 fn concurrent_misses_of_one_id_ask_once_and_share_the_answer() {
     let rig = rig_with(|builder| builder.join_timeout(Duration::from_secs(600)));
     let session = rig.session(1);

@@ -72,6 +72,7 @@ const ROOMS: &[Room] = &[
     safe("session/flights", 6),
     safe("session/id", 6),
     safe("session/lookup", 6),
+    safe("session/model", 6),
     safe("session/modes", 6),
     safe("session/outcome", 6),
     safe("session/record", 6),

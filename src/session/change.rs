@@ -189,6 +189,9 @@ impl<C: 'static> SessionCache<C> {
     /// Removes the session of an id; whether there was one. Counterpart:
     /// `SSL_CTX_remove_session`, by id.
     ///
+    /// What is not here may still be outside, where only the remove callback is told of what is
+    /// here: a caller who wants it gone everywhere deletes it outside first.
+    ///
     /// # Panics
     /// If the remove callback does; the session is removed then, too.
     pub fn remove(&self, namespace: &Namespace, id: &[u8]) -> bool {

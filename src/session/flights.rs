@@ -43,7 +43,9 @@
 //!
 //! All are sequentially consistent, for want of a hit path to save on. What the argument needs: a
 //! removal that reads `out == 0` from a flight's end sees what it stored and its `landed`; and a
-//! flight whose `out` it did not see asks the store after it.
+//! flight whose `out` it did not see asks the store after it. For the second the store has to order
+//! those who use it, as every lock and every system call does: had the flight asked before the
+//! deletion, the removal would have to see its `out`. (The models fail with a store that does not.)
 //!
 //! # Single flight
 //!
@@ -53,16 +55,25 @@
 //! # Single use
 //!
 //! A flight of a `take` is for one asker alone: it joins none, and none joins it. Its departure
-//! marks the other flights of the key, and while it is out nothing of the key lands: else an answer
-//! that is older than the external store's deletion could be taken once more inside. So the taker
-//! looks inside once more after it has departed, and then asks.
+//! marks the other flights of the key, and while it is out nothing of the key lands: an answer that
+//! is older than the external store's deletion would be found until the taker took it back. So the
+//! taker looks inside once more after it has departed, and then asks.
+//!
+//! Between two takers outside, the store's atomic delete decides. Between one inside and one
+//! outside, the board does: a copy may lie in both places, and the store learns of the taking
+//! inside only from the event. The one outside *claims* its answer, which counts as a landing; the
+//! one inside, when its event is delivered, makes the flights of takers that are out void, and
+//! gives up what it took if such a claim was made since it began. So one of them gets it.
 //!
 //! Covered by the models in `loom-tests/tests/models/flights.rs`.
 
-use crate::sync::{AtomicU64, Lock, Ordering};
+use crate::sync::{AtomicU64, Lock, Ordering, ThreadId, current_thread};
 use crossbeam_utils::CachePadded;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread::ThreadId;
+
+/// More claims than this while a taker inside is between two steps, and it gives up.
+const CLAIMS: usize = 16;
 
 /// Enough that two look-ups which are out at the same time rarely share one.
 const STRIPES: usize = if cfg!(halfshake_loom) { 1 } else { 64 };
@@ -80,7 +91,14 @@ struct Stripe<T> {
     out: AtomicU64,
     /// Answers that were stored, ever.
     landed: AtomicU64,
-    board: Lock<Vec<Flight<T>>>,
+    board: Lock<Board<T>>,
+}
+
+#[derive(Debug)]
+struct Board<T> {
+    flights: Vec<Flight<T>>,
+    /// The latest claims of takers outside: landing number and key, oldest first.
+    claims: VecDeque<(u64, Box<[u8]>)>,
 }
 
 #[derive(Debug)]
@@ -88,6 +106,8 @@ struct Flight<T> {
     key: Box<[u8]>,
     /// Its key was changed while it was out.
     marked: bool,
+    /// Its key was taken inside: what it brings must not be used.
+    void: bool,
     pilot: ThreadId,
     /// `None`: it is for one asker alone.
     shared: Option<Arc<T>>,
@@ -127,7 +147,7 @@ impl<T> Flights<T> {
         let stripe = || Stripe {
             out: AtomicU64::new(0),
             landed: AtomicU64::new(0),
-            board: Lock::new(Vec::new()),
+            board: Lock::new(Board { flights: Vec::new(), claims: VecDeque::new() }),
         };
         let stripes = (0..STRIPES).map(|_| CachePadded::new(stripe())).collect();
         Self { hasher: ahash::RandomState::new(), stripes }
@@ -166,10 +186,29 @@ impl<T> Flights<T> {
             return None;
         }
         let mut board = stripe.board.lock();
-        board.iter_mut().filter(|flight| names(&flight.key)).for_each(|f| f.marked = true);
+        let named = board.flights.iter_mut().filter(|flight| names(&flight.key));
+        named.for_each(|flight| flight.marked = true);
         // SeqCst: for uniformity; the lock is what orders it after every landing so far.
         let landed = stripe.landed.load(Ordering::SeqCst);
         (landed != before.landed).then_some(before.landed)
+    }
+
+    /// After a take inside that got something, with its event, and before `mark`: whether it is
+    /// the caller's, or a taker outside has claimed it meanwhile.
+    pub(crate) fn keeps(&self, before: Before, key: &[u8]) -> bool {
+        let stripe = &self.stripes[before.stripe];
+        // SeqCst: as in `mark`.
+        let quiet = stripe.out.load(Ordering::SeqCst) == 0;
+        // SeqCst: as in `mark`.
+        if quiet && stripe.landed.load(Ordering::SeqCst) == before.landed {
+            return true;
+        }
+        let mut board = stripe.board.lock();
+        let of_key = board.flights.iter_mut().filter(|flight| *flight.key == *key);
+        of_key.for_each(|flight| flight.void = true);
+        let mut since = board.claims.iter().filter(|(number, _)| *number > before.landed);
+        let forgotten = board.claims.len() == CLAIMS && since.clone().count() == CLAIMS;
+        !forgotten && !since.any(|(_, claimed)| **claimed == *key)
     }
 
     /// Departs, or joins a flight of the key that may be joined (`shared`: what others may wait
@@ -181,9 +220,9 @@ impl<T> Flights<T> {
         must_not_wait: bool,
     ) -> Boarding<'_, T> {
         let stripe = &*self.stripes[self.stripe_of(key)];
-        let pilot = std::thread::current().id();
+        let pilot = current_thread();
         let mut board = stripe.board.lock();
-        for flight in board.iter_mut().filter(|flight| *flight.key == *key) {
+        for flight in board.flights.iter_mut().filter(|flight| *flight.key == *key) {
             flight.marked |= shared.is_none();
             if flight.pilot == pilot {
                 return Boarding::Own;
@@ -195,7 +234,10 @@ impl<T> Flights<T> {
             }
         }
         let key: Box<[u8]> = key.into();
-        board.push(Flight { key: key.clone(), marked: false, pilot, shared: shared.clone() });
+        let shared_too = shared.clone();
+        let flight =
+            Flight { key: key.clone(), marked: false, void: false, pilot, shared: shared_too };
+        board.flights.push(flight);
         // SeqCst: pairs with `mark`; before the external store is asked.
         stripe.out.fetch_add(1, Ordering::SeqCst);
         Boarding::Departed(Departed { stripe, key, shared, pilot })
@@ -219,8 +261,8 @@ impl<T> Departed<'_, T> {
     /// over an entry.
     pub(crate) fn land(&self, store: impl FnOnce(u64)) -> bool {
         let board = self.stripe.board.lock();
-        let of_key = board.iter().filter(|flight| flight.key == self.key);
-        if of_key.into_iter().any(|f| f.shared.is_none() || (self.is(f) && f.marked)) {
+        let mut of_key = board.flights.iter().filter(|flight| flight.key == self.key);
+        if of_key.any(|f| f.shared.is_none() || (self.is(f) && f.marked)) {
             return false;
         }
         // SeqCst: for uniformity; only changed under the lock.
@@ -233,6 +275,21 @@ impl<T> Departed<'_, T> {
         true
     }
 
+    /// Claims what a taker was given outside; whether it is the taker's, or was taken inside.
+    pub(crate) fn claim(&self) -> bool {
+        let mut board = self.stripe.board.lock();
+        if board.flights.iter().any(|flight| self.is(flight) && flight.void) {
+            return false;
+        }
+        // SeqCst: pairs with `before` and `keeps`.
+        let number = self.stripe.landed.fetch_add(1, Ordering::SeqCst) + 1;
+        if board.claims.len() == CLAIMS {
+            board.claims.pop_front();
+        }
+        board.claims.push_back((number, self.key.clone()));
+        true
+    }
+
     /// What those wait on who have joined.
     pub(crate) fn shared(&self) -> Option<&Arc<T>> {
         self.shared.as_ref()
@@ -242,8 +299,11 @@ impl<T> Departed<'_, T> {
 impl<T> Drop for Departed<'_, T> {
     /// Also in a panic of the callback.
     fn drop(&mut self) {
+        if cfg!(halfshake_loom) && std::thread::panicking() {
+            return; // a loom step while unwinding aborts the process
+        }
         let mut board = self.stripe.board.lock();
-        board.retain(|flight| !self.is(flight));
+        board.flights.retain(|flight| !self.is(flight));
         // SeqCst: pairs with `mark`: who sees it sees what was stored, and `landed`.
         self.stripe.out.fetch_sub(1, Ordering::SeqCst);
     }

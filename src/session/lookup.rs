@@ -180,15 +180,20 @@ impl<C: 'static> SessionCache<C> {
         key: &Key,
     ) -> Option<Resumed<'_>> {
         let inside = looks_inside(self.modes());
+        // A claim of another taker may come between: then it is that one's.
+        let before = self.shared.flights.before(key.bytes());
         let take_inside = || {
             let taken = if inside { self.store.take(key.bytes()) } else { None };
-            taken.map(|taken| Resumed(Found::Taken(taken)))
+            taken.map(|taken| {
+                let keeps = self.shared.flights.keeps(before, key.bytes());
+                keeps.then_some(Resumed(Found::Taken(taken)))
+            })
         };
         if let Some(taken) = take_inside() {
-            return Some(taken);
+            return taken;
         }
         let callback = self.shared.callbacks.get.load_full()?;
-        let Boarding::Departed(_flight) = self.shared.flights.board(key.bytes(), None, true) else {
+        let Boarding::Departed(flight) = self.shared.flights.board(key.bytes(), None, true) else {
             self.shared.counters.count(Count::Nested);
             return None;
         };
@@ -198,10 +203,13 @@ impl<C: 'static> SessionCache<C> {
             && self.store.contains(key.bytes())
             && let Some(taken) = take_inside()
         {
-            return Some(taken);
+            return taken;
         }
         let asked = Asked { cache: self, namespace, id, purpose: Purpose::Take };
         let session = self.check(self.ask(connection, &callback, &asked), namespace, id)?;
+        if !flight.claim() {
+            return None;
+        }
         self.shared.counters.count(Count::Used);
         Some(Resumed(Found::Outside(session)))
     }

@@ -79,9 +79,12 @@ mod callbacks;
 mod change;
 mod counters;
 mod entry;
-pub(crate) mod flights;
+mod flights;
 mod id;
 mod lookup;
+#[cfg(halfshake_loom)]
+#[doc(hidden)]
+pub mod model;
 mod modes;
 mod outcome;
 mod record;

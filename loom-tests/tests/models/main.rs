@@ -6,6 +6,7 @@
 mod capacity;
 mod events;
 mod expiry;
+mod flights;
 mod inserts;
 mod reads;
 mod real;
