@@ -50,6 +50,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `rustls-0_23` | `halfshake::rustls`: a session store for rustls 0.23 |
+//! | `seal` | `halfshake::session::KeyRing`: sessions sealed for disks and databases |
 //! | `validate` | `Cache::validate`, which checks every invariant of a quiescent cache |
 //!
 //! Platforms: 64-bit, addresses of at most 48 bits (checked when a cache is built). x86-64 is

@@ -76,6 +76,7 @@ const ROOMS: &[Room] = &[
     safe("session/modes", 6),
     safe("session/outcome", 6),
     safe("session/record", 6),
+    safe("session/seal", 6),
     safe("adapters", 7),
     safe("adapters/rustls", 7),
 ];

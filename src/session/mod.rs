@@ -88,6 +88,8 @@ pub mod model;
 mod modes;
 mod outcome;
 mod record;
+#[cfg(feature = "seal")]
+mod seal;
 
 pub use builder::SessionBuilder;
 pub use callbacks::{
@@ -99,6 +101,8 @@ pub use id::{ID_MAX, IdLength, NAMESPACE_MAX, Namespace, NamespaceLength, Sessio
 pub use lookup::{Resumed, SessionHandle};
 pub use modes::Modes;
 pub use record::{Malformed, Session, Times};
+#[cfg(feature = "seal")]
+pub use seal::{KeyRing, SealError, SealKey};
 
 use crate::cache::{BytesCache, Resize};
 use crate::clock::Time;

@@ -207,7 +207,8 @@ impl Session {
     }
 
     /// The serialised form, to write to disk or a database: see the module's documentation. It
-    /// holds the secrets in the clear.
+    /// holds the secrets in the clear: seal
+    /// it (feature `seal`) before it leaves the machine.
     ///
     /// Counterpart: `i2d_SSL_SESSION`.
     ///

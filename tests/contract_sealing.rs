@@ -1,0 +1,80 @@
+//! What leaves the process is sealed for its id and namespace.
+
+use halfshake::session::{KeyRing, Namespace, SealError, SealKey, Session, SessionId, Times};
+use std::time::Duration;
+
+fn name(bytes: &[u8]) -> Namespace {
+    Namespace::new(bytes).expect("short")
+}
+
+fn session() -> Session {
+    let times = Times::new(Duration::ZERO, Duration::MAX, Duration::MAX);
+    let id = SessionId::new(b"bc").expect("short");
+    Session::new(&name(b"a"), id, 0x0303, times, b"a secret that is long enough to be found")
+}
+
+fn ring() -> KeyRing {
+    KeyRing::new(SealKey::new(1, &[7; 32]), 2)
+}
+
+#[test]
+fn sealed_session_opens_to_the_same_one() {
+    let sealed = ring().seal(&session()).unwrap();
+    assert_eq!(ring().open(&name(b"a"), b"bc", &sealed), Ok(session()));
+}
+
+#[test]
+fn sealed_form_shows_nothing_of_the_session_and_never_twice_the_same() {
+    let (one, two) = (ring().seal(&session()).unwrap(), ring().seal(&session()).unwrap());
+    assert_eq!(one.len(), session().to_bytes().len() + 8 + 12 + 16);
+    assert!(one.windows(8).all(|window| window != b"a secret"));
+    assert_ne!(one, two);
+}
+
+#[test]
+fn sealed_session_does_not_open_under_another_id_or_namespace() {
+    let sealed = ring().seal(&session()).unwrap();
+    for (other, id) in [(&b"a"[..], &b"bd"[..]), (b"b", b"bc"), (b"ab", b"c"), (b"a", b"")] {
+        assert_eq!(ring().open(&name(other), id, &sealed), Err(SealError::Forged));
+    }
+}
+
+#[test]
+fn every_changed_bit_and_every_cut_is_refused() {
+    let sealed = ring().seal(&session()).unwrap();
+    for bit in 0..sealed.len() * 8 {
+        let mut forged = sealed.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        assert!(ring().open(&name(b"a"), b"bc", &forged).is_err(), "bit {bit}");
+    }
+    for len in 0..sealed.len() {
+        assert!(ring().open(&name(b"a"), b"bc", &sealed[..len]).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn rotated_ring_seals_with_the_new_key_and_opens_with_those_it_kept() {
+    let ring = ring();
+    let old = ring.seal(&session()).unwrap();
+    ring.rotate(SealKey::new(2, &[8; 32])).unwrap();
+    assert_eq!(ring.rotate(SealKey::new(1, &[9; 32])), Err(SealError::SameNumber(1)));
+    assert_eq!(ring.numbers(), [2, 1]);
+    assert_eq!(ring.open(&name(b"a"), b"bc", &old), Ok(session()));
+    ring.rotate(SealKey::random(3).unwrap()).unwrap();
+    assert_eq!(ring.open(&name(b"a"), b"bc", &old), Err(SealError::UnknownKey(1)));
+    let new = ring.seal(&session()).unwrap();
+    assert_eq!(ring.open(&name(b"a"), b"bc", &new), Ok(session()));
+}
+
+#[test]
+fn key_of_the_same_number_and_another_secret_opens_nothing() {
+    let sealed = ring().seal(&session()).unwrap();
+    let other = KeyRing::new(SealKey::new(1, &[6; 32]), 2);
+    assert_eq!(other.open(&name(b"a"), b"bc", &sealed), Err(SealError::Forged));
+}
+
+#[test]
+fn keys_are_never_printed() {
+    let shown = format!("{:?} {:?}", ring(), SealKey::new(9, &[77; 32]));
+    assert!(!shown.contains("77") && !shown.contains("7, 7"), "{shown}");
+}
