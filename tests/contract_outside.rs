@@ -346,6 +346,33 @@ fn get_callback_that_asks_for_its_own_id_gets_a_counted_miss() {
 }
 
 #[test]
+fn client_that_proposes_a_thousand_sessions_costs_four_look_ups_outside() {
+    let rig = rig();
+    rig.begin(9);
+    let name = namespace();
+    let hello = rig.cache.hello(&1, &name);
+    for first in 10..=255 {
+        assert!(hello.resume(&[first; 32]).is_none());
+        assert!(hello.take(&[first; 32]).is_none());
+    }
+    assert_eq!(hello.left(), 0);
+    assert!(hello.resume(&[9; 32]).is_some(), "what is inside costs nothing");
+    let stats = rig.cache.stats();
+    assert_eq!((stats.asked, stats.over_budget), (4, 2 * 246 - 4));
+    assert_eq!(rig.cache.hello(&1, &name).left(), 4, "the next one has a budget of its own");
+}
+
+#[test]
+fn budget_is_not_spent_where_nobody_can_be_asked() {
+    let rig = rig();
+    rig.cache.clear_get_callback();
+    let name = namespace();
+    let hello = rig.cache.hello_with_budget(&1, &name, 1);
+    assert!(hello.resume(&[1; 32]).is_none() && hello.take(&[]).is_none());
+    assert_eq!((hello.left(), rig.cache.stats().over_budget), (1, 0));
+}
+
+#[test]
 fn counters_have_the_meanings_of_the_manual_page() {
     let rig = rig();
     rig.begin(1);

@@ -21,6 +21,7 @@ pub(super) enum Count {
     TimedOut,
     Joined,
     Nested,
+    OverBudget,
     GetPanics,
     NewCalls,
     NewRefusals,
@@ -137,6 +138,7 @@ impl Counters {
             timed_out: of(Count::TimedOut),
             joined: of(Count::Joined),
             nested: of(Count::Nested),
+            over_budget: of(Count::OverBudget),
             get_panics: of(Count::GetPanics),
             new_calls: of(Count::NewCalls),
             new_refusals: of(Count::NewRefusals),
@@ -181,6 +183,8 @@ pub struct SessionStats {
     pub joined: u64,
     /// Look-ups of the very id that the calling thread was asked for: misses.
     pub nested: u64,
+    /// Look-ups that the budget of their [`Hello`](super::Hello) kept from going outside: misses.
+    pub over_budget: u64,
     /// Calls that panicked.
     pub get_panics: u64,
     /// Calls of the new callback.

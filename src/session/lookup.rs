@@ -135,6 +135,18 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the get callback or the remove callback does.
     pub fn resume(&self, connection: &C, namespace: &Namespace, id: &[u8]) -> Option<Resumed<'_>> {
+        self.resume_within(connection, namespace, id, &|| true)
+    }
+
+    /// As `resume`; `spend` says whether the look-up may go outside.
+    #[inline]
+    pub(super) fn resume_within(
+        &self,
+        connection: &C,
+        namespace: &Namespace,
+        id: &[u8],
+        spend: &dyn Fn() -> bool,
+    ) -> Option<Resumed<'_>> {
         let key = self.key(namespace, id)?;
         let modes = self.modes();
         if looks_inside(modes)
@@ -142,7 +154,7 @@ impl<C: 'static> SessionCache<C> {
         {
             return Some(Resumed(Found::Inside(found)));
         }
-        self.resume_outside(connection, (namespace, id), &key, modes)
+        self.resume_outside(connection, (namespace, id), &key, modes, spend)
     }
 
     /// Looks a session up in the internal cache alone, whatever the modes: for clients, and for
@@ -163,8 +175,19 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the get callback or the remove callback does; the session is lost then.
     pub fn take(&self, connection: &C, namespace: &Namespace, id: &[u8]) -> Option<Resumed<'_>> {
+        self.take_within(connection, namespace, id, &|| true)
+    }
+
+    /// As `take`; `spend` says whether the look-up may go outside.
+    pub(super) fn take_within(
+        &self,
+        connection: &C,
+        namespace: &Namespace,
+        id: &[u8],
+        spend: &dyn Fn() -> bool,
+    ) -> Option<Resumed<'_>> {
         let key = self.key(namespace, id)?;
-        let take = || self.take_anywhere(connection, (namespace, id), &key);
+        let take = || self.take_anywhere(connection, (namespace, id), &key, spend);
         let (taken, landed) = self.change(&key, take);
         if taken.as_ref().is_ok_and(Option::is_some) {
             // What has landed meanwhile is a copy of what was taken.
@@ -178,6 +201,7 @@ impl<C: 'static> SessionCache<C> {
         connection: &C,
         (namespace, id): (&Namespace, &[u8]),
         key: &Key,
+        spend: &dyn Fn() -> bool,
     ) -> Option<Resumed<'_>> {
         let inside = looks_inside(self.modes());
         // A claim of another taker may come between: then it is that one's.
@@ -193,6 +217,9 @@ impl<C: 'static> SessionCache<C> {
             return taken;
         }
         let callback = self.shared.callbacks.get.load_full()?;
+        if !spend() {
+            return None;
+        }
         let Boarding::Departed(flight) = self.shared.flights.board(key.bytes(), None, true) else {
             self.shared.counters.count(Count::Nested);
             return None;
@@ -230,8 +257,12 @@ impl<C: 'static> SessionCache<C> {
         (namespace, id): (&Namespace, &[u8]),
         key: &Key,
         modes: Modes,
+        spend: &dyn Fn() -> bool,
     ) -> Option<Resumed<'_>> {
         let callback = self.shared.callbacks.get.load_full()?;
+        if !spend() {
+            return None;
+        }
         let counters = &self.shared.counters;
         let must_not_wait = ASKING.get() != 0;
         let outcome = Some(Arc::new(Outcome::default()));

@@ -80,6 +80,7 @@ mod change;
 mod counters;
 mod entry;
 mod flights;
+mod hello;
 mod id;
 mod lookup;
 #[cfg(halfshake_loom)]
@@ -97,6 +98,7 @@ pub use callbacks::{
 };
 pub use change::{Newly, NotStored, Side, Stage};
 pub use counters::{Rejection, SessionStats, SslCounters};
+pub use hello::Hello;
 pub use id::{ID_MAX, IdLength, NAMESPACE_MAX, Namespace, NamespaceLength, SessionId};
 pub use lookup::{Resumed, SessionHandle};
 pub use modes::Modes;
