@@ -1,0 +1,262 @@
+//! Every callback may call every operation of the same cache: none hangs, and none breaks it.
+
+mod sessions;
+
+use halfshake::session::{Answer, Modes, Side, Verdict};
+use sessions::{Cache, Call, Rig, id, namespace, rig_with};
+use std::cell::Cell;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// Far beyond what any case takes: a watchdog, not a measurement.
+const WATCHDOG: Duration = Duration::from_secs(120);
+
+thread_local! {
+    /// The operation is run by the outermost callback alone.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+type Operation = fn(&Cache);
+type Act = fn(&Rig);
+
+/// Each acts on the id of the callback (1) and, where it can, on another one (2).
+const OPERATIONS: [(&str, Operation); 22] = [
+    ("new_session", |c| _ = c.new_session(&1, Side::Server, &session(c, 2))),
+    ("new_session of the same id", |c| _ = c.new_session(&1, Side::Server, &session(c, 1))),
+    ("add", |c| _ = c.add(&session(c, 2))),
+    ("add of the same id", |c| _ = c.add(&session(c, 1))),
+    ("resume", |c| drop(c.resume(&1, &namespace(), &[2; 32]))),
+    ("resume of the same id", |c| drop(c.resume(&1, &namespace(), &[1; 32]))),
+    ("take", |c| drop(c.take(&1, &namespace(), &[2; 32]))),
+    ("take of the same id", |c| drop(c.take(&1, &namespace(), &[1; 32]))),
+    ("find", |c| drop(c.find(&namespace(), &[1; 32]))),
+    ("remove", |c| _ = c.remove(&namespace(), &[3; 32])),
+    ("remove of the same id", |c| _ = c.remove(&namespace(), &[1; 32])),
+    ("connection_failed", |c| _ = c.connection_failed(&namespace(), &[1; 32])),
+    ("flush_sessions", |c| _ = c.flush_sessions(Duration::MAX)),
+    ("flush_namespace", |c| _ = c.flush_namespace(&namespace())),
+    ("flush_all", |c| _ = c.flush_all()),
+    ("set_capacity", |c| _ = c.set_capacity(2)),
+    ("set_modes", |c| _ = c.set_modes(Modes::OFF)),
+    ("set callbacks", |c| {
+        c.set_new_callback(|_, _| Verdict::Keep);
+        c.set_get_callback(|_, _| Answer::unknown());
+        c.set_remove_callback(|_| ());
+    }),
+    ("clear callbacks", |c| {
+        c.clear_new_callback();
+        c.clear_get_callback();
+        c.clear_remove_callback();
+    }),
+    ("run_maintenance", |c| _ = c.run_maintenance(usize::MAX)),
+    ("stats", |c| _ = c.stats()),
+    ("shutdown", |c| c.shutdown()),
+];
+
+fn session(cache: &Cache, first: u8) -> halfshake::session::Session {
+    cache.make(&namespace(), id(first), sessions::TLS12, &[first; 100])
+}
+
+/// Runs an operation inside a callback, unless the callback was called by it.
+fn once(operation: Operation, cache: &Cache, called: &mpsc::Sender<()>) {
+    if INSIDE.replace(true) {
+        return;
+    }
+    operation(cache);
+    INSIDE.set(false);
+    called.send(()).expect("the test listens");
+}
+
+/// Sets up a cache, lets `act` call the callback that `set` has set, and checks what is left.
+fn case(what: &str, set: impl FnOnce(&Rig, mpsc::Sender<()>) + Send + 'static, act: Act) {
+    let (called, was_called) = mpsc::channel();
+    let (done, is_done) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let rig = rig_with(|builder| builder.capacity(3));
+        rig.cache.add(&rig.session(3)).expect("room");
+        set(&rig, called);
+        act(&rig);
+        rig.cache.clear_remove_callback();
+        rig.cache.shutdown();
+        let stats = rig.cache.stats().engine;
+        assert_eq!(stats.inserts, stats.removed_total(), "one event for each");
+        assert_eq!(stats.pinned_deliveries, 0, "a callback ran pinned");
+        drop(rig);
+        done.send(()).expect("the test waits");
+    });
+    let ended = is_done.recv_timeout(WATCHDOG);
+    assert!(ended != Err(mpsc::RecvTimeoutError::Timeout), "{what} hangs");
+    thread.join().unwrap_or_else(|panic| {
+        eprintln!("in {what}");
+        std::panic::resume_unwind(panic)
+    });
+    assert!(was_called.try_iter().count() > 0, "{what} was not called");
+}
+
+#[test]
+fn new_callback_may_call_every_operation() {
+    for verdict in [Verdict::Keep, Verdict::Refuse] {
+        for (name, operation) in OPERATIONS {
+            let set = move |rig: &Rig, called: mpsc::Sender<()>| {
+                rig.cache.set_new_callback(move |_, new| {
+                    once(operation, new.cache(), &called);
+                    verdict
+                });
+            };
+            case(&format!("{name} in the new callback"), set, |rig| _ = rig.begin(1));
+        }
+    }
+}
+
+#[test]
+fn get_callback_may_call_every_operation() {
+    for (name, operation) in OPERATIONS {
+        for act in [(|rig: &Rig| _ = rig.resume(1)) as Act, |rig| {
+            drop(rig.cache.take(&1, &namespace(), &[1; 32]))
+        }] {
+            let set = move |rig: &Rig, called: mpsc::Sender<()>| {
+                let answer = Answer::handed_over(rig.session(1));
+                rig.cache.set_get_callback(move |_, asked| {
+                    once(operation, asked.cache(), &called);
+                    answer.clone()
+                });
+            };
+            case(&format!("{name} in the get callback"), set, act);
+        }
+    }
+}
+
+#[test]
+fn remove_callback_may_call_every_operation_for_every_cause() {
+    let acts: [(&str, Act); 8] = [
+        ("remove", |rig| _ = rig.cache.remove(&namespace(), &[3; 32])),
+        ("take", |rig| drop(rig.cache.take(&1, &namespace(), &[3; 32]))),
+        ("replace", |rig| _ = rig.cache.add(&rig.session(3))),
+        ("evict", |rig| (4..7).for_each(|first| _ = rig.cache.add(&rig.session(first)))),
+        ("flush", |rig| _ = rig.cache.flush_all()),
+        ("resize", |rig| {
+            _ = rig.cache.add(&rig.session(4));
+            _ = rig.cache.set_capacity(1);
+        }),
+        ("expire", |rig| {
+            rig.advance(100);
+            _ = rig.cache.run_maintenance(usize::MAX);
+        }),
+        ("shutdown", |rig| rig.cache.shutdown()),
+    ];
+    for (name, operation) in OPERATIONS {
+        for (how, act) in acts {
+            let set = move |rig: &Rig, called: mpsc::Sender<()>| {
+                rig.cache.set_remove_callback(move |gone| once(operation, gone.cache(), &called));
+            };
+            case(&format!("{name} in the remove callback of {how}"), set, act);
+        }
+    }
+}
+
+#[test]
+fn callbacks_nest_as_deep_as_there_are_sessions() {
+    const DEEP: u8 = 100;
+    let rig = rig_with(|builder| builder.capacity(200));
+    (0..DEEP).for_each(|first| rig.cache.add(&rig.session(first)).unwrap());
+    let world = rig.world.clone();
+    rig.cache.set_remove_callback(move |gone| {
+        world.note(Call::Remove(gone.id()[0], gone.cause()));
+        gone.cache().remove(&namespace(), &[gone.id()[0] + 1; 32]);
+    });
+    rig.cache.remove(&namespace(), &[0; 32]);
+    assert_eq!(rig.world.calls().len(), usize::from(DEEP));
+    assert!(rig.cache.is_empty());
+}
+
+#[test]
+fn handle_may_be_dropped_inside_a_callback() {
+    let rig = rig_with(|builder| builder);
+    let world = rig.world.clone();
+    let handle = Arc::new(std::sync::Mutex::new(Some(rig.cache.clone())));
+    let dropped = handle.clone();
+    rig.cache.set_get_callback(move |_, _| {
+        drop(dropped.lock().unwrap().take());
+        Answer::unknown()
+    });
+    rig.begin(1);
+    assert_eq!(rig.resume(2), None);
+    assert!(handle.lock().unwrap().is_none());
+    world.calls();
+    drop(rig);
+    assert_eq!(world.calls(), [Call::Remove(1, halfshake::RemovalCause::Shutdown)]);
+}
+
+/// Counts its drops.
+struct Counted(Arc<std::sync::Mutex<u64>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        *self.0.lock().expect("nobody panics under it") += 1;
+    }
+}
+
+#[test]
+fn each_callback_that_was_replaced_under_load_is_dropped_once() {
+    // A build without optimisation takes minutes for as many.
+    const SWAPS: u64 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
+    let rig = rig_with(|builder| builder);
+    let drops = Arc::new(std::sync::Mutex::new(0));
+    let done = Arc::new(());
+    let running = Arc::downgrade(&done);
+    std::thread::scope(|scope| {
+        for worker in 0..8u8 {
+            let (cache, running) = (&rig.cache, running.clone());
+            scope.spawn(move || {
+                while running.strong_count() > 0 {
+                    assert!(cache.resume(&1, &namespace(), &[worker; 32]).is_none());
+                }
+            });
+        }
+        for _ in 0..SWAPS {
+            let counted = Counted(drops.clone());
+            rig.cache.set_get_callback(move |_, _| {
+                let _used = &counted;
+                Answer::unknown()
+            });
+        }
+        drop(done);
+    });
+    assert_eq!(*drops.lock().unwrap(), SWAPS - 1, "all but the one that is set");
+    rig.cache.clear_get_callback();
+    assert_eq!(*drops.lock().unwrap(), SWAPS);
+    assert!(rig.cache.stats().asked > 0);
+}
+
+#[test]
+fn callbacks_that_block_delay_nobody_else() {
+    const BLOCKED: u64 = 100;
+    let rig = rig_with(|builder| builder);
+    let (inside, is_inside) = mpsc::channel();
+    let gate = Arc::new(std::sync::Mutex::new(()));
+    let held = gate.lock().unwrap();
+    let waits = gate.clone();
+    rig.cache.set_get_callback(move |_, _| {
+        inside.send(()).expect("the test listens");
+        drop(waits.lock().expect("nobody panics under it"));
+        Answer::unknown()
+    });
+    std::thread::scope(|scope| {
+        for of in 0..BLOCKED {
+            let cache = &rig.cache;
+            let id = [u8::try_from(of).unwrap(); 31];
+            scope.spawn(move || assert!(cache.resume(&of, &namespace(), &id).is_none()));
+        }
+        (0..BLOCKED).for_each(|_| is_inside.recv().unwrap());
+        assert_eq!(rig.cache.stats().in_flight, BLOCKED);
+        rig.begin(1);
+        assert_eq!(rig.resume(1), Some(false));
+        assert!(rig.cache.take(&1, &namespace(), &[1; 32]).is_some());
+        rig.begin(2);
+        rig.advance(100);
+        assert_eq!(rig.cache.run_maintenance(usize::MAX).expired, 1);
+        assert_eq!(rig.cache.flush_all(), 0);
+        drop(held);
+    });
+    assert_eq!(rig.cache.stats().in_flight, 0);
+}
