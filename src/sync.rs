@@ -16,6 +16,7 @@ mod imp {
     pub(crate) type AtomicU64 = core::sync::atomic::AtomicU64;
     pub(crate) type AtomicI64 = core::sync::atomic::AtomicI64;
     pub(crate) type AtomicU8 = core::sync::atomic::AtomicU8;
+    pub(crate) type AtomicU32 = core::sync::atomic::AtomicU32;
 
     pub(crate) type ThreadId = std::thread::ThreadId;
 
@@ -177,6 +178,7 @@ mod imp {
     atomic!(AtomicU64, u64);
     atomic!(AtomicI64, i64);
     atomic!(AtomicU8, u8);
+    atomic!(AtomicU32, u32);
 }
 
 pub(crate) use imp::*;

@@ -1,10 +1,10 @@
 //! One thread against two, in processor time for each operation: what they cost one another.
 
 use super::{Scale, fresh_salt, reads, slack, writes};
-use crate::contestants::{Contestant, Operations};
 use crate::contestants::caches::{Lru, Moka, Quick};
 use crate::contestants::maps::{Dashmap, Papaya};
 use crate::contestants::ours::{Bytes, Kept, Pairs, Reading};
+use crate::contestants::{Contestant, Operations};
 use crate::keys::Value;
 use crate::rounds::{Entrant, Sample};
 use std::sync::Barrier;
