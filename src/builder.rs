@@ -10,7 +10,7 @@ use crate::maintenance::Threads;
 use crate::once::Flights;
 use crate::sync::{PlainBool, PlainU64};
 use crate::table::away::MOST_SETS;
-use crate::table::set::WAYS;
+use crate::table::ways::WAYS;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;

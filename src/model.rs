@@ -13,7 +13,7 @@ use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::{Ordering, PlainBool};
 use crate::table::away::Away;
-use crate::table::set::bit;
+use crate::table::ways::bit;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};

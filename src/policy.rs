@@ -18,7 +18,7 @@ pub(crate) fn victim(live: u64, hints: Hints) -> Option<(u32, u64)> {
 #[cfg(all(test, not(halfshake_loom)))]
 mod tests {
     use super::*;
-    use crate::table::set::bit;
+    use crate::table::ways::bit;
 
     #[test]
     fn the_oldest_that_was_not_hit_goes() {

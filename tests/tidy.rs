@@ -39,6 +39,7 @@ const ROOMS: &[Room] = &[
     safe("table/retired", 2),
     safe("table/summary", 2),
     unsafe_("table/tags", 2),
+    safe("table/ways", 2),
     safe("budget", 2),
     safe("policy", 3),
     safe("removal", 3),

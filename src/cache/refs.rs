@@ -5,7 +5,7 @@ use crate::engine::{Exact, Held, HeldMany};
 use crate::entry::EntryRef;
 use crate::removal::RemovalCause;
 use crate::table::away::Away;
-use crate::table::set::{WAYS, bit};
+use crate::table::ways::{WAYS, bit};
 use std::fmt::{Debug, Formatter};
 use std::hash::{BuildHasher, Hash};
 use std::ops::Deref;
@@ -257,7 +257,7 @@ where
             let visited = &mut self.visited;
             let found = Held::find(local.pin(now), |guard, _| {
                 let live = set.load(guard);
-                let mut ways = crate::table::set::ways_in(live.mask() & !*visited);
+                let mut ways = crate::table::ways::ways_in(live.mask() & !*visited);
                 ways.find_map(|way| {
                     // What was filled behind the walk is left out: a way is visited once.
                     *visited |= (bit(way) << 1) - 1;

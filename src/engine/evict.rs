@@ -17,7 +17,8 @@ use crate::removal::RemovalCause;
 use crate::table::Shard;
 use crate::table::away::Away;
 use crate::table::away::Unlinked;
-use crate::table::set::{Live, bit, ways_in};
+use crate::table::set::Live;
+use crate::table::ways::{bit, ways_in};
 use std::rc::Rc;
 
 /// With fewer entries a set on average, every victim is chosen among sampled sets.

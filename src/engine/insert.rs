@@ -31,7 +31,8 @@ use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::table::Shard;
 use crate::table::away::Away;
-use crate::table::set::{Claim, Live, MOST_LIVE, bit};
+use crate::table::set::{Claim, Live};
+use crate::table::ways::{MOST_LIVE, bit};
 use std::rc::Rc;
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::sync::Ordering;
 use crate::table::Shard;
 use crate::table::away::Away;
 use crate::table::away::Unlinked;
-use crate::table::set::{bit, ways_in};
+use crate::table::ways::{bit, ways_in};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -167,7 +167,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         self.each_set(|shard, set| {
             let pin = local.pin(now);
             let live = shard.load(set, pin.guard());
-            let mut causes = [None; crate::table::set::WAYS as usize];
+            let mut causes = [None; crate::table::ways::WAYS as usize];
             let mut ways = 0;
             for way in ways_in(live.mask()) {
                 causes[way as usize] = doomed(live.entry(way));

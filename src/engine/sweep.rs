@@ -8,7 +8,7 @@ use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::Ordering;
 use crate::table::Shard;
-use crate::table::set::{bit, ways_in};
+use crate::table::ways::{bit, ways_in};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::rc::Rc;

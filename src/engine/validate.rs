@@ -3,7 +3,7 @@
 use super::{Engine, Local};
 use crate::entry::Object;
 use crate::hash::Place;
-use crate::table::set::{MOST_LIVE, ways_in};
+use crate::table::ways::{MOST_LIVE, ways_in};
 use std::rc::Rc;
 
 #[derive(Default)]

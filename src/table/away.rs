@@ -1,6 +1,6 @@
 //! Ways by number, and their owners: whoever unlinked one, and whoever may free it.
 
-use super::set::WAYS;
+use super::ways::WAYS;
 use crate::hash::Geometry;
 use std::num::NonZeroU32;
 

@@ -1,6 +1,6 @@
 //! What the choice of a victim goes by: which ways of a set were hit, and which was claimed last.
 
-use super::set::{LIVE, WAYS, bit};
+use super::ways::{LIVE, WAYS, bit};
 
 const HAND_SHIFT: u32 = 56;
 

@@ -22,6 +22,7 @@
 //! | [`set`] | one set: claim, publish, unlink, recycle |
 //! | [`away`] | numbers of ways, and their owners |
 //! | [`hints`] | what the choice of a victim goes by |
+//! | [`ways`] | how many ways a set has, and masks of them |
 //! | [`tags`] | the low bytes of a set's tags, compared all at once |
 //! | [`pages`] | the memory that the sets lie in |
 //! | [`retired`] | lists of unlinked ways, and their way through the collector |
@@ -43,6 +44,7 @@ pub(crate) mod set;
 pub(crate) mod summary;
 #[expect(unsafe_code, reason = "vector instructions")]
 mod tags;
+pub(crate) mod ways;
 
 use crate::entry::{EntryRef, Magazine, Object};
 use crate::hash::{Geometry, Place};

@@ -45,6 +45,7 @@ use super::away::{Away, Graced, Unlinked};
 use super::hints::{Hints, after};
 use super::pages::Zeroed;
 use super::tags::Tags;
+use super::ways::{LIVE, WAYS, bit, ways_in};
 use crate::entry::{ADDRESS_BITS, EntryRef, Magazine, Object, Owned};
 use crate::prefetch::prefetch;
 use crate::reclaim::Guard;
@@ -52,13 +53,6 @@ use crate::sync::{AtomicU64, Ordering};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 
-/// Ways of a set: one byte of tags each fills a vector register, one cell each two cache lines.
-pub(crate) const WAYS: u32 = if cfg!(halfshake_loom) { 4 } else { 16 };
-/// At most this many ways of a set are live, so that a replacement always finds one to claim.
-pub(crate) const MOST_LIVE: u32 = if cfg!(halfshake_loom) { 2 } else { WAYS - 1 };
-
-/// The bits of all ways.
-pub(super) const LIVE: u64 = (1 << WAYS) - 1;
 const CLOSED: u64 = 1 << 63;
 
 const _: () = assert!(WAYS as usize <= Tags::WAYS);
@@ -125,21 +119,6 @@ impl<O: Object> Clone for Set<'_, O> {
     }
 }
 impl<O: Object> Copy for Set<'_, O> {}
-
-/// The ways in a mask, lowest first.
-pub(crate) fn ways_in(mut mask: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        (mask != 0).then(|| {
-            let way = mask.trailing_zeros();
-            mask &= mask - 1;
-            way
-        })
-    })
-}
-
-pub(crate) fn bit(way: u32) -> u64 {
-    1 << way
-}
 
 impl<'t, O: Object> Set<'t, O> {
     #[inline]

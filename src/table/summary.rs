@@ -124,7 +124,7 @@ impl Summary {
             };
             let word = self.occupied[at].load(Ordering::Relaxed) & part;
             let base = u32::try_from(at).unwrap_or(u32::MAX) * u64::BITS;
-            super::set::ways_in(word).map(move |bit| base + bit)
+            super::ways::ways_in(word).map(move |bit| base + bit)
         })
     }
 
