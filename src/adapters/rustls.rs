@@ -34,7 +34,7 @@ use rustls_0_23::server::StoresServerSessions;
 use std::fmt::{Debug, Formatter};
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Session ids of rustls: nothing else reaches the table.
 const ID_LEN: usize = 32;
@@ -85,7 +85,7 @@ impl<S: BuildHasher + Send + Sync + 'static> SessionStore<S> {
     fn key(&self, id: &[u8]) -> Option<Key> {
         let id: &[u8; ID_LEN] = id.try_into().ok()?;
         let name = self.namespace.as_bytes();
-        let mut key = Key { bytes: Zeroizing::new([0; KEY_MAX]), len: 1 + name.len() + ID_LEN };
+        let mut key = Key { bytes: [0; KEY_MAX], len: 1 + name.len() + ID_LEN };
         key.bytes[0] = u8::try_from(name.len()).ok()?;
         key.bytes[1..=name.len()].copy_from_slice(name);
         key.bytes[1 + name.len()..key.len].copy_from_slice(id);
@@ -97,8 +97,15 @@ const KEY_MAX: usize = 1 + NAMESPACE_MAX + ID_LEN;
 
 /// A key on the stack, wiped afterwards.
 struct Key {
-    bytes: Zeroizing<[u8; KEY_MAX]>,
+    bytes: [u8; KEY_MAX],
     len: usize,
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        // What was written, and as a slice: an array is wiped byte by byte.
+        self.bytes[..self.len].zeroize();
+    }
 }
 
 impl Key {
