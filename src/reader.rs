@@ -4,6 +4,7 @@ use crate::cache::{Cache, Stored, Taken};
 use crate::engine::{Local, Pin};
 use crate::entry::EntryRef;
 use crate::error::{Refusal, Refused};
+use crate::hash::Place;
 use crate::reclaim::Guard;
 use equivalent::Equivalent;
 use std::fmt::{Debug, Formatter};
@@ -172,10 +173,7 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        let core = &*self.cache.core;
-        let (place, now) = (self.cache.place(key), core.time.now());
-        core.lookup(place, self.guard, self.local, now, |k| key.equivalent(k))
-            .map(|(entry, _)| Ref(entry))
+        self.look(self.cache.place(key), self.cache.core.time.now(), key)
     }
 
     /// Whether a key has a live entry: see [`Cache::contains`].
@@ -184,9 +182,24 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
+        self.has(self.cache.place(key), self.cache.core.time.now(), key)
+    }
+
+    #[inline]
+    fn look<Q>(&self, place: Place, now: u64, key: &Q) -> Option<Ref<'r, K, V>>
+    where
+        Q: ?Sized + Equivalent<K>,
+    {
         let core = &*self.cache.core;
-        let (place, now) = (self.cache.place(key), core.time.now());
-        core.contains_pinned(place, self.guard, now, |k| key.equivalent(k))
+        let found = core.lookup(place, self.guard, self.local, now, |k| key.equivalent(k));
+        found.map(|(entry, _)| Ref(entry))
+    }
+
+    fn has<Q>(&self, place: Place, now: u64, key: &Q) -> bool
+    where
+        Q: ?Sized + Equivalent<K>,
+    {
+        self.cache.core.contains_pinned(place, self.guard, now, |k| key.equivalent(k))
     }
 }
 
@@ -209,7 +222,11 @@ where
 {
     /// Begins a new pin, for several look-ups.
     pub fn pinned(&mut self) -> Pinned<'_, K, V, S> {
-        let now = self.cache.core.time.now();
+        self.pinned_at(self.cache.core.time.now())
+    }
+
+    #[inline]
+    fn pinned_at(&mut self, now: u64) -> Pinned<'_, K, V, S> {
         let guard = repin(&mut self.pin, &self.local, now).guard();
         Pinned { guard, local: &self.local, cache: &self.cache }
     }
@@ -221,7 +238,8 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        self.pinned().get(key)
+        let (place, now) = (self.cache.place(key), self.cache.core.time.now());
+        self.pinned_at(now).look(place, now, key)
     }
 
     /// Looks many keys up, in a new pin: their cache misses overlap. The answers are in the order
@@ -255,7 +273,8 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        self.pinned().contains(key)
+        let (place, now) = (self.cache.place(key), self.cache.core.time.now());
+        self.pinned_at(now).has(place, now, key)
     }
 
     /// Unpins, and removes: see [`Cache::remove`].

@@ -22,7 +22,7 @@
 mod imp {
     use crate::sync::{Ordering, fence};
 
-    /// Retired ways of one shard that are handed to the collector together.
+    /// Retired ways of one thread that are handed to the collector together.
     pub(crate) fn retire_batch() -> u64 {
         64
     }
@@ -111,7 +111,7 @@ mod imp {
         SET_UP.set(set_up);
     }
 
-    /// Retired ways of one shard that are handed to the collector together. One, as a rule: what
+    /// Retired ways of one thread that are handed to the collector together. One, as a rule: what
     /// is freed only after the model's joins is ordered by them.
     pub(crate) fn retire_batch() -> u64 {
         SET_UP.get().batch

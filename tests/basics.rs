@@ -1,7 +1,7 @@
 //! The cache as its documentation describes it, one claim a test.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use halfshake::{BytesCache, Cache, Maintenance, ManualClock, Refusal, RemovalCause};
+use halfshake::{BytesCache, Cache, Clock, Maintenance, ManualClock, Refusal, RemovalCause};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -171,4 +171,32 @@ fn a_reader_sees_what_is_there_now() {
     assert!(reader.remove(&1) && !reader.is_pinned());
     drop(reader);
     c.validate();
+}
+
+#[test]
+fn a_look_up_asks_the_clock_once() {
+    #[derive(Debug, Default)]
+    struct Asked(std::sync::atomic::AtomicU64);
+    impl Clock for Asked {
+        fn now(&self) -> Duration {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Duration::ZERO
+        }
+    }
+    let clock = Arc::new(Asked::default());
+    let builder = Cache::<u64, u64>::builder().capacity(10).clock(clock.clone());
+    let c = builder.maintenance(Maintenance::Embedder).build().unwrap();
+    c.insert(1, 10).unwrap();
+    let mut reader = c.reader();
+    let times = |look: &mut dyn FnMut() -> bool| {
+        let before = clock.0.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(look());
+        clock.0.load(std::sync::atomic::Ordering::Relaxed) - before
+    };
+    assert_eq!(times(&mut || c.get(&1).is_some()), 1);
+    assert_eq!(times(&mut || reader.get(&1).is_some()), 1);
+    assert_eq!(times(&mut || reader.contains(&1)), 1);
+    let pinned = reader.pinned();
+    assert_eq!(times(&mut || pinned.get(&1).is_some()), 1);
+    assert_eq!(times(&mut || pinned.contains(&1)), 1);
 }

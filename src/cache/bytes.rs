@@ -177,7 +177,7 @@ where
             local.block.add(Counter::TooLarge, 1);
             return Err(Refusal::KeyTooLong { length: key.len(), limit: Record::MOST_KEY });
         }
-        let whole = Record::weight_of(key, value);
+        let whole = Record::weight_of(key.len(), value.len());
         let own = core.extra.weigher.as_ref().map(|w| w(key, value));
         let weight = core.check_weight(own.unwrap_or(whole))?;
         let weight = own.map(|_| weight);

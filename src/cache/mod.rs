@@ -308,7 +308,7 @@ where
 
     /// Removes the entries that the predicate rejects.
     ///
-    /// Atomic for each set of at most 13 entries. The predicate runs while the thread is pinned: it
+    /// Atomic for each set of at most 15 entries. The predicate runs while the thread is pinned: it
     /// must not block.
     ///
     /// # Panics

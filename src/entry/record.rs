@@ -22,9 +22,9 @@ impl Record {
     /// The longest key.
     pub(crate) const MOST_KEY: usize = u16::MAX as usize;
 
-    /// What an entry weighs unless somebody weighs it: its bytes.
-    pub(crate) fn weight_of(key: &[u8], value: &[u8]) -> u64 {
-        (key.len() + value.len() + Self::OVERHEAD) as u64
+    /// What an entry with a key and a value of these lengths weighs unless somebody weighs it.
+    pub(crate) fn weight_of(key: usize, value: usize) -> u64 {
+        (key + value + Self::OVERHEAD) as u64
     }
 
     /// `None` if key or value are too large for one entry.
@@ -119,7 +119,7 @@ impl Object for Record {
         let (key, value) = record.lengths();
         if !record.head.weighed {
             // An entry that weighs more than this is not made.
-            return u32::try_from(key + value + Self::OVERHEAD).unwrap_or(u32::MAX);
+            return u32::try_from(Self::weight_of(key, value)).unwrap_or(u32::MAX);
         }
         // SAFETY: as above.
         let at = unsafe { Self::weight_at(this) };

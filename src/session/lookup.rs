@@ -149,7 +149,7 @@ impl<C: 'static> SessionCache<C> {
     ) -> Option<Resumed<'_>> {
         let key = self.key(namespace, id)?;
         let modes = self.modes();
-        if looks_inside(modes)
+        if modes.look_inside()
             && let Some(found) = self.store.get(key.bytes())
         {
             return Some(Resumed(Found::Inside(found)));
@@ -203,7 +203,7 @@ impl<C: 'static> SessionCache<C> {
         key: &Key,
         spend: &dyn Fn() -> bool,
     ) -> Option<Resumed<'_>> {
-        let inside = looks_inside(self.modes());
+        let inside = self.modes().look_inside();
         // A claim of another taker may come between: then it is that one's.
         let before = self.shared.flights.before(key.bytes());
         let take_inside = || {
@@ -286,7 +286,7 @@ impl<C: 'static> SessionCache<C> {
         let _asking = Asking::begin();
         let nothing_else = NothingElse(flight.shared().map(|outcome| &**outcome));
         // It may have been put since it was looked for: what is inside hides what is outside.
-        if looks_inside(modes)
+        if modes.look_inside()
             && self.store.contains(key.bytes())
             && let Some(found) = self.store.get(key.bytes())
         {
@@ -298,7 +298,7 @@ impl<C: 'static> SessionCache<C> {
         if let Some(outcome) = nothing_else.0 {
             outcome.tell(Some(session.clone()));
         }
-        if modes.contains(Modes::SERVER) && !modes.contains(Modes::NO_INTERNAL_STORE) {
+        if modes.store_answers() {
             self.land(&flight, key, &session);
         }
         counters.count(Count::Used);
@@ -370,8 +370,4 @@ impl<C: 'static> SessionCache<C> {
             self.shared.counters.count(Count::NotStoredMarked);
         }
     }
-}
-
-fn looks_inside(modes: Modes) -> bool {
-    modes.contains(Modes::SERVER) && !modes.contains(Modes::NO_INTERNAL_LOOKUP)
 }

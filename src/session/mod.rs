@@ -193,10 +193,7 @@ impl<C: 'static> SessionCache<C> {
         let before = self.shared.flights.before_all();
         // AcqRel: pairs with the Acquire in `modes`.
         let old = self.shared.modes.swap(modes.bits(), Ordering::AcqRel);
-        let stores = |modes: Modes| {
-            modes.contains(Modes::SERVER) && !modes.contains(Modes::NO_INTERNAL_STORE)
-        };
-        if !stores(modes) {
+        if !modes.store_answers() {
             for before in before {
                 // What has landed had landed before this returned: it may stay.
                 let _landed = self.shared.flights.mark(before, |_| true);

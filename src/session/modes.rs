@@ -56,6 +56,16 @@ impl Modes {
         Self(self.0 & !other.0)
     }
 
+    /// Whether a server's look-ups are answered by the internal cache.
+    pub(super) fn look_inside(self) -> bool {
+        self.contains(Self::SERVER) && !self.contains(Self::NO_INTERNAL_LOOKUP)
+    }
+
+    /// Whether what a look-up outside brings is stored.
+    pub(super) fn store_answers(self) -> bool {
+        self.contains(Self::SERVER) && !self.contains(Self::NO_INTERNAL_STORE)
+    }
+
     /// The bits, as the C header has them.
     #[must_use]
     pub const fn bits(self) -> u32 {

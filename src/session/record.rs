@@ -98,8 +98,8 @@ pub(super) fn milliseconds(time: Duration) -> u64 {
 
 /// A session: immutable. Its secrets are wiped with the last clone.
 ///
-/// A clone is one more reference to the same session (`SSL_SESSION_up_ref`). Nothing of it but
-/// lengths and times appears in `Debug` output.
+/// A clone is one more reference to the same session (`SSL_SESSION_up_ref`). Neither its id
+/// nor its payload appears in `Debug` output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session(Arc<Record>);
 

@@ -18,9 +18,11 @@
 //! # Keys
 //!
 //! The newest key of a ring seals, all of them open. Rotate at least as often as sessions time
-//! out twice, and keep as many keys as a session may live through. A key seals 2^32 sessions at
-//! most, for nonces are random. ring does not wipe what it expands a secret to; wiping the secret
-//! that a key is made from is up to whoever brings it.
+//! out twice, and keep as many keys as a session may live through. A key must seal 2^32 sessions at
+//! most, for nonces are random: each [`SealKey`] counts its own, so where a key outlives the
+//! process, or several servers have it, rotate before they have sealed as many together. ring does
+//! not wipe what it expands a secret to; wiping the secret that a key is made from is up to whoever
+//! brings it.
 
 use super::id::{ID_MAX, Key, Namespace};
 use super::record::{Malformed, Session};

@@ -39,7 +39,7 @@
 //!
 //! `load`, `find`, `unlink` and `close` are wait-free; `publish` and `claim` are single attempts.
 //!
-//! Loom: `get_*`, `take_*`, `insert_*`, `replace_*`, `reuse_*`, `aba_*` in `loom-tests`.
+//! Loom: `get_*`, `take_*`, `insert_*`, `replace_*`, `reuse_*`, `aba_*`, `claim_after_abandon`.
 
 use super::away::{Away, Graced, Unlinked};
 use super::hints::{Hints, after};

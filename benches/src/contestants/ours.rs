@@ -184,23 +184,33 @@ impl Operations for PairsHandle<'_> {
     }
 }
 
-/// Look-ups through a reader handle that begins no new pin for each, as long as it is
+/// Look-ups through a handle that begins no new pin for each, as long as it is
 /// [held](Operations::held).
 #[derive(Debug)]
 pub struct Holding<C>(pub C);
 
-/// A reader of [`Bytes`] that is held.
-#[derive(Debug)]
-pub struct HeldBytes(BytesReader);
+/// A handle that can stay in one pin.
+pub trait Pins: Operations {
+    /// Look-ups in one pin.
+    fn pinned(&mut self) -> impl Lookups;
+}
 
-impl Contestant for Holding<Bytes> {
-    type Handle<'c> = HeldBytes;
-    fn handle(&self) -> HeldBytes {
-        HeldBytes(BytesReader(self.0.cache.reader()))
+/// Such a handle, which does so when it is held.
+#[derive(Debug)]
+pub struct Held<H>(H);
+
+impl<C> Contestant for Holding<C>
+where
+    C: Contestant,
+    for<'c> C::Handle<'c>: Pins,
+{
+    type Handle<'c> = Held<C::Handle<'c>>;
+    fn handle(&self) -> Self::Handle<'_> {
+        Held(self.0.handle())
     }
 }
 
-impl Operations for HeldBytes {
+impl<H: Pins> Operations for Held<H> {
     fn get(&mut self, key: &Key) -> Option<u64> {
         self.0.get(key)
     }
@@ -214,42 +224,25 @@ impl Operations for HeldBytes {
         self.0.take(key)
     }
     fn held(&mut self) -> impl Lookups {
-        self.0.0.pinned()
+        self.0.pinned()
+    }
+}
+
+impl Pins for BytesReader {
+    fn pinned(&mut self) -> impl Lookups {
+        self.0.pinned()
+    }
+}
+
+impl Pins for PairsReader {
+    fn pinned(&mut self) -> impl Lookups {
+        self.0.pinned()
     }
 }
 
 impl Lookups for Pinned<'_, [u8], [u8]> {
     fn get(&mut self, key: &Key) -> Option<u64> {
         Pinned::get(self, &key[..]).map(|v| word(&v))
-    }
-}
-
-/// A reader of [`Pairs`] that is held.
-#[derive(Debug)]
-pub struct HeldPairs(PairsReader);
-
-impl Contestant for Holding<Pairs> {
-    type Handle<'c> = HeldPairs;
-    fn handle(&self) -> HeldPairs {
-        HeldPairs(PairsReader(self.0.cache.reader()))
-    }
-}
-
-impl Operations for HeldPairs {
-    fn get(&mut self, key: &Key) -> Option<u64> {
-        self.0.get(key)
-    }
-    fn get_batch(&mut self, keys: &[Key; 16], found: impl FnMut(Option<u64>)) {
-        self.0.get_batch(keys, found);
-    }
-    fn insert(&mut self, key: Key, value: Value) -> bool {
-        self.0.insert(key, value)
-    }
-    fn take(&mut self, key: &Key) -> Option<u64> {
-        self.0.take(key)
-    }
-    fn held(&mut self) -> impl Lookups {
-        self.0.0.pinned()
     }
 }
 

@@ -29,8 +29,12 @@ pub(super) fn readers(work: &impl Work, entries: u64) -> Vec<Entrant> {
     let by = Kept::ByThread;
     compared(vec![
         work.enter("(nobody)", 1, || Nobody),
-        work.enter("halfshake pinned, bytes", 1, move || Holding(Bytes::new(room, by, false))),
-        work.enter("halfshake pinned, pairs", 1, move || Holding(Pairs::new(room, by, false))),
+        work.enter("halfshake pinned, bytes", 1, move || {
+            Holding(Reading(Bytes::new(room, by, false)))
+        }),
+        work.enter("halfshake pinned, pairs", 1, move || {
+            Holding(Reading(Pairs::new(room, by, false)))
+        }),
         work.enter("halfshake reader, bytes", 1, move || Reading(Bytes::new(room, by, false))),
         work.enter("halfshake reader, pairs", 1, move || Reading(Pairs::new(room, by, false))),
         work.enter("halfshake cache, bytes", 1, move || Bytes::new(room, by, false)),
