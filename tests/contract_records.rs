@@ -2,7 +2,7 @@
 
 mod sessions;
 
-use halfshake::session::{Malformed, Namespace, Session, SessionId, Times};
+use halfshake::session::{Answer, Malformed, Namespace, Session, SessionId, Times};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -74,7 +74,12 @@ fn times_are_always_in_order() {
 
 #[test]
 fn debug_output_shows_no_secret() {
-    let shown = format!("{:?} {:?}", sample(), sample().id());
+    let answers = [
+        Answer::borrowed(&sample()),
+        Answer::handed_over(sample()),
+        Answer::serialised(sample().to_bytes().to_vec()),
+    ];
+    let shown = format!("{:?} {:?} {answers:?}", sample(), sample().id());
     assert!(!shown.contains("secret") && !shown.contains("115, 101"), "{shown}");
     assert!(!shown.contains("105, 100"), "{shown}");
 }

@@ -67,6 +67,30 @@ fn rotated_ring_seals_with_the_new_key_and_opens_with_those_it_kept() {
 }
 
 #[test]
+fn servers_that_share_a_store_rotate_one_after_the_other() {
+    let servers = [ring(), ring()];
+    for server in &servers {
+        server.accept(SealKey::new(2, &[8; 32])).unwrap();
+        assert_eq!(server.numbers(), [1, 2]);
+    }
+    for server in &servers {
+        server.promote(2).unwrap();
+        assert_eq!(server.numbers(), [2, 1]);
+        for sealer in &servers {
+            let sealed = sealer.seal(&session()).unwrap();
+            for opener in &servers {
+                assert_eq!(opener.open(&name(b"a"), b"bc", &sealed), Ok(session()));
+            }
+        }
+    }
+    let [server, _] = servers;
+    assert_eq!(server.promote(7), Err(SealError::UnknownKey(7)));
+    assert_eq!(server.accept(SealKey::new(1, &[9; 32])), Err(SealError::SameNumber(1)));
+    let of_one = KeyRing::new(SealKey::new(1, &[7; 32]), 1);
+    assert_eq!(of_one.accept(SealKey::new(2, &[8; 32])), Err(SealError::OneKey));
+}
+
+#[test]
 fn key_of_the_same_number_and_another_secret_opens_nothing() {
     let sealed = ring().seal(&session()).unwrap();
     let other = KeyRing::new(SealKey::new(1, &[6; 32]), 2);

@@ -14,7 +14,7 @@ use crate::cache::BytesCache;
 use crate::clock::{Clock, Time, WallClock};
 use crate::engine::Delivery;
 use crate::error::ConfigError;
-use crate::sync::{AtomicU32, PlainU64};
+use crate::sync::{AtomicU32, Lock, PlainU64};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,6 +192,7 @@ impl<C: 'static> SessionBuilder<C> {
         let shared = Arc::new(Shared {
             callbacks: self.callbacks,
             modes: AtomicU32::new(self.modes.bits()),
+            changing_modes: Lock::new(()),
             timeout: PlainU64::new(milliseconds(self.timeout)),
             max_lifetime: self.max_lifetime,
             id_max: self.id_max,

@@ -5,7 +5,7 @@
 use super::SessionCache;
 use super::callbacks::{New, Verdict};
 use super::counters::{Count, Rejection};
-use super::entry::{encode, is_of, landing};
+use super::entry::{View, content, encode, is_of, landing};
 use super::id::{Key, Namespace, split};
 use super::lookup::SessionHandle;
 use super::modes::Modes;
@@ -106,9 +106,7 @@ impl<C: 'static> SessionCache<C> {
         }
         counters.count(Count::NewRefusals);
         // What is refused is the session itself, not another one that has taken its id since.
-        if let Some(handle) = self.handle_of(session) {
-            self.remove_handle(&handle, RemovalCause::RefusedByNew);
-        }
+        self.remove_session(session, RemovalCause::RefusedByNew);
         match verdict {
             Ok(_) => Newly::Refused,
             Err(panic) => {
@@ -145,8 +143,12 @@ impl<C: 'static> SessionCache<C> {
         let timeout = session.times().not_after().saturating_sub(self.wall_now());
         let value = encode(session, 0);
         let store = || self.store.insert_with_timeout(key.bytes(), &value, timeout);
-        // Nothing that lands can have replaced it: landing never does.
-        let (stored, _landed) = self.change(&key, store);
+        let (stored, landed) = self.change(&key, store);
+        if !matches!(stored, Ok(Err(_))) {
+            // Nothing that lands replaces an entry; but there is none if this session has expired,
+            // or has left again.
+            self.remove_late(&key, landed, RemovalCause::Replaced, |_| true);
+        }
         match stored.unwrap_or_else(|panic| resume_unwind(panic)) {
             Ok(()) if timeout.is_zero() => Err(NotStored::Expired),
             Ok(()) => Ok(()),
@@ -167,12 +169,19 @@ impl<C: 'static> SessionCache<C> {
         (done, flights.mark(before, |name| name == key.bytes()))
     }
 
-    /// Removes the entry of a key if it has landed above a number; whether it was there.
-    pub(super) fn remove_late(&self, key: &Key, landed: Option<u64>, cause: RemovalCause) -> bool {
+    /// Removes the entry of a key if it has landed above a number, and is one that is meant;
+    /// whether it was there.
+    pub(super) fn remove_late(
+        &self,
+        key: &Key,
+        landed: Option<u64>,
+        cause: RemovalCause,
+        meant: impl Fn(&[u8]) -> bool,
+    ) -> bool {
         let Some(landed) = landed else { return false };
         let found = self.store.get(key.bytes());
         self.count_own(found.is_some());
-        let late = found.and_then(|f| (landing(&f) > landed).then(|| f.handle()));
+        let late = found.and_then(|f| (landing(&f) > landed && meant(&f)).then(|| f.handle()));
         late.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
     }
 
@@ -212,7 +221,7 @@ impl<C: 'static> SessionCache<C> {
         let Some(key) = Key::new(namespace, id, self.shared.id_max) else { return false };
         let remove = || self.store.remove_because(key.bytes(), cause);
         let (removed, landed) = self.change(&key, remove);
-        let late = self.remove_late(&key, landed, cause);
+        let late = self.remove_late(&key, landed, cause, |_| true);
         removed.unwrap_or_else(|panic| resume_unwind(panic)) || late
     }
 
@@ -222,23 +231,47 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the remove callback does; the session is removed then, too.
     pub fn remove_exact(&self, handle: &SessionHandle) -> bool {
-        self.remove_handle(handle, RemovalCause::Removed)
-    }
-
-    fn remove_handle(&self, handle: &SessionHandle, cause: RemovalCause) -> bool {
-        // Another session of the id is another one: only what is still out must not come back.
-        let remove = || self.store.remove_exact_because(&handle.handle, cause);
-        let (removed, _landed) = self.change(&handle.key, remove);
-        removed.unwrap_or_else(|panic| resume_unwind(panic))
-    }
-
-    /// The identity of a session's entry, if it is (still) this session that is there.
-    fn handle_of(&self, session: &Session) -> Option<SessionHandle> {
-        let key = Key::new(session.namespace(), session.id().as_bytes(), self.shared.id_max)?;
-        let found = self.store.get(key.bytes());
+        let found = self.store.get(handle.key.bytes());
         self.count_own(found.is_some());
-        let found = found?;
-        is_of(&found, session).then(|| SessionHandle { handle: found.handle(), key })
+        let found = found.filter(|found| found.handle() == handle.handle);
+        let Some(print) = found.map(|found| self.print(&found)) else { return false };
+        let (handle, key) = (&handle.handle, &handle.key);
+        let cause = RemovalCause::Removed;
+        self.remove_of(key, print, cause, || self.store.remove_exact_because(handle, cause))
+    }
+
+    /// Removes a session if it is (still) this one that has its id, also if a look-up outside has
+    /// brings it.
+    fn remove_session(&self, session: &Session, cause: RemovalCause) {
+        let key = Key::new(session.namespace(), session.id().as_bytes(), self.shared.id_max);
+        let Some(key) = key else { return };
+        let print = self.print(&encode(session, 0));
+        // Looked for in the removal: what lands after that has come late.
+        self.remove_of(&key, print, cause, || {
+            let found = self.store.get(key.bytes());
+            self.count_own(found.is_some());
+            let handle = found.and_then(|found| is_of(&found, session).then(|| found.handle()));
+            handle.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
+        });
+    }
+
+    /// A removal of one session, which has this print: another one that has landed under its id
+    /// meanwhile stays.
+    fn remove_of(
+        &self,
+        key: &Key,
+        print: u64,
+        cause: RemovalCause,
+        remove: impl FnOnce() -> bool,
+    ) -> bool {
+        let (removed, landed) = self.change(key, remove);
+        let late = self.remove_late(key, landed, cause, |value| self.print(value) == print);
+        removed.unwrap_or_else(|panic| resume_unwind(panic)) || late
+    }
+
+    /// Tells whether two values are of one session, wherever they came from, without keeping one.
+    fn print(&self, value: &[u8]) -> u64 {
+        self.shared.flights.hash(content(value))
     }
 
     /// Removes what has expired by `time`, a wall time since 1970: with [`wall_now`] what has
@@ -251,7 +284,8 @@ impl<C: 'static> SessionCache<C> {
     pub fn flush_sessions(&self, time: Duration) -> u64 {
         let ahead = time.saturating_sub(self.wall_now());
         let until = self.store.now().saturating_add(ahead);
-        self.flush_all_of(|_| true, || self.store.flush(until))
+        let due = |key: &[u8], value: &[u8]| View { key, value }.times().not_after() <= time;
+        self.flush_all_of(|_| true, due, || self.store.flush(until))
     }
 
     /// Removes all sessions of a namespace; how many there were. Sessions that are put meanwhile
@@ -262,7 +296,7 @@ impl<C: 'static> SessionCache<C> {
     pub fn flush_namespace(&self, namespace: &Namespace) -> u64 {
         let in_it = |key: &[u8]| split(key).0 == namespace.as_bytes();
         let doomed = |key: &[u8], _: &[u8]| in_it(key).then_some(RemovalCause::Flushed);
-        self.flush_all_of(in_it, || self.store.remove_where(doomed))
+        self.flush_all_of(in_it, |_, _| true, || self.store.remove_where(doomed))
     }
 
     /// Removes all sessions; how many there were. Sessions that are put meanwhile may stay.
@@ -272,11 +306,16 @@ impl<C: 'static> SessionCache<C> {
     /// If the remove callback does; everything is removed then, too.
     pub fn flush_all(&self) -> u64 {
         let doomed = |_: &[u8], _: &[u8]| Some(RemovalCause::Flushed);
-        self.flush_all_of(|_| true, || self.store.remove_where(doomed))
+        self.flush_all_of(|_| true, |_, _| true, || self.store.remove_where(doomed))
     }
 
-    /// A flush of the keys that `names` names, and of what lands meanwhile.
-    fn flush_all_of(&self, names: impl Fn(&[u8]) -> bool, flush: impl FnOnce() -> u64) -> u64 {
+    /// A flush of the keys that `names` names, and of what lands meanwhile and is `meant`.
+    fn flush_all_of(
+        &self,
+        names: impl Fn(&[u8]) -> bool,
+        meant: impl Fn(&[u8], &[u8]) -> bool,
+        flush: impl FnOnce() -> u64,
+    ) -> u64 {
         let flights = &self.shared.flights;
         let before = flights.before_all();
         let flushed = catch_unwind(AssertUnwindSafe(flush));
@@ -285,7 +324,7 @@ impl<C: 'static> SessionCache<C> {
         let too_late = |key: &[u8], value: &[u8]| {
             let landed = late[flights.stripe_of(key)];
             let came = names(key) && landed.is_some_and(|landed| landing(value) > landed);
-            came.then_some(RemovalCause::Flushed)
+            (came && meant(key, value)).then_some(RemovalCause::Flushed)
         };
         let none_late = late.iter().all(Option::is_none);
         let more = if none_late { 0 } else { self.store.remove_where(too_late) };

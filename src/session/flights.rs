@@ -157,7 +157,12 @@ impl<T> Flights<T> {
     pub(crate) fn stripe_of(&self, key: &[u8]) -> usize {
         const { assert!(STRIPES.is_power_of_two()) };
         // The remainder fits: there are few stripes.
-        usize::try_from(self.hasher.hash_one(key) % STRIPES as u64).unwrap_or(0)
+        usize::try_from(self.hash(key) % STRIPES as u64).unwrap_or(0)
+    }
+
+    /// A keyed hash of anything.
+    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
+        self.hasher.hash_one(bytes)
     }
 
     /// Before a removal or a put of a key.

@@ -189,9 +189,9 @@ impl<C: 'static> SessionCache<C> {
         let key = self.key(namespace, id)?;
         let take = || self.take_anywhere(connection, (namespace, id), &key, spend);
         let (taken, landed) = self.change(&key, take);
-        if taken.as_ref().is_ok_and(Option::is_some) {
+        if !matches!(taken, Ok(None)) {
             // What has landed meanwhile is a copy of what was taken.
-            self.remove_late(&key, landed, RemovalCause::Taken);
+            self.remove_late(&key, landed, RemovalCause::Taken, |_| true);
         }
         taken.unwrap_or_else(|panic| resume_unwind(panic))
     }
@@ -283,6 +283,9 @@ impl<C: 'static> SessionCache<C> {
                 return None;
             }
         };
+        // Again, for whoever changes them marks the flights that he finds, and none that comes
+        // later.
+        let stores = modes.store_answers() && self.modes().store_answers();
         let _asking = Asking::begin();
         let nothing_else = NothingElse(flight.shared().map(|outcome| &**outcome));
         // It may have been put since it was looked for: what is inside hides what is outside.
@@ -290,7 +293,11 @@ impl<C: 'static> SessionCache<C> {
             && self.store.contains(key.bytes())
             && let Some(found) = self.store.get(key.bytes())
         {
-            return Some(Resumed(Found::Inside(found)));
+            let found = Resumed(Found::Inside(found));
+            if let Some(outcome) = nothing_else.0 {
+                outcome.tell(Some(found.to_session()));
+            }
+            return Some(found);
         }
         let asked = Asked { cache: self, namespace, id, purpose: Purpose::Resume };
         let session = self.check(self.ask(connection, &callback, &asked), namespace, id)?;
@@ -298,7 +305,7 @@ impl<C: 'static> SessionCache<C> {
         if let Some(outcome) = nothing_else.0 {
             outcome.tell(Some(session.clone()));
         }
-        if modes.store_answers() {
+        if stores {
             self.land(&flight, key, &session);
         }
         counters.count(Count::Used);

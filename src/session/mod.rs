@@ -110,7 +110,7 @@ use crate::cache::{BytesCache, Resize};
 use crate::clock::Time;
 use crate::error::ConfigError;
 use crate::maintenance::Progress;
-use crate::sync::{AtomicU32, Ordering, PlainU64};
+use crate::sync::{AtomicU32, Lock, Ordering, PlainU64};
 use callbacks::Callbacks;
 use counters::Counters;
 use flights::Flights;
@@ -133,6 +133,7 @@ pub struct SessionCache<C: 'static> {
 struct Shared<C: 'static> {
     callbacks: Callbacks<C>,
     modes: AtomicU32,
+    changing_modes: Lock<()>,
     /// In milliseconds.
     timeout: PlainU64,
     max_lifetime: Duration,
@@ -180,8 +181,8 @@ impl<C: 'static> SessionCache<C> {
     /// The modes now.
     #[must_use]
     pub fn modes(&self) -> Modes {
-        // Acquire: pairs with the Release in `set_modes`.
-        Modes::from_bits(self.shared.modes.load(Ordering::Acquire)).unwrap_or_default()
+        // SeqCst: pairs with `set_modes`: who has boarded sees the new modes, or is seen.
+        Modes::from_bits(self.shared.modes.load(Ordering::SeqCst)).unwrap_or_default()
     }
 
     /// Replaces the modes, the whole set; the answer is the set before. Operations under way go by
@@ -191,15 +192,18 @@ impl<C: 'static> SessionCache<C> {
     /// What is stored stays (switched off, it is not found): flush it if it should go.
     pub fn set_modes(&self, modes: Modes) -> Modes {
         let before = self.shared.flights.before_all();
-        // AcqRel: pairs with the Acquire in `modes`.
-        let old = self.shared.modes.swap(modes.bits(), Ordering::AcqRel);
+        let one_at_a_time = self.shared.changing_modes.lock();
+        // SeqCst: pairs with `modes`, together with what `mark` reads.
+        let old = self.shared.modes.swap(modes.bits(), Ordering::SeqCst);
+        // Under the lock, for the two are to say the same.
+        self.store.core.keep_expired(modes.contains(Modes::NO_AUTO_CLEAR));
+        drop(one_at_a_time);
         if !modes.store_answers() {
             for before in before {
                 // What has landed had landed before this returned: it may stay.
                 let _landed = self.shared.flights.mark(before, |_| true);
             }
         }
-        self.store.core.keep_expired(modes.contains(Modes::NO_AUTO_CLEAR));
         Modes::from_bits(old).unwrap_or_default()
     }
 

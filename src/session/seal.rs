@@ -17,8 +17,10 @@
 //!
 //! # Keys
 //!
-//! The newest key of a ring seals, all of them open. Rotate at least as often as sessions time
-//! out twice, and keep as many keys as a session may live through. A key must seal 2^32 sessions at
+//! The first key of a ring seals, all of them open. Rotate at least as often as sessions time
+//! out twice, and keep as many keys as a session may live through. Where several servers share a
+//! store, give a new key to all of them first ([`KeyRing::accept`]), and let them seal with it only
+//! then ([`KeyRing::promote`]). A key must seal 2^32 sessions at
 //! most, for nonces are random: each [`SealKey`] counts its own, so where a key outlives the
 //! process, or several servers have it, rotate before they have sealed as many together. ring does
 //! not wipe what it expands a secret to; wiping the secret that a key is made from is up to whoever
@@ -63,6 +65,9 @@ pub enum SealError {
     /// The ring has a key of that number.
     #[error("there is a key number {0} already")]
     SameNumber(u32),
+    /// The ring keeps one key only, the one that seals.
+    #[error("the ring keeps one key only: there is no room for one that only opens")]
+    OneKey,
     /// The operating system gave no random numbers.
     #[error("no random numbers to be had")]
     Random,
@@ -118,7 +123,7 @@ impl SealKey {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct KeyRing {
-    /// Newest first, never empty.
+    /// The one that seals first, then the newest; never empty.
     keys: Swap<Vec<Arc<SealKey>>>,
     most: usize,
 }
@@ -140,21 +145,60 @@ impl KeyRing {
     /// # Errors
     /// [`SealError::SameNumber`]; nothing has changed then.
     pub fn rotate(&self, key: SealKey) -> Result<(), SealError> {
-        let key = Arc::new(key);
-        loop {
-            let old = self.keys();
-            if old.iter().any(|k| k.number == key.number) {
+        self.add(Arc::new(key), 0)
+    }
+
+    /// Opens what a new key has sealed, too, and does not seal with it: the first step of a
+    /// rotation over several servers. The oldest key goes if there are too many.
+    ///
+    /// # Errors
+    /// [`SealError::SameNumber`], or [`SealError::OneKey`] if the ring keeps only the key that
+    /// seals; nothing has changed then.
+    pub fn accept(&self, key: SealKey) -> Result<(), SealError> {
+        if self.most == 1 {
+            return Err(SealError::OneKey);
+        }
+        self.add(Arc::new(key), 1)
+    }
+
+    /// Seals with a key of the ring from now on: the second step, when all servers open with it.
+    ///
+    /// # Errors
+    /// [`SealError::UnknownKey`]; nothing has changed then.
+    pub fn promote(&self, number: u32) -> Result<(), SealError> {
+        self.change(|keys| {
+            let at = keys.iter().position(|key| key.number == number);
+            keys[..=at.ok_or(SealError::UnknownKey(number))?].rotate_right(1);
+            Ok(())
+        })
+    }
+
+    fn add(&self, key: Arc<SealKey>, at: usize) -> Result<(), SealError> {
+        self.change(|keys| {
+            if keys.iter().any(|k| k.number == key.number) {
                 return Err(SealError::SameNumber(key.number));
             }
-            let kept = old.iter().take(self.most - 1).cloned();
-            let new: Vec<_> = std::iter::once(key.clone()).chain(kept).collect();
+            keys.insert(at, key.clone());
+            keys.truncate(self.most);
+            Ok(())
+        })
+    }
+
+    fn change(
+        &self,
+        change: impl Fn(&mut Vec<Arc<SealKey>>) -> Result<(), SealError>,
+    ) -> Result<(), SealError> {
+        loop {
+            let old = self.keys();
+            let mut new = (*old).clone();
+            change(&mut new)?;
             if self.keys.replace_if(Some(&old), Arc::new(new)) {
                 return Ok(());
             }
         }
     }
 
-    /// The numbers of the keys, the newest first: it seals.
+    /// The numbers of the keys: the first one seals, all of them open.
     #[must_use]
     pub fn numbers(&self) -> Vec<u32> {
         self.keys().iter().map(|key| key.number).collect()

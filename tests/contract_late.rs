@@ -1,0 +1,207 @@
+//! What a look-up brings back between a removal and its event goes with what was removed.
+
+mod sessions;
+
+use halfshake::RemovalCause::{RefusedByNew, Removed, Replaced};
+use halfshake::session::{Answer, Modes, Newly, NotStored, Purpose, Side, Times, Verdict};
+use halfshake::{Clock, Maintenance, ManualClock, RemovalCause};
+use sessions::{BEGIN, Cache, Rig, TLS12, id, namespace, rig_with};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
+
+/// A cache over a store that gives whatever is asked for; each first removal of session 1 makes
+/// another thread resume it before the event is over. `panics`: then the callback panics.
+fn late(payload: &'static [u8], panics: bool) -> Rig {
+    let rig = rig_with(|builder| builder);
+    let outside = rig.cache.make(&namespace(), id(1), TLS12, payload);
+    rig.cache.set_get_callback(move |_, asked| match asked.purpose() {
+        Purpose::Resume => Answer::borrowed(&outside),
+        _ => Answer::unknown(),
+    });
+    let landed = AtomicBool::new(false);
+    let world = rig.world.clone();
+    rig.cache.set_remove_callback(move |gone| {
+        world.note(sessions::Call::Remove(gone.id()[0], gone.cause()));
+        if landed.swap(true, SeqCst) {
+            return;
+        }
+        let cache = gone.cache().clone();
+        let resume = move || cache.resume(&9, &namespace(), &[1; 32]).is_some();
+        assert!(
+            std::thread::spawn(resume).join().expect("it has no callbacks that panic"),
+            "the store has it"
+        );
+        assert!(!panics, "injected");
+    });
+    rig
+}
+
+fn removals(rig: &Rig) -> Vec<RemovalCause> {
+    let calls = rig.world.calls();
+    let causes = calls.into_iter().filter_map(|call| match call {
+        sessions::Call::Remove(1, cause) => Some(cause),
+        _ => None,
+    });
+    causes.collect()
+}
+
+#[test]
+fn refused_session_that_a_look_up_brings_back_goes_again() {
+    let rig = late(&[1; 100], false);
+    rig.cache.set_new_callback(|_, _| Verdict::Refuse);
+    assert_eq!(rig.begin(1), Newly::Refused);
+    assert!(!rig.holds(1), "refused, and back");
+    assert_eq!(removals(&rig), [RefusedByNew, RefusedByNew]);
+}
+
+#[test]
+fn refused_session_that_was_stored_nowhere_does_not_land() {
+    let rig = rig_with(|builder| builder.modes(Modes::SERVER | Modes::NO_INTERNAL_STORE));
+    let session = rig.session(1);
+    let (outside, refused) = (session.clone(), Arc::new(Barrier::new(2)));
+    let until = refused.clone();
+    rig.cache.set_get_callback(move |_, _| {
+        until.wait();
+        Answer::borrowed(&outside)
+    });
+    // While the callback is asked, storing is switched on, and another thread looks outside.
+    let (send, asked) = std::sync::mpsc::channel();
+    rig.cache.set_new_callback(move |_, new| {
+        let cache = new.cache().clone();
+        cache.set_modes(Modes::SERVER);
+        let ask = cache.clone();
+        let resume = move || ask.resume(&9, &namespace(), &[1; 32]).is_some();
+        send.send(std::thread::spawn(resume)).unwrap();
+        while cache.stats().in_flight == 0 {
+            std::thread::yield_now();
+        }
+        Verdict::Refuse
+    });
+    assert_eq!(rig.cache.new_session(&1, Side::Server, &session), Newly::Refused);
+    refused.wait();
+    assert!(asked.recv().unwrap().join().unwrap(), "the store had it");
+    assert!(!rig.holds(1), "refused, and stored");
+}
+
+#[test]
+fn exactly_removed_session_that_a_look_up_brings_back_goes_again() {
+    let rig = late(&[1; 100], false);
+    rig.cache.add(&rig.session(1)).unwrap();
+    let handle = rig.cache.find(&namespace(), &[1; 32]).unwrap().handle().unwrap();
+    assert!(rig.cache.remove_exact(&handle));
+    assert!(!rig.holds(1), "removed, and back");
+    assert_eq!(removals(&rig), [Removed, Removed]);
+}
+
+#[test]
+fn exact_removal_leaves_another_session_that_a_look_up_brings() {
+    let rig = late(b"another", false);
+    rig.cache.add(&rig.session(1)).unwrap();
+    let handle = rig.cache.find(&namespace(), &[1; 32]).unwrap().handle().unwrap();
+    assert!(rig.cache.remove_exact(&handle));
+    assert_eq!(rig.cache.find(&namespace(), &[1; 32]).unwrap().payload(), b"another");
+    assert!(!rig.cache.remove_exact(&handle), "a handle never means another session");
+    assert_eq!(removals(&rig), [Removed]);
+}
+
+#[test]
+fn session_whose_taking_ends_in_a_panic_does_not_come_back() {
+    let rig = late(&[1; 100], true);
+    rig.cache.add(&rig.session(1)).unwrap();
+    let take = || rig.cache.take(&1, &namespace(), &[1; 32]).is_some();
+    assert!(catch_unwind(AssertUnwindSafe(take)).is_err());
+    assert!(!rig.holds(1), "taken, and back");
+}
+
+#[test]
+fn add_of_an_expired_session_leaves_no_older_one_of_its_id() {
+    for panics in [false, true] {
+        let rig = late(&[1; 100], panics);
+        let session = rig.session(1);
+        rig.cache.add(&session).unwrap();
+        let expired = session.with_times(Times::new(BEGIN, BEGIN, BEGIN + Duration::from_secs(9)));
+        match catch_unwind(AssertUnwindSafe(|| rig.cache.add(&expired))) {
+            Ok(added) => assert_eq!(added, Err(NotStored::Expired)),
+            Err(_) => assert!(panics),
+        }
+        assert!(!rig.holds(1), "replaced by nothing, and back");
+        assert_eq!(removals(&rig), [Replaced, Replaced]);
+    }
+}
+
+type Act = Box<dyn FnOnce() + Send>;
+
+/// A clock that does something once, when the cache is as `due` says.
+struct Hook {
+    clock: Arc<ManualClock>,
+    /// Emptied when it has acted: the cache owns its clock.
+    cache: Mutex<Option<Cache>>,
+    act: Mutex<Option<Act>>,
+    due: fn(&Cache) -> bool,
+}
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+impl Clock for Hook {
+    fn now(&self) -> Duration {
+        // Taken out meanwhile: whatever is asked of the cache reads the clock.
+        let cache = self.cache.lock().expect("no test panics under it").take();
+        if cache.as_ref().is_some_and(self.due) {
+            let act = self.act.lock().expect("no test panics under it").take();
+            act.into_iter().for_each(|act| act());
+        } else if cache.is_some() {
+            *self.cache.lock().expect("no test panics under it") = cache;
+        }
+        self.clock.now()
+    }
+}
+
+fn hooked(due: fn(&Cache) -> bool) -> (Rig, Arc<Hook>) {
+    let clock = ManualClock::new();
+    clock.set(BEGIN);
+    let hook = Arc::new(Hook { clock, cache: Mutex::default(), act: Mutex::default(), due });
+    let rig = rig_with(|builder| builder.clock(hook.clone()).maintenance(Maintenance::Embedder));
+    *hook.cache.lock().expect("no test panics under it") = Some(rig.cache.clone());
+    (rig, hook)
+}
+
+#[test]
+fn nothing_is_stored_once_storing_was_switched_off() {
+    let (rig, hook) = hooked(|_| true);
+    rig.world.keeps_outside(1, Answer::borrowed(&rig.session(1)));
+    let cache = rig.cache.clone();
+    // The look-up has read the modes, and reads the clock.
+    let off = move || assert_eq!(cache.set_modes(Modes::OFF), Modes::SERVER);
+    *hook.act.lock().unwrap() = Some(Box::new(off));
+    assert_eq!(rig.resume(1), Some(true));
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did nothing");
+    assert_eq!(rig.cache.len(), 0, "stored after caching was off");
+}
+
+#[test]
+fn those_who_join_get_what_was_put_meanwhile() {
+    let (rig, hook) = hooked(|cache| cache.stats().in_flight == 1);
+    let (cache, session) = (rig.cache.clone(), rig.session(1));
+    let (send, joined) = std::sync::mpsc::channel();
+    // One is out, and has not looked inside again. Another one joins, and the session is put.
+    let act = move || {
+        let joins = cache.clone();
+        let resume = move || joins.resume(&3, &namespace(), &[1; 32]).is_some();
+        send.send(std::thread::spawn(resume)).unwrap();
+        while cache.stats().joined == 0 {
+            std::thread::yield_now();
+        }
+        cache.add(&session).unwrap();
+    };
+    *hook.act.lock().unwrap() = Some(Box::new(act));
+    assert_eq!(rig.resume(1), Some(false));
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did nothing");
+    assert!(joined.recv().unwrap().join().unwrap(), "a miss, and it was there");
+    assert_eq!(rig.world.calls(), [], "nobody had to be asked");
+}
