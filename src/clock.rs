@@ -44,6 +44,21 @@ impl Clock for SystemClock {
     }
 }
 
+/// How long something takes, by the operating system's clock: for waiting, and for statistics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is the room of the clock")]
+        Self(std::time::Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The operating system's wall clock: time since 1970. For what leaves the process.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]

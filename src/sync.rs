@@ -18,12 +18,6 @@ mod imp {
     pub(crate) type AtomicU8 = core::sync::atomic::AtomicU8;
     pub(crate) type AtomicU32 = core::sync::atomic::AtomicU32;
 
-    pub(crate) type ThreadId = std::thread::ThreadId;
-
-    pub(crate) fn current_thread() -> ThreadId {
-        std::thread::current().id()
-    }
-
     /// A lock, never poisoned: what it guards has no half-way states.
     #[derive(Debug)]
     pub(crate) struct Lock<T>(std::sync::Mutex<T>);
@@ -69,12 +63,6 @@ mod imp {
 
     pub(crate) fn wait(_round: u32) {
         yield_now();
-    }
-
-    pub(crate) type ThreadId = loom::thread::ThreadId;
-
-    pub(crate) fn current_thread() -> ThreadId {
-        loom::thread::current().id()
     }
 
     /// loom's lock.

@@ -299,7 +299,7 @@ fn callback_may_replace_itself_and_is_dropped_after_it_has_run() {
     });
     assert_eq!(rig.resume(1), None);
     assert_eq!(Arc::strong_count(&alive), 1, "not dropped after it has run");
-    assert_eq!(rig.resume(1), None);
+    assert_eq!(rig.resume(2), None);
     assert_eq!(rig.cache.stats().failed, 1);
 }
 

@@ -1,6 +1,7 @@
 //! The settings of a session cache.
 
-use super::callbacks::{Answer, Asked, Callbacks, GetCallback, New, NewCallback, RemoveCallback};
+use super::breaker::Breaker;
+use super::callbacks::{Answer, Asked, Callbacks, Getter, New, NewCallback, RemoveCallback};
 use super::callbacks::{Removed, Verdict};
 use super::counters::Counters;
 use super::entry::View;
@@ -8,6 +9,7 @@ use super::flights::Flights;
 use super::id::ID_MAX;
 use super::modes::Modes;
 use super::record::milliseconds;
+use super::unknown::Unknown;
 use super::{SessionCache, Shared};
 use crate::builder::{Builder, Maintenance};
 use crate::cache::BytesCache;
@@ -26,7 +28,13 @@ const TLS_ID_MAX: usize = 32;
 const MAX_PAYLOAD: usize = 64 << 10;
 /// By how much the clock of another machine may be ahead.
 const SKEW: Duration = Duration::from_secs(5);
-const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
+/// Ids that are remembered as unknown, and for how long.
+const UNKNOWN_IDS: usize = 4096;
+const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+/// Failures in a row that open the breaker, and for how long.
+const FAILURES: u64 = 8;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Collects the settings of a [`SessionCache`]; [`build`](Self::build) checks them all.
 #[must_use = "nothing is built before `build`"]
@@ -40,7 +48,11 @@ pub struct SessionBuilder<C: 'static> {
     id_max: usize,
     max_payload: usize,
     skew: Duration,
-    join_timeout: Duration,
+    lookup_timeout: Duration,
+    unknown: (usize, Duration),
+    breaker: (u64, Duration),
+    #[cfg(feature = "tagged-ids")]
+    tags: Option<Arc<super::IdTags>>,
 }
 
 impl<C> std::fmt::Debug for SessionBuilder<C> {
@@ -61,7 +73,11 @@ impl<C: 'static> SessionBuilder<C> {
             id_max: TLS_ID_MAX,
             max_payload: MAX_PAYLOAD,
             skew: SKEW,
-            join_timeout: JOIN_TIMEOUT,
+            lookup_timeout: LOOKUP_TIMEOUT,
+            unknown: (UNKNOWN_IDS, UNKNOWN_FOR),
+            breaker: (FAILURES, PAUSE),
+            #[cfg(feature = "tagged-ids")]
+            tags: None,
         }
     }
 
@@ -115,10 +131,39 @@ impl<C: 'static> SessionBuilder<C> {
         Self { skew, ..self }
     }
 
-    /// How long a look-up waits for another one of the same id that it has joined, before it is a
-    /// miss. By default a second.
-    pub fn join_timeout(self, timeout: Duration) -> Self {
-        Self { join_timeout: timeout, ..self }
+    /// How long a look-up outside may take before it is a miss, by the system's clock. By default
+    /// a second.
+    ///
+    /// Of an asynchronous callback nobody waits for longer, and the last one who gives up drops its
+    /// future. One that blocks can't be stopped: those who have joined it give up, whoever called
+    /// it waits for it, and it counts as a failure for the [breaker](Self::breaker).
+    pub fn lookup_timeout(self, timeout: Duration) -> Self {
+        Self { lookup_timeout: timeout, ..self }
+    }
+
+    /// For how long, 2 s at most, an id that the get callback does not know is a miss without
+    /// another call, and how many such ids are remembered (8 bytes each). By default 4,096 for a
+    /// second. A zero switches it off.
+    ///
+    /// An id that is put into this cache is forgotten at once. One that another process puts into
+    /// a shared store is not.
+    pub fn remember_unknown(self, ids: usize, time: Duration) -> Self {
+        Self { unknown: (ids, if ids == 0 { Duration::ZERO } else { time }), ..self }
+    }
+
+    /// After so many failures of the get callback in a row ([`Answer::failed`], panics, and what
+    /// takes longer than [`lookup_timeout`](Self::lookup_timeout)) look-ups are misses for a
+    /// while; then one of them tries again for each such pause. By default after 8, for a second.
+    /// 0 failures: never.
+    pub fn breaker(self, failures: u64, pause: Duration) -> Self {
+        Self { breaker: (failures, pause), ..self }
+    }
+
+    /// Only ids with such a tag are sessions of this cache: others are neither looked up, inside or
+    /// outside, nor stored. By default any id is.
+    #[cfg(feature = "tagged-ids")]
+    pub fn id_tags(self, tags: Arc<super::IdTags>) -> Self {
+        Self { tags: Some(tags), ..self }
     }
 
     /// The monotonic clock; by default the system's.
@@ -178,8 +223,16 @@ impl<C: 'static> SessionBuilder<C> {
         self,
         callback: impl Fn(&C, &Asked<'_, C>) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let callback: Arc<GetCallback<C>> = Arc::new(callback);
-        self.callbacks.get.swap(Some(Arc::new(callback)));
+        self.callbacks.get.swap(Some(Arc::new(Getter::Sync(Arc::new(callback)))));
+        self
+    }
+
+    /// See [`SessionCache::set_async_get_callback`].
+    pub fn async_get_callback<F: Future<Output = Answer> + Send + 'static>(
+        self,
+        callback: impl Fn(&C, &Asked<'_, C>) -> F + Send + Sync + 'static,
+    ) -> Self {
+        self.callbacks.get.swap(Some(Arc::new(super::callbacks::asynchronous(callback))));
         self
     }
 
@@ -198,7 +251,11 @@ impl<C: 'static> SessionBuilder<C> {
             id_max: self.id_max,
             max_payload: self.max_payload,
             skew: self.skew,
-            join_timeout: self.join_timeout,
+            lookup_timeout: self.lookup_timeout,
+            unknown: Unknown::new(self.unknown.0, self.unknown.1),
+            breaker: Breaker::new(self.breaker.0, self.breaker.1),
+            #[cfg(feature = "tagged-ids")]
+            tags: self.tags,
             wall: Time::new(wall, false),
             flights: Flights::new(),
             counters: Counters::new(),

@@ -18,6 +18,7 @@ use super::record::{Session, Times};
 use crate::removal::RemovalCause;
 use crate::sync::Swap;
 use std::fmt::{Debug, Formatter};
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// Called for every newly negotiated session: see [`SessionCache::set_new_callback`].
@@ -26,17 +27,118 @@ pub type NewCallback<C> = dyn Fn(&C, &New<'_, C>) -> Verdict + Send + Sync;
 pub type RemoveCallback<C> = dyn Fn(&Removed<'_, C>) + Send + Sync;
 /// Called for an id that the internal cache does not hold: see [`SessionCache::set_get_callback`].
 pub type GetCallback<C> = dyn Fn(&C, &Asked<'_, C>) -> Answer + Send + Sync;
+/// The same, for callbacks that answer later: see [`SessionCache::set_async_get_callback`].
+pub type AsyncGetCallback<C> = dyn Fn(&C, &Asked<'_, C>) -> AnswerFuture + Send + Sync;
+/// An answer that comes later. It is polled by those who wait for it, on their threads.
+pub type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// The callbacks of a cache.
 pub(super) struct Callbacks<C: 'static> {
     pub(super) new: Swap<Arc<NewCallback<C>>>,
     pub(super) remove: Swap<Arc<RemoveCallback<C>>>,
-    pub(super) get: Swap<Arc<GetCallback<C>>>,
+    pub(super) get: Swap<Getter<C>>,
+}
+
+/// The get callback, in one of its two forms.
+pub(super) enum Getter<C: 'static> {
+    Sync(Arc<GetCallback<C>>),
+    Async(Arc<AsyncGetCallback<C>>),
+}
+
+impl<C> Getter<C> {
+    pub(super) fn sync(&self) -> Option<Arc<GetCallback<C>>> {
+        if let Self::Sync(callback) = self { Some(callback.clone()) } else { None }
+    }
+
+    pub(super) fn asynchronous(&self) -> Option<Arc<AsyncGetCallback<C>>> {
+        if let Self::Async(callback) = self { Some(callback.clone()) } else { None }
+    }
 }
 
 impl<C> Callbacks<C> {
     pub(super) fn none() -> Self {
         Self { new: Swap::new(None), remove: Swap::new(None), get: Swap::new(None) }
+    }
+}
+
+/// An asynchronous get callback, its futures boxed.
+pub(super) fn asynchronous<C, F: Future<Output = Answer> + Send + 'static>(
+    callback: impl Fn(&C, &Asked<'_, C>) -> F + Send + Sync + 'static,
+) -> Getter<C> {
+    Getter::Async(Arc::new(move |connection: &C, asked: &Asked<'_, C>| {
+        let answer: AnswerFuture = Box::pin(callback(connection, asked));
+        answer
+    }))
+}
+
+impl<C: 'static> SessionCache<C> {
+    /// The get callback: called when a client proposes an id that the internal cache does not hold
+    /// (it is absent, has expired, or is not looked for), also when caching is off. What it answers
+    /// is checked before anything else is done with it. Counterpart: `SSL_CTX_sess_set_get_cb`.
+    ///
+    /// Sets or replaces it, while others work; the answer is the one before, if it was of this
+    /// kind. An operation under way uses the one that it saw.
+    pub fn set_get_callback(
+        &self,
+        callback: impl Fn(&C, &Asked<'_, C>) -> Answer + Send + Sync + 'static,
+    ) -> Option<Arc<GetCallback<C>>> {
+        let new = Getter::Sync(Arc::new(callback));
+        self.shared.callbacks.get.swap(Some(Arc::new(new))).and_then(|old| old.sync())
+    }
+
+    /// Clears the get callback, of either kind; the answer is the one before, if it answered at
+    /// once.
+    pub fn clear_get_callback(&self) -> Option<Arc<GetCallback<C>>> {
+        self.shared.callbacks.get.swap(None).and_then(|old| old.sync())
+    }
+
+    /// The callback that is set, or none: neither if an asynchronous one is.
+    #[must_use]
+    pub fn get_callback(&self) -> Option<Arc<GetCallback<C>>> {
+        self.shared.callbacks.get.load_full().and_then(|set| set.sync())
+    }
+
+    /// The get callback, for stores that answer later: see [`set_get_callback`], in whose place it
+    /// stands. It is called when the look-up begins, and must not block; what it needs of the
+    /// connection and the id it copies into its future.
+    ///
+    /// [`resume`](Self::resume) and [`take`](Self::take) call it, too, and block for its answer.
+    /// The answer is the callback before, if it was asynchronous.
+    ///
+    /// ```
+    /// use halfshake::session::{Answer, Namespace, SessionCache};
+    ///
+    /// # type Found = std::io::Result<Option<Vec<u8>>>;
+    /// # async fn ask_the_store(id: Vec<u8>) -> Found { Ok(None) }
+    /// let cache = SessionCache::<()>::builder().capacity(100).build()?;
+    /// cache.set_async_get_callback(|_, asked| {
+    ///     let id = asked.id().to_vec();
+    ///     async move {
+    ///         match ask_the_store(id).await {
+    ///             Ok(Some(bytes)) => Answer::serialised(bytes),
+    ///             Ok(None) => Answer::unknown(),
+    ///             Err(_) => Answer::failed(),
+    ///         }
+    ///     }
+    /// });
+    /// let namespace = Namespace::new(b"www")?;
+    /// assert!(cache.resume(&(), &namespace, &[7; 32]).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// [`set_get_callback`]: Self::set_get_callback
+    pub fn set_async_get_callback<F: Future<Output = Answer> + Send + 'static>(
+        &self,
+        callback: impl Fn(&C, &Asked<'_, C>) -> F + Send + Sync + 'static,
+    ) -> Option<Arc<AsyncGetCallback<C>>> {
+        let old = self.shared.callbacks.get.swap(Some(Arc::new(asynchronous(callback))));
+        old.and_then(|old| old.asynchronous())
+    }
+
+    /// The asynchronous get callback, if one is set.
+    #[must_use]
+    pub fn async_get_callback(&self) -> Option<Arc<AsyncGetCallback<C>>> {
+        self.shared.callbacks.get.load_full().and_then(|set| set.asynchronous())
     }
 }
 

@@ -102,6 +102,7 @@ impl<C: 'static> SessionCache<C> {
         let new = New { cache: self, session, stored: stored.is_ok() };
         let verdict = catch_unwind(AssertUnwindSafe(|| callback(connection, &new)));
         if let Ok(Verdict::Keep) = verdict {
+            self.known_outside(session);
             return stored.map_or_else(Newly::NotStored, |()| Newly::Stored);
         }
         counters.count(Count::NewRefusals);
@@ -137,6 +138,9 @@ impl<C: 'static> SessionCache<C> {
         let shared = &self.shared;
         let key = Key::new(session.namespace(), session.id().as_bytes(), shared.id_max);
         let Some(key) = key else { return Err(self.rejected(Rejection::IdLength)) };
+        if !self.mints(session.namespace(), session.id().as_bytes()) {
+            return Err(self.rejected(Rejection::ForeignId));
+        }
         if session.payload().len() > shared.max_payload {
             return Err(self.rejected(Rejection::TooLarge));
         }
@@ -144,6 +148,7 @@ impl<C: 'static> SessionCache<C> {
         let value = encode(session, 0);
         let store = || self.store.insert_with_timeout(key.bytes(), &value, timeout);
         let (stored, landed) = self.change(&key, store);
+        shared.unknown.forget(shared.flights.hash(key.bytes()));
         if !matches!(stored, Ok(Err(_))) {
             // Nothing that lands replaces an entry; but there is none if this session has expired,
             // or has left again.
@@ -183,6 +188,16 @@ impl<C: 'static> SessionCache<C> {
         self.count_own(found.is_some());
         let late = found.and_then(|f| (landing(&f) > landed && meant(&f)).then(|| f.handle()));
         late.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
+    }
+
+    /// The new callback has seen a session: an external store may know it now, and what was said of
+    /// its id before is said no longer.
+    fn known_outside(&self, session: &Session) {
+        let key = Key::new(session.namespace(), session.id().as_bytes(), self.shared.id_max);
+        let Some(key) = key else { return };
+        let flights = &self.shared.flights;
+        let _landed = flights.mark(flights.before(key.bytes()), |name| name == key.bytes());
+        self.shared.unknown.forget(flights.hash(key.bytes()));
     }
 
     /// A look-up that nobody has asked for.

@@ -1,8 +1,10 @@
 //! What a session cache counts beside its engine; and the names that OpenSSL has for it.
 
+use super::breaker::BreakerState;
 use crate::stats::Stats;
 use crate::sync::{Ordering, PlainU64};
 use crossbeam_utils::CachePadded;
+use std::time::Duration;
 
 const SHARDS: usize = 8;
 
@@ -22,6 +24,10 @@ pub(super) enum Count {
     Joined,
     Nested,
     OverBudget,
+    Remembered,
+    Broken,
+    Opened,
+    ExternalMicroseconds,
     GetPanics,
     NewCalls,
     NewRefusals,
@@ -57,11 +63,13 @@ pub enum Rejection {
     FromTheFuture,
     /// Its payload is larger than the cache accepts.
     TooLarge,
+    /// Its id was not minted here: see `SessionBuilder::id_tags`.
+    ForeignId,
 }
 
 impl Rejection {
     /// Every reason, in the order of the counters in [`SessionStats::rejected`].
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::IdLength,
         Self::Malformed,
         Self::Namespace,
@@ -69,6 +77,7 @@ impl Rejection {
         Self::Expired,
         Self::FromTheFuture,
         Self::TooLarge,
+        Self::ForeignId,
     ];
 
     /// The name as metrics and logs use it.
@@ -82,6 +91,7 @@ impl Rejection {
             Self::Expired => "expired",
             Self::FromTheFuture => "from_the_future",
             Self::TooLarge => "too_large",
+            Self::ForeignId => "foreign_id",
         }
     }
 }
@@ -97,14 +107,19 @@ impl Counters {
     }
 
     pub(super) fn count(&self, count: Count) {
-        self.add(count as usize);
+        self.add(count as usize, 1);
+    }
+
+    /// Adds more than one.
+    pub(super) fn sum_up(&self, count: Count, n: u64) {
+        self.add(count as usize, n);
     }
 
     pub(super) fn reject(&self, rejection: Rejection) {
-        self.add(Count::Rejected as usize + rejection as usize);
+        self.add(Count::Rejected as usize + rejection as usize, 1);
     }
 
-    fn add(&self, word: usize) {
+    fn add(&self, word: usize, n: u64) {
         static NEXT: PlainU64 = PlainU64::new(0);
         thread_local! {
             // Relaxed: any shard will do.
@@ -112,7 +127,7 @@ impl Counters {
                 usize::try_from(NEXT.fetch_add(1, Ordering::Relaxed)).unwrap_or(0) % SHARDS;
         }
         // Relaxed: a counter publishes nothing, and none is lost.
-        SHARD.with(|shard| self.0[*shard][word].fetch_add(1, Ordering::Relaxed));
+        SHARD.with(|shard| self.0[*shard][word].fetch_add(n, Ordering::Relaxed));
     }
 
     fn sum(&self, word: usize) -> u64 {
@@ -120,7 +135,12 @@ impl Counters {
         self.0.iter().map(|shard| shard[word].load(Ordering::Relaxed)).sum()
     }
 
-    pub(super) fn read(&self, engine: Stats, in_flight: u64) -> SessionStats {
+    pub(super) fn read(
+        &self,
+        engine: Stats,
+        in_flight: u64,
+        breaker: BreakerState,
+    ) -> SessionStats {
         let of = |count: Count| self.sum(count as usize);
         let mut rejected = [0; Rejection::ALL.len()];
         for (i, n) in rejected.iter_mut().enumerate() {
@@ -139,6 +159,10 @@ impl Counters {
             joined: of(Count::Joined),
             nested: of(Count::Nested),
             over_budget: of(Count::OverBudget),
+            remembered: of(Count::Remembered),
+            refused_by_breaker: of(Count::Broken),
+            breaker_opened: of(Count::Opened),
+            external_time: Duration::from_micros(of(Count::ExternalMicroseconds)),
             get_panics: of(Count::GetPanics),
             new_calls: of(Count::NewCalls),
             new_refusals: of(Count::NewRefusals),
@@ -150,6 +174,7 @@ impl Counters {
                 .map(of),
             rejected,
             in_flight,
+            breaker,
             engine,
         }
     }
@@ -185,6 +210,14 @@ pub struct SessionStats {
     pub nested: u64,
     /// Look-ups that the budget of their [`Hello`](super::Hello) kept from going outside: misses.
     pub over_budget: u64,
+    /// Look-ups of an id that the get callback had just said it does not know: misses.
+    pub remembered: u64,
+    /// Look-ups that the breaker kept from going outside: misses.
+    pub refused_by_breaker: u64,
+    /// How often the breaker has opened.
+    pub breaker_opened: u64,
+    /// Time that look-ups outside took, all together.
+    pub external_time: Duration,
     /// Calls that panicked.
     pub get_panics: u64,
     /// Calls of the new callback.
@@ -202,9 +235,11 @@ pub struct SessionStats {
     /// Handshakes as a server, the same.
     pub accept: [u64; 3],
     /// What was rejected, in the order of [`Rejection::ALL`].
-    pub rejected: [u64; 7],
+    pub rejected: [u64; Rejection::ALL.len()],
     /// Gauge: look-ups that are outside.
     pub in_flight: u64,
+    /// Gauge: what the breaker does with look-ups.
+    pub breaker: BreakerState,
 }
 
 impl SessionStats {

@@ -50,7 +50,16 @@
 //! # Single flight
 //!
 //! A look-up that finds an unmarked flight of its key joins it and shares its outcome. A marked one
-//! is never joined: its answer is older than a removal that has returned.
+//! is never joined: its answer is older than a removal that has returned. What the joiners share
+//! (`outcome.rs`) is the board's, not the first asker's: of an asynchronous look-up whoever is left
+//! goes on with it, and the last one who leaves takes it off the board.
+//!
+//! # Unknown ids
+//!
+//! That the store does not know a key may be remembered for a moment (`unknown.rs`), under the lock
+//! and by unmarked flights alone. A put forgets it after it has marked. If the flight remembered
+//! first, the put finds that, for it has seen the lock, or the flight's end; if not, the flight is
+//! marked, or departs after the put, when the store knew.
 //!
 //! # Single use
 //!
@@ -67,7 +76,7 @@
 //!
 //! Covered by the models in `loom-tests/tests/models/flights.rs`.
 
-use crate::sync::{AtomicU64, Lock, Ordering, ThreadId, current_thread};
+use crate::sync::{AtomicU64, Lock, Ordering};
 use crossbeam_utils::CachePadded;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -82,8 +91,10 @@ const STRIPES: usize = if cfg!(halfshake_loom) { 1 } else { 64 };
 #[derive(Debug)]
 pub(crate) struct Flights<T> {
     hasher: ahash::RandomState,
-    stripes: Box<[CachePadded<Stripe<T>>]>,
+    stripes: Stripes<T>,
 }
+
+type Stripes<T> = Arc<[CachePadded<Stripe<T>>]>;
 
 #[derive(Debug)]
 struct Stripe<T> {
@@ -99,6 +110,8 @@ struct Board<T> {
     flights: Vec<Flight<T>>,
     /// The latest claims of takers outside: landing number and key, oldest first.
     claims: VecDeque<(u64, Box<[u8]>)>,
+    /// Flights that have departed, ever.
+    departed: u64,
 }
 
 #[derive(Debug)]
@@ -108,10 +121,14 @@ struct Flight<T> {
     marked: bool,
     /// Its key was taken inside: what it brings must not be used.
     void: bool,
-    pilot: ThreadId,
+    number: FlightNumber,
     /// `None`: it is for one asker alone.
     shared: Option<Arc<T>>,
 }
+
+/// Which flight of its stripe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlightNumber(u64);
 
 /// What a removal or a put saw when it began.
 #[derive(Clone, Copy, Debug)]
@@ -123,23 +140,30 @@ pub(crate) struct Before {
 
 /// How a look-up goes on.
 #[derive(Debug)]
-pub(crate) enum Boarding<'f, T> {
+pub(crate) enum Boarding<T> {
     /// It flies itself.
-    Departed(Departed<'f, T>),
+    Departed(Departed<T>),
     /// Another one is out for the same key: wait on that.
     Joined(Arc<T>),
-    /// The calling thread is out for this very key: nobody else could answer.
+    /// The caller is inside of a look-up of this very key: nobody else could answer.
     Own,
 }
 
 /// A flight that is out; dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Departed<'f, T> {
-    stripe: &'f Stripe<T>,
+pub(crate) struct Departed<T> {
+    stripes: Stripes<T>,
+    stripe: usize,
     key: Box<[u8]>,
-    /// Tells it from another one of the same key.
-    shared: Option<Arc<T>>,
-    pilot: ThreadId,
+    number: FlightNumber,
+}
+
+/// A flight among those of all caches, while it is out: the address of its cache's stripes, which
+/// of them, and its number.
+pub(crate) type FlightName = (usize, usize, FlightNumber);
+
+fn address<T>(stripes: &Stripes<T>) -> usize {
+    stripes.as_ptr().addr()
 }
 
 impl<T> Flights<T> {
@@ -147,7 +171,7 @@ impl<T> Flights<T> {
         let stripe = || Stripe {
             out: AtomicU64::new(0),
             landed: AtomicU64::new(0),
-            board: Lock::new(Board { flights: Vec::new(), claims: VecDeque::new() }),
+            board: Lock::new(Board { flights: Vec::new(), claims: VecDeque::new(), departed: 0 }),
         };
         let stripes = (0..STRIPES).map(|_| CachePadded::new(stripe())).collect();
         Self { hasher: ahash::RandomState::new(), stripes }
@@ -217,35 +241,35 @@ impl<T> Flights<T> {
     }
 
     /// Departs, or joins a flight of the key that may be joined (`shared`: what others may wait
-    /// on). A caller that `must_not_wait` departs in any case.
+    /// on). `inside`: the flights that the caller is inside of.
     pub(crate) fn board(
         &self,
         key: &[u8],
         shared: Option<Arc<T>>,
-        must_not_wait: bool,
-    ) -> Boarding<'_, T> {
-        let stripe = &*self.stripes[self.stripe_of(key)];
-        let pilot = current_thread();
-        let mut board = stripe.board.lock();
+        inside: &[FlightName],
+        may_join: bool,
+    ) -> Boarding<T> {
+        let at = self.stripe_of(key);
+        let stripe = &self.stripes[at];
+        let mut guard = stripe.board.lock();
+        let board = &mut *guard;
         for flight in board.flights.iter_mut().filter(|flight| *flight.key == *key) {
             flight.marked |= shared.is_none();
-            if flight.pilot == pilot {
+            if inside.contains(&(address(&self.stripes), at, flight.number)) {
                 return Boarding::Own;
             }
-            if let (Some(theirs), true, false) = (&flight.shared, shared.is_some(), must_not_wait)
+            if let (Some(theirs), true) = (&flight.shared, may_join)
                 && !flight.marked
             {
                 return Boarding::Joined(theirs.clone());
             }
         }
-        let key: Box<[u8]> = key.into();
-        let shared_too = shared.clone();
-        let flight =
-            Flight { key: key.clone(), marked: false, void: false, pilot, shared: shared_too };
-        board.flights.push(flight);
+        let (key, number): (Box<[u8]>, _) = (key.into(), FlightNumber(board.departed));
+        board.departed += 1;
+        board.flights.push(Flight { key: key.clone(), marked: false, void: false, number, shared });
         // SeqCst: pairs with `mark`; before the external store is asked.
         stripe.out.fetch_add(1, Ordering::SeqCst);
-        Boarding::Departed(Departed { stripe, key, shared, pilot })
+        Boarding::Departed(Departed { stripes: self.stripes.clone(), stripe: at, key, number })
     }
 
     /// Flights that are out.
@@ -255,61 +279,85 @@ impl<T> Flights<T> {
     }
 }
 
-impl<T> Departed<'_, T> {
+impl<T> Departed<T> {
+    fn stripe(&self) -> &Stripe<T> {
+        &self.stripes[self.stripe]
+    }
+
+    /// Tells it from every other flight.
+    pub(crate) fn name(&self) -> FlightName {
+        (address(&self.stripes), self.stripe, self.number)
+    }
+
+    /// The key that is looked up.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     fn is(&self, flight: &Flight<T>) -> bool {
-        // A thread is out for a key once, so nothing else is needed.
-        flight.pilot == self.pilot && flight.key == self.key
+        flight.number == self.number
     }
 
     /// Lets `store` store the answer, under its landing number, unless the key was changed
     /// meanwhile; whether it might. `store` runs under the lock: no user code. It must not store
     /// over an entry.
     pub(crate) fn land(&self, store: impl FnOnce(u64)) -> bool {
-        let board = self.stripe.board.lock();
+        let stripe = self.stripe();
+        let board = stripe.board.lock();
         let mut of_key = board.flights.iter().filter(|flight| flight.key == self.key);
         if of_key.any(|f| f.shared.is_none() || (self.is(f) && f.marked)) {
             return false;
         }
         // SeqCst: for uniformity; only changed under the lock.
-        let number = self.stripe.landed.load(Ordering::SeqCst) + 1;
+        let number = stripe.landed.load(Ordering::SeqCst) + 1;
         store(number);
         // SeqCst: pairs with `before` and `mark`. Counted last: who reads the number in `before`
         // finds the entry, if it is still there.
-        self.stripe.landed.fetch_add(1, Ordering::SeqCst);
+        stripe.landed.fetch_add(1, Ordering::SeqCst);
         drop(board);
         true
     }
 
+    /// Lets `remember` note that the store does not know the key, unless the key was changed
+    /// meanwhile. It runs under the lock: no user code.
+    pub(crate) fn found_nothing(&self, remember: impl FnOnce()) {
+        let board = self.stripe().board.lock();
+        if board.flights.iter().any(|flight| self.is(flight) && !flight.marked) {
+            remember();
+        }
+    }
+
     /// Claims what a taker was given outside; whether it is the taker's, or was taken inside.
     pub(crate) fn claim(&self) -> bool {
-        let mut board = self.stripe.board.lock();
+        let stripe = self.stripe();
+        let mut board = stripe.board.lock();
         if board.flights.iter().any(|flight| self.is(flight) && flight.void) {
             return false;
         }
         // SeqCst: pairs with `before` and `keeps`.
-        let number = self.stripe.landed.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = stripe.landed.fetch_add(1, Ordering::SeqCst) + 1;
         if board.claims.len() == CLAIMS {
             board.claims.pop_front();
         }
         board.claims.push_back((number, self.key.clone()));
         true
     }
-
-    /// What those wait on who have joined.
-    pub(crate) fn shared(&self) -> Option<&Arc<T>> {
-        self.shared.as_ref()
-    }
 }
 
-impl<T> Drop for Departed<'_, T> {
+impl<T> Drop for Departed<T> {
     /// Also in a panic of the callback.
     fn drop(&mut self) {
         if cfg!(halfshake_loom) && std::thread::panicking() {
             return; // a loom step while unwinding aborts the process
         }
-        let mut board = self.stripe.board.lock();
-        board.flights.retain(|flight| !self.is(flight));
+        let stripe = self.stripe();
+        let mut board = stripe.board.lock();
+        let gone = board.flights.iter().position(|flight| self.is(flight));
+        let gone = gone.map(|at| board.flights.swap_remove(at));
         // SeqCst: pairs with `mark`: who sees it sees what was stored, and `landed`.
-        self.stripe.out.fetch_sub(1, Ordering::SeqCst);
+        stripe.out.fetch_sub(1, Ordering::SeqCst);
+        drop(board);
+        // What it shares may be the last of its kind, and end a future of the user's.
+        drop(gone);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::counters::Count;
 use super::{Namespace, Resumed, SessionCache};
-use std::cell::Cell;
+use crate::sync::{Ordering, PlainU64};
 
 /// Look-ups outside that one ClientHello may cause: honest clients offer one or two sessions.
 pub(super) const LOOKUPS: u32 = 4;
@@ -26,10 +26,10 @@ pub(super) const LOOKUPS: u32 = 4;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Hello<'c, C: 'static> {
-    cache: &'c SessionCache<C>,
-    connection: &'c C,
-    namespace: &'c Namespace,
-    left: Cell<u32>,
+    pub(super) cache: &'c SessionCache<C>,
+    pub(super) connection: &'c C,
+    pub(super) namespace: &'c Namespace,
+    left: PlainU64,
 }
 
 impl<C: 'static> SessionCache<C> {
@@ -47,7 +47,7 @@ impl<C: 'static> SessionCache<C> {
         namespace: &'c Namespace,
         lookups: u32,
     ) -> Hello<'c, C> {
-        Hello { cache: self, connection, namespace, left: Cell::new(lookups) }
+        Hello { cache: self, connection, namespace, left: PlainU64::new(lookups.into()) }
     }
 }
 
@@ -71,16 +71,19 @@ impl<'c, C: 'static> Hello<'c, C> {
     /// Look-ups outside that are left.
     #[must_use]
     pub fn left(&self) -> u32 {
-        self.left.get()
+        // Relaxed: a number of its own. It only ever shrinks from a `u32`.
+        u32::try_from(self.left.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
     }
 
     /// Whether one more may go outside; joining another one counts, too.
-    fn spend(&self) -> bool {
-        let left = self.left.get().checked_sub(1);
-        left.inspect(|left| self.left.set(*left)).is_some() || {
+    pub(super) fn spend(&self) -> bool {
+        let spend = |left: u64| left.checked_sub(1);
+        // Relaxed: a read-modify-write, so none is spent twice.
+        let spent = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok();
+        if !spent {
             self.cache.shared.counters.count(Count::OverBudget);
-            false
         }
+        spent
     }
 }
 

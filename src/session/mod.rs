@@ -42,7 +42,8 @@
 //! | `SSL_CTX_sess_set_get_cb`, `_get_get_cb` | [`set_get_callback`], [`get_callback`] |
 //! | the get callback's `copy` = 1, = 0 | [`Answer::borrowed`], [`Answer::handed_over`] |
 //! | a new session is established | [`new_session`] |
-//! | a client proposes a session | [`resume`]; single use: [`take`] |
+//! | a client proposes a session | [`resume`]; single use: [`take`]; as futures: feature `async` |
+//! | `SSL_CTX_set_generate_session_id` | `IdTags::mint` (feature `tagged-ids`) |
 //! | fatal alert, unclean close | [`connection_failed`] |
 //! | `SSL_CTX_add_session`, `_remove_session` | [`add`], [`remove`], [`remove_exact`] |
 //! | `SSL_CTX_flush_sessions` | [`flush_sessions`], [`flush_namespace`], [`flush_all`] |
@@ -74,6 +75,9 @@
 //! [`shutdown`]: SessionCache::shutdown
 //! [`take`]: SessionCache::take
 
+#[cfg(feature = "async")]
+mod asynchronous;
+mod breaker;
 mod builder;
 mod callbacks;
 mod change;
@@ -88,13 +92,19 @@ mod lookup;
 pub mod model;
 mod modes;
 mod outcome;
+mod outside;
 mod record;
 #[cfg(feature = "seal")]
 mod seal;
+#[cfg(feature = "tagged-ids")]
+mod tags;
+mod unknown;
 
+pub use breaker::BreakerState;
 pub use builder::SessionBuilder;
 pub use callbacks::{
-    Answer, Asked, GetCallback, New, NewCallback, Purpose, RemoveCallback, Removed, Verdict,
+    Answer, AnswerFuture, Asked, AsyncGetCallback, GetCallback, New, NewCallback, Purpose,
+    RemoveCallback, Removed, Verdict,
 };
 pub use change::{Newly, NotStored, Side, Stage};
 pub use counters::{Rejection, SessionStats, SslCounters};
@@ -105,12 +115,15 @@ pub use modes::Modes;
 pub use record::{Malformed, Session, Times};
 #[cfg(feature = "seal")]
 pub use seal::{KeyRing, SealError, SealKey};
+#[cfg(feature = "tagged-ids")]
+pub use tags::{IdTagKey, IdTags, NoRandom};
 
 use crate::cache::{BytesCache, Resize};
 use crate::clock::Time;
 use crate::error::ConfigError;
 use crate::maintenance::Progress;
 use crate::sync::{AtomicU32, Lock, Ordering, PlainU64};
+use breaker::Breaker;
 use callbacks::Callbacks;
 use counters::Counters;
 use flights::Flights;
@@ -118,6 +131,7 @@ use outcome::Outcome;
 use record::milliseconds;
 use std::sync::Arc;
 use std::time::Duration;
+use unknown::Unknown;
 
 /// A cache of TLS sessions, with the callbacks that keep an external one in step: see the module's
 /// documentation.
@@ -140,9 +154,13 @@ struct Shared<C: 'static> {
     id_max: usize,
     max_payload: usize,
     skew: Duration,
-    join_timeout: Duration,
+    lookup_timeout: Duration,
     wall: Time,
     flights: Flights<Outcome>,
+    unknown: Unknown,
+    breaker: Breaker,
+    #[cfg(feature = "tagged-ids")]
+    tags: Option<Arc<IdTags>>,
     counters: Counters,
 }
 
@@ -176,6 +194,11 @@ impl<C: 'static> SessionCache<C> {
     #[must_use]
     pub fn wall_now(&self) -> Duration {
         Duration::from_millis(self.shared.wall.now())
+    }
+
+    /// The monotonic clock's time, in milliseconds.
+    fn tick(&self) -> u64 {
+        self.store.core.time.now()
     }
 
     /// The modes now.
@@ -254,7 +277,8 @@ impl<C: 'static> SessionCache<C> {
     /// All counters and gauges.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
-        self.shared.counters.read(self.store.stats(), self.shared.flights.out())
+        let breaker = self.shared.breaker.state(self.tick());
+        self.shared.counters.read(self.store.stats(), self.shared.flights.out(), breaker)
     }
 
     /// Does what the maintenance thread would: see
@@ -336,13 +360,6 @@ callback!(
     /// The remove callback: called exactly once for every session that was stored and is no longer,
     /// after it stopped being findable, with the cause. Counterpart:
     /// `SSL_CTX_sess_set_remove_cb`.
-);
-callback!(
-    get, GetCallback, set_get_callback, clear_get_callback, get_callback,
-    (&C, &Asked<'_, C>) -> Answer,
-    /// The get callback: called when a client proposes an id that the internal cache does not hold
-    /// (it is absent, has expired, or is not looked for), also when caching is off. What it answers
-    /// is checked before anything else is done with it. Counterpart: `SSL_CTX_sess_set_get_cb`.
 );
 
 impl<C: 'static> Clone for SessionCache<C> {

@@ -34,7 +34,7 @@ impl Outside {
     /// Asks outside and lets the answer land: the name that is used, and whether it was stored.
     pub fn resume(&self, me: &Member, key: u64) -> Option<(u64, bool)> {
         let Boarding::Departed(flight) =
-            self.flights.board(&key.to_le_bytes(), Some(Arc::new(())), true)
+            self.flights.board(&key.to_le_bytes(), Some(Arc::new(())), &[], false)
         else {
             panic!("one flight for each thread");
         };
@@ -86,7 +86,7 @@ impl Outside {
         if let Some(taken) = take_inside() {
             return taken;
         }
-        let Boarding::Departed(flight) = self.flights.board(&bytes, None, true) else {
+        let Boarding::Departed(flight) = self.flights.board(&bytes, None, &[], false) else {
             panic!("one flight for each thread");
         };
         if let Some(taken) = take_inside() {

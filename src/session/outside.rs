@@ -1,0 +1,427 @@
+//! Look-ups outside: the get callback is asked, and its answer checked, shared and stored.
+//!
+//! Nothing here is on the path of an internal hit. What keeps the many from hurting: single flight
+//! (`flights.rs`, `outcome.rs`), unknown ids (`unknown.rs`), the breaker (`breaker.rs`), the budget
+//! of a ClientHello (`hello.rs`).
+
+use super::callbacks::{Answer, AnswerFuture, Asked, Getter, Given, Purpose};
+use super::counters::{Count, Rejection};
+use super::entry::encode;
+use super::flights::{Boarding, Departed, FlightName};
+use super::id::{Key, Namespace, split};
+use super::lookup::{Found, Resumed};
+use super::modes::Modes;
+use super::outcome::{Bringing, Cargo, Outcome, Seat, TimedOut, block_on};
+use super::record::{Session, milliseconds};
+use super::{SessionCache, SessionId};
+use crate::clock::Stopwatch;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::task::{Context, Poll};
+use std::thread::Result as Caught;
+
+thread_local! {
+    /// The look-ups outside whose callback the thread is inside of. Such a thread waits for nobody,
+    /// or two could wait for one another.
+    static INSIDE: RefCell<Vec<FlightName>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The thread is inside of a callback.
+struct Inside;
+
+impl Inside {
+    fn of<T>(flight: &Departed<T>) -> Self {
+        INSIDE.with_borrow_mut(|inside| inside.push(flight.name()));
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.with_borrow_mut(Vec::pop);
+    }
+}
+
+/// A look-up outside, begun.
+pub(super) enum Begun<'c> {
+    /// It is over.
+    Over(Option<Resumed<'c>>),
+    /// Somebody has to wait for it.
+    Waits(Seat),
+}
+
+/// As `Begun`, for one who takes.
+pub(super) enum Taking<'c> {
+    Over(Option<Resumed<'c>>),
+    Waits(TakeOutside),
+}
+
+/// A take that is out, of an asynchronous callback.
+pub(super) struct TakeOutside {
+    future: AnswerFuture,
+    flight: Departed<Outcome>,
+    since: Stopwatch,
+}
+
+/// What the callback said.
+enum Said {
+    Now(Answer),
+    Later(AnswerFuture),
+}
+
+/// Who asks for what: a connection, a namespace, an id.
+pub(super) struct Question<'q, C> {
+    pub(super) connection: &'q C,
+    pub(super) namespace: &'q Namespace,
+    pub(super) id: &'q [u8],
+    pub(super) key: &'q Key,
+    /// Whether the look-up may go outside.
+    pub(super) spend: &'q dyn Fn() -> bool,
+}
+
+impl<C: 'static> SessionCache<C> {
+    /// Waits for a look-up outside on this thread.
+    #[cold]
+    pub(super) fn resume_outside(
+        &self,
+        question: &Question<'_, C>,
+        modes: Modes,
+    ) -> Option<Resumed<'_>> {
+        let seat = match self.depart(question, modes) {
+            Begun::Over(found) => return found,
+            Begun::Waits(seat) => seat,
+        };
+        let outcome = seat.outcome().clone();
+        match seat.wait(self.shared.lookup_timeout, |cargo, cx| self.fly(&outcome, cargo, cx)) {
+            Ok(answer) => self.use_answer(answer),
+            Err(TimedOut) => {
+                self.give_up(seat);
+                None
+            }
+        }
+    }
+
+    /// One who waits does so no longer.
+    pub(super) fn give_up(&self, seat: Seat) {
+        self.shared.counters.count(Count::TimedOut);
+        if seat.leave() {
+            self.failed();
+        }
+    }
+
+    pub(super) fn use_answer(&self, answer: Option<Session>) -> Option<Resumed<'static>> {
+        let session = answer?;
+        self.shared.counters.count(Count::Used);
+        Some(Resumed(Found::Outside(session)))
+    }
+
+    /// Begins a look-up outside, or joins one. Of a callback that answers at once it is over then.
+    pub(super) fn depart(&self, question: &Question<'_, C>, modes: Modes) -> Begun<'_> {
+        let Some(callback) = self.may_ask(question) else { return Begun::Over(None) };
+        let counters = &self.shared.counters;
+        let seat = Outcome::open();
+        let key = question.key.bytes();
+        let mut may_join = INSIDE.with_borrow(Vec::is_empty);
+        let flight = loop {
+            let shared = Some(seat.outcome().clone());
+            match INSIDE.with_borrow(|i| self.shared.flights.board(key, shared, i, may_join)) {
+                Boarding::Departed(flight) => break flight,
+                Boarding::Joined(outcome) => {
+                    if let Some(seat) = outcome.join() {
+                        counters.count(Count::Joined);
+                        return Begun::Waits(seat);
+                    }
+                    // Everybody has left that one, and it is about to leave the board.
+                    may_join = false;
+                }
+                Boarding::Own => {
+                    counters.count(Count::Nested);
+                    return Begun::Over(None);
+                }
+            }
+        };
+        // Again, for whoever changes them marks the flights that he finds, and none that comes
+        // later.
+        let stores = modes.store_answers() && self.modes().store_answers();
+        let bringing = Bringing(seat.outcome());
+        let _inside = Inside::of(&flight);
+        // It may have been put since it was looked for: what is inside hides what is outside.
+        if modes.look_inside()
+            && self.store.contains(key)
+            && let Some(found) = self.store.get(key)
+        {
+            let found = Resumed(Found::Inside(found));
+            seat.outcome().tell(Some(found.to_session()));
+            return Begun::Over(Some(found));
+        }
+        if !self.lets_through() {
+            return Begun::Over(None);
+        }
+        let since = Stopwatch::start();
+        match self.ask(question, &callback, Purpose::Resume) {
+            Said::Now(answer) => {
+                let answer = self.arrive(seat.outcome(), flight, stores, since, answer);
+                Begun::Over(self.use_answer(answer))
+            }
+            Said::Later(future) => {
+                std::mem::forget(bringing);
+                seat.load(Cargo { future, flight, stores, since });
+                Begun::Waits(seat)
+            }
+        }
+    }
+
+    /// The callback, if this question may be put to it.
+    fn may_ask(&self, question: &Question<'_, C>) -> Option<std::sync::Arc<Getter<C>>> {
+        let shared = &self.shared;
+        let callback = shared.callbacks.get.load_full()?;
+        if shared.unknown.has(shared.flights.hash(question.key.bytes()), self.tick()) {
+            shared.counters.count(Count::Remembered);
+            return None;
+        }
+        (question.spend)().then_some(callback)
+    }
+
+    fn lets_through(&self) -> bool {
+        let lets = self.shared.breaker.lets_through(self.tick());
+        if !lets {
+            self.shared.counters.count(Count::Broken);
+        }
+        lets
+    }
+
+    fn failed(&self) {
+        if self.shared.breaker.failed(self.tick()) {
+            self.shared.counters.count(Count::Opened);
+        }
+    }
+
+    /// Polls an asynchronous look-up once; the cargo comes back if there is no answer yet.
+    pub(super) fn fly(
+        &self,
+        outcome: &Outcome,
+        mut cargo: Cargo,
+        cx: &mut Context<'_>,
+    ) -> Option<Cargo> {
+        let bringing = Bringing(outcome);
+        match self.poll(&mut cargo.future, &cargo.flight, cx) {
+            Poll::Pending => {
+                std::mem::forget(bringing);
+                Some(cargo)
+            }
+            Poll::Ready(answer) => {
+                let Cargo { future, flight, stores, since } = cargo;
+                drop(future);
+                self.arrive(outcome, flight, stores, since, answer);
+                None
+            }
+        }
+    }
+
+    /// Polls a future of the callback's: no lock is held, nothing is pinned.
+    fn poll(
+        &self,
+        future: &mut AnswerFuture,
+        flight: &Departed<Outcome>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Answer> {
+        let _inside = Inside::of(flight);
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        self.count_panic(polled)
+    }
+
+    /// Calls the get callback: no lock is held, nothing is pinned.
+    fn ask(&self, question: &Question<'_, C>, callback: &Getter<C>, purpose: Purpose) -> Said {
+        let Question { connection, namespace, id, .. } = *question;
+        let asked = Asked { cache: self, namespace, id, purpose };
+        self.shared.counters.count(Count::Asked);
+        let said = catch_unwind(AssertUnwindSafe(|| match callback {
+            Getter::Sync(callback) => Said::Now(callback(connection, &asked)),
+            Getter::Async(callback) => Said::Later(callback(connection, &asked)),
+        }));
+        self.count_panic(said)
+    }
+
+    fn count_panic<R>(&self, called: Caught<R>) -> R {
+        called.unwrap_or_else(|panic| {
+            self.shared.counters.count(Count::GetPanics);
+            self.failed();
+            resume_unwind(panic)
+        })
+    }
+
+    /// An answer is there: checks it, tells everybody, stores it. The flight is over then.
+    fn arrive(
+        &self,
+        outcome: &Outcome,
+        flight: Departed<Outcome>,
+        stores: bool,
+        since: Stopwatch,
+        answer: Answer,
+    ) -> Option<Session> {
+        let session = self.judge(answer, &flight, since)?;
+        // Before it lands: what that evicts is told about, and nobody waits for that.
+        outcome.tell(Some(session.clone()));
+        if stores {
+            self.land(&flight, &session);
+        }
+        Some(session)
+    }
+
+    /// Says how a look-up went; the session, if it is one that may be used.
+    fn judge(
+        &self,
+        answer: Answer,
+        flight: &Departed<Outcome>,
+        since: Stopwatch,
+    ) -> Option<Session> {
+        let (shared, took) = (&self.shared, since.elapsed());
+        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        shared.counters.sum_up(Count::ExternalMicroseconds, microseconds);
+        if matches!(answer.0, Given::Failed) || took > shared.lookup_timeout {
+            self.failed();
+        } else {
+            shared.breaker.succeeded();
+        }
+        if matches!(answer.0, Given::Nothing) {
+            let hash = shared.flights.hash(flight.key());
+            flight.found_nothing(|| shared.unknown.remember(hash, self.tick()));
+        }
+        self.check(answer, flight.key())
+    }
+
+    /// Everything that is asked of a session from outside, before anything is done with it.
+    fn check(&self, answer: Answer, key: &[u8]) -> Option<Session> {
+        let counters = &self.shared.counters;
+        let session = match answer.0 {
+            Given::Nothing => {
+                counters.count(Count::UnknownOutside);
+                return None;
+            }
+            Given::Failed => {
+                counters.count(Count::Failed);
+                return None;
+            }
+            Given::Session(session) => Ok(session),
+            Given::Bytes(bytes) => Session::from_bytes(&bytes).map_err(|_| Rejection::Malformed),
+        };
+        counters.count(Count::Found);
+        let checked =
+            session.and_then(|session| self.acceptable(&session, key).map_or(Ok(session), Err));
+        checked.map_err(|rejection| counters.reject(rejection)).ok()
+    }
+
+    fn acceptable(&self, session: &Session, key: &[u8]) -> Option<Rejection> {
+        let now = self.shared.wall.now();
+        let latest = now.saturating_add(milliseconds(self.shared.skew));
+        let [created, not_after, _] = session.times().to_words();
+        let (namespace, id) = split(key);
+        [
+            (session.namespace().as_bytes() != namespace, Rejection::Namespace),
+            (SessionId::as_bytes(session.id()) != id, Rejection::Id),
+            (now >= not_after, Rejection::Expired),
+            (created > latest, Rejection::FromTheFuture),
+            (session.payload().len() > self.shared.max_payload, Rejection::TooLarge),
+        ]
+        .into_iter()
+        .find_map(|(wrong, why)| wrong.then_some(why))
+    }
+
+    /// Stores what a look-up has brought, unless its id was changed meanwhile.
+    fn land(&self, flight: &Departed<Outcome>, session: &Session) {
+        let timeout = session.times().not_after().saturating_sub(self.wall_now());
+        let landed = self.store.insert_if_absent_inside(flight.key(), timeout, |insert| {
+            flight.land(|number| {
+                // A refusal is counted by the engine; the session is used all the same.
+                let _refused = insert(&encode(session, number));
+            })
+        });
+        if !landed {
+            self.shared.counters.count(Count::NotStoredMarked);
+        }
+    }
+
+    /// Waits for a take on this thread.
+    pub(super) fn take_anywhere(
+        &self,
+        question: &Question<'_, C>,
+    ) -> Result<Option<Resumed<'_>>, TimedOut> {
+        let mut take = match self.depart_taking(question) {
+            Taking::Over(taken) => return Ok(taken),
+            Taking::Waits(take) => take,
+        };
+        let answer = block_on(self.shared.lookup_timeout, |cx| self.fly_taking(&mut take, cx));
+        let answer = answer.inspect_err(|TimedOut| self.give_up_taking())?;
+        Ok(self.arrive_taking(&take.flight, take.since, answer))
+    }
+
+    pub(super) fn give_up_taking(&self) {
+        self.shared.counters.count(Count::TimedOut);
+        self.failed();
+    }
+
+    /// Takes inside, or begins to take outside.
+    pub(super) fn depart_taking(&self, question: &Question<'_, C>) -> Taking<'_> {
+        let key = question.key.bytes();
+        let inside = self.modes().look_inside();
+        // A claim of another taker may come between: then it is that one's.
+        let before = self.shared.flights.before(key);
+        let take_inside = || {
+            let taken = if inside { self.store.take(key) } else { None };
+            taken.map(|taken| {
+                let keeps = self.shared.flights.keeps(before, key);
+                Taking::Over(keeps.then_some(Resumed(Found::Taken(taken))))
+            })
+        };
+        if let Some(taken) = take_inside() {
+            return taken;
+        }
+        let Some(callback) = self.may_ask(question) else { return Taking::Over(None) };
+        let board = |inside: &Vec<_>| self.shared.flights.board(key, None, inside, false);
+        let Boarding::Departed(flight) = INSIDE.with_borrow(board) else {
+            self.shared.counters.count(Count::Nested);
+            return Taking::Over(None);
+        };
+        let _inside = Inside::of(&flight);
+        // Nothing lands any more; what has landed before is taken here, and not asked for.
+        if inside
+            && self.store.contains(key)
+            && let Some(taken) = take_inside()
+        {
+            return taken;
+        }
+        if !self.lets_through() {
+            return Taking::Over(None);
+        }
+        let since = Stopwatch::start();
+        match self.ask(question, &callback, Purpose::Take) {
+            Said::Now(answer) => Taking::Over(self.arrive_taking(&flight, since, answer)),
+            Said::Later(future) => Taking::Waits(TakeOutside { future, flight, since }),
+        }
+    }
+
+    /// Polls a take that is out.
+    pub(super) fn fly_taking(&self, take: &mut TakeOutside, cx: &mut Context<'_>) -> Poll<Answer> {
+        self.poll(&mut take.future, &take.flight, cx)
+    }
+
+    fn arrive_taking(
+        &self,
+        flight: &Departed<Outcome>,
+        since: Stopwatch,
+        answer: Answer,
+    ) -> Option<Resumed<'static>> {
+        let session = self.judge(answer, flight, since)?;
+        if flight.claim() { self.use_answer(Some(session)) } else { None }
+    }
+
+    /// As `arrive_taking`, at the end of a take that was out.
+    #[cfg(feature = "async")]
+    pub(super) fn finish_taking(
+        &self,
+        take: &TakeOutside,
+        answer: Answer,
+    ) -> Option<Resumed<'static>> {
+        self.arrive_taking(&take.flight, take.since, answer)
+    }
+}
