@@ -20,6 +20,15 @@ pub(crate) struct Place {
     pub(crate) tag: u16,
 }
 
+/// Keys for a hash of a cache's own: fixed ones in models, whose executions must be alike.
+pub(crate) fn random_state() -> ahash::RandomState {
+    if cfg!(halfshake_loom) {
+        ahash::RandomState::with_seeds(1, 2, 3, 4)
+    } else {
+        ahash::RandomState::new()
+    }
+}
+
 impl Geometry {
     /// Bits 0..16 are the tag, 32..64 choose the set: of all sets, by one multiplication, since
     /// whatever reads the set waits for it. The shard follows.

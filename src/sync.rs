@@ -79,6 +79,14 @@ mod imp {
         }
     }
 
+    /// Tells loom's threads apart: they run on one thread of the system, and share its locals.
+    pub(crate) fn model_thread() -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        loom::thread::current().id().hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// loom steps inside `f` happen, but are not explored.
     pub(crate) fn unexplored<R>(f: impl FnOnce() -> R) -> R {
         loom::stop_exploring();
@@ -328,3 +336,26 @@ impl<T> Slot<T> {
         std::mem::replace(&mut *self.inner.lock().expect("a model runs on one thread"), value)
     }
 }
+
+/// Thread locals; loom's own in models.
+#[cfg(not(halfshake_loom))]
+macro_rules! per_thread {
+    ($(#[$doc:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        std::thread_local! {
+            $(#[$doc])*
+            static $name: $type = const { $value };
+        }
+    };
+}
+
+#[cfg(halfshake_loom)]
+macro_rules! per_thread {
+    ($(#[$doc:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        loom::thread_local! {
+            $(#[$doc])*
+            static $name: $type = $value;
+        }
+    };
+}
+
+pub(crate) use per_thread;

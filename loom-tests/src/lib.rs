@@ -19,6 +19,9 @@ pub use halfshake::model::Epoch;
 /// What one thread of a model does.
 pub type Role<T> = Box<dyn FnOnce(&Model, &Member) -> T>;
 
+/// The same, without a membership.
+pub type LoneRole<T> = Box<dyn FnOnce() -> T>;
+
 /// A role, boxed.
 pub fn role<T>(f: impl FnOnce(&Model, &Member) -> T + 'static) -> Role<T> {
     Box::new(f)
@@ -133,6 +136,25 @@ impl Race {
         let answers = self.run(cache, roles);
         cache.check_law(&cache.member());
         answers
+    }
+
+    /// Runs roles that need no membership at the same time and joins them: those of a cache whose
+    /// threads have memberships of their own.
+    pub fn run_alone<T: 'static, const N: usize>(&self, roles: [LoneRole<T>; N]) -> [T; N] {
+        let mut roles: Vec<_> = roles.into_iter().collect();
+        if self.order == Order::Swapped {
+            roles.reverse();
+        }
+        let here = roles.pop().expect("a model has roles");
+        let spawned: Vec<_> = roles.into_iter().map(loom::thread::spawn).collect();
+        let own = here();
+        let mut answers: Vec<T> =
+            spawned.into_iter().map(|t| t.join().expect("a role panicked")).collect();
+        answers.push(own);
+        if self.order == Order::Swapped {
+            answers.reverse();
+        }
+        answers.try_into().unwrap_or_else(|_| unreachable!("one answer for each role"))
     }
 
     /// Notes an outcome: see [`Plan::that_sees`].

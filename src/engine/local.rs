@@ -6,6 +6,7 @@ use crate::reclaim::{Guard, Participant};
 use crate::stats::OwnedBlock;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+#[cfg(not(halfshake_loom))]
 use std::sync::{Arc, Weak};
 
 /// A thread's, or a reader's, membership of one cache.
@@ -98,12 +99,14 @@ impl Drop for Pin {
     }
 }
 
+#[cfg(not(halfshake_loom))]
 struct Membership {
     engine: u64,
     alive: Weak<()>,
     local: Rc<Local>,
 }
 
+#[cfg(not(halfshake_loom))]
 thread_local! {
     /// This thread's memberships, in the order of the engines' ids.
     static LOCALS: RefCell<Vec<Membership>> = const { RefCell::new(Vec::new()) };
@@ -128,6 +131,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
 
     /// The calling thread's membership; the first call of a thread registers it, and forgets those
     /// of caches that are gone.
+    #[cfg(not(halfshake_loom))]
     pub(crate) fn local(&self) -> Rc<Local> {
         LOCALS
             .try_with(|locals| {
@@ -155,4 +159,30 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             // A thread that is past its thread locals (a cache used from a destructor of one).
             .unwrap_or_else(|_| self.register_as(true))
     }
+
+    /// As in a plain build, for loom's threads.
+    #[cfg(halfshake_loom)]
+    pub(crate) fn local(&self) -> Rc<Local> {
+        let key = (self.id, crate::sync::model_thread());
+        let known = MODEL_LOCALS.with_borrow(|locals| locals.get(&key).cloned());
+        known.unwrap_or_else(|| {
+            let local = self.register();
+            MODEL_LOCALS.with_borrow_mut(|locals| locals.insert(key, local.clone()));
+            local
+        })
+    }
+}
+
+#[cfg(halfshake_loom)]
+thread_local! {
+    /// The memberships of loom's threads, by engine and thread: see `forget_model_locals`.
+    static MODEL_LOCALS: RefCell<std::collections::BTreeMap<(u64, u64), Rc<Local>>> =
+        const { RefCell::new(std::collections::BTreeMap::new()) };
+}
+
+/// Ends all memberships: a model calls it at its end, for loom's threads have none themselves.
+#[cfg(halfshake_loom)]
+pub(crate) fn forget_model_locals() {
+    let all = MODEL_LOCALS.with_borrow_mut(std::mem::take);
+    drop(all);
 }

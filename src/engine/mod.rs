@@ -28,6 +28,8 @@ mod validate;
 pub(crate) use deliver::{Owed, Untouched};
 pub(crate) use held::{Held, HeldMany};
 pub(crate) use insert::{Mode, Put};
+#[cfg(halfshake_loom)]
+pub(crate) use local::forget_model_locals;
 pub(crate) use local::{Local, Pin};
 pub(crate) use remove::Exact;
 
@@ -83,6 +85,7 @@ pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
     /// Unique in the process; larger than those of engines made before.
     id: u64,
     /// Gone when the engine is: what thread locals look at.
+    #[cfg_attr(halfshake_loom, expect(dead_code, reason = "models end memberships themselves"))]
     alive: Arc<()>,
     pub(crate) table: Table<O>,
     pub(crate) budget: Budget,

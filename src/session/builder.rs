@@ -16,6 +16,7 @@ use crate::cache::BytesCache;
 use crate::clock::{Clock, Time, WallClock};
 use crate::engine::Delivery;
 use crate::error::ConfigError;
+use crate::hash::random_state;
 use crate::sync::{AtomicU32, Lock, PlainU64};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +65,7 @@ impl<C> std::fmt::Debug for SessionBuilder<C> {
 impl<C: 'static> SessionBuilder<C> {
     pub(super) fn new() -> Self {
         Self {
-            engine: BytesCache::builder(),
+            engine: BytesCache::builder_with_hasher(random_state()),
             wall: None,
             callbacks: Callbacks::none(),
             modes: Modes::default(),

@@ -59,7 +59,8 @@
 //! That the store does not know a key may be remembered for a moment (`unknown.rs`), under the lock
 //! and by unmarked flights alone. A put forgets it after it has marked. If the flight remembered
 //! first, the put finds that, for it has seen the lock, or the flight's end; if not, the flight is
-//! marked, or departs after the put, when the store knew.
+//! marked, or asks after the put. So whoever writes to the store before he puts, as the new callback
+//! does before `new_session` ends, is never taken to be unknown afterwards.
 //!
 //! # Single use
 //!
@@ -174,7 +175,7 @@ impl<T> Flights<T> {
             board: Lock::new(Board { flights: Vec::new(), claims: VecDeque::new(), departed: 0 }),
         };
         let stripes = (0..STRIPES).map(|_| CachePadded::new(stripe())).collect();
-        Self { hasher: ahash::RandomState::new(), stripes }
+        Self { hasher: crate::hash::random_state(), stripes }
     }
 
     /// Where the flights of a key are.
@@ -220,6 +221,16 @@ impl<T> Flights<T> {
         // SeqCst: for uniformity; the lock is what orders it after every landing so far.
         let landed = stripe.landed.load(Ordering::SeqCst);
         (landed != before.landed).then_some(before.landed)
+    }
+
+    /// Marks every flight. One that is not out yet, and boards after this, sees what its caller has
+    /// done before.
+    pub(crate) fn mark_all(&self) {
+        for stripe in &*self.stripes {
+            // The lock, and no quick look: it is what orders the two.
+            let mut board = stripe.board.lock();
+            board.flights.iter_mut().for_each(|flight| flight.marked = true);
+        }
     }
 
     /// After a take inside that got something, with its event, and before `mark`: whether it is

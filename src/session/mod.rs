@@ -204,8 +204,8 @@ impl<C: 'static> SessionCache<C> {
     /// The modes now.
     #[must_use]
     pub fn modes(&self) -> Modes {
-        // SeqCst: pairs with `set_modes`: who has boarded sees the new modes, or is seen.
-        Modes::from_bits(self.shared.modes.load(Ordering::SeqCst)).unwrap_or_default()
+        // Acquire: pairs with the Release in `set_modes`.
+        Modes::from_bits(self.shared.modes.load(Ordering::Acquire)).unwrap_or_default()
     }
 
     /// Replaces the modes, the whole set; the answer is the set before. Operations under way go by
@@ -214,18 +214,15 @@ impl<C: 'static> SessionCache<C> {
     ///
     /// What is stored stays (switched off, it is not found): flush it if it should go.
     pub fn set_modes(&self, modes: Modes) -> Modes {
-        let before = self.shared.flights.before_all();
         let one_at_a_time = self.shared.changing_modes.lock();
-        // SeqCst: pairs with `modes`, together with what `mark` reads.
-        let old = self.shared.modes.swap(modes.bits(), Ordering::SeqCst);
+        // AcqRel: pairs with the Acquire in `modes`. (Look-ups outside see it by the board's lock.)
+        let old = self.shared.modes.swap(modes.bits(), Ordering::AcqRel);
         // Under the lock, for the two are to say the same.
         self.store.core.keep_expired(modes.contains(Modes::NO_AUTO_CLEAR));
         drop(one_at_a_time);
         if !modes.store_answers() {
-            for before in before {
-                // What has landed had landed before this returned: it may stay.
-                let _landed = self.shared.flights.mark(before, |_| true);
-            }
+            // What has landed had landed before this returned: it may stay.
+            self.shared.flights.mark_all();
         }
         Modes::from_bits(old).unwrap_or_default()
     }

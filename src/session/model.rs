@@ -1,98 +1,217 @@
-//! The board of flights as models see it, over the engine's own model. Model builds only.
+//! The session cache as models see it: the real one, with an external store of one session. Model
+//! builds only.
 //!
-//! Values are names below 100; what has landed carries its landing number above them.
+//! All is about one id. The payload of a session is its name, a number above 0; the store's word is
+//! the name of the session that it holds, or 0. Look-ups that would wait for another one give up.
 
-use super::flights::{Boarding, Flights};
-use crate::model::{Inserted, Member, Model};
-use crate::sync::{AtomicU64, Ordering};
-use std::sync::Arc;
+use super::modes::Modes;
+use super::outside::{Begun, Question};
+use super::{
+    Answer, Namespace, Newly, Purpose, Session, SessionCache, SessionHandle, SessionId, Side,
+    Verdict,
+};
+use crate::builder::Maintenance;
+use crate::clock::ManualClock;
+use crate::engine::forget_model_locals;
+use crate::removal::RemovalCause;
+use crate::sync::{AtomicU64, Ordering, yield_now};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-const NAMES: u64 = 100;
+const ID: [u8; 32] = [7; 32];
+const TLS12: u16 = 0x0303;
 
-/// A cache, its flights, and an external store of one session.
+/// A session cache under a model.
 #[derive(Clone, Debug)]
-pub struct Outside {
-    cache: Model,
-    flights: Arc<Flights<()>>,
-    /// The name of the session, or 0.
+pub struct Sessions {
+    cache: SessionCache<()>,
     store: Arc<AtomicU64>,
+    events: Arc<Mutex<Vec<(u64, RemovalCause)>>>,
 }
 
-impl Outside {
-    /// Over a cache; the store holds a session of this name.
-    pub fn new(cache: &Model, name: u64) -> Self {
-        let store = Arc::new(AtomicU64::new(name));
-        Self { cache: cache.clone(), flights: Arc::new(Flights::new()), store }
+/// What a look-up found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, or it gave up waiting.
+    Nothing,
+    /// A session of that name in the internal cache.
+    Inside(u64),
+    /// One from the store.
+    Outside(u64),
+}
+
+impl Sessions {
+    /// An empty cache over a store that holds a session of this name, or none (0).
+    pub fn new(outside: u64) -> Self {
+        forget_model_locals();
+        let store = Arc::new(AtomicU64::new(outside));
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (asked, told, log) = (store.clone(), store.clone(), events.clone());
+        let cache = SessionCache::builder()
+            .capacity(4)
+            .shards(1)
+            .clock(ManualClock::new())
+            .wall_clock(ManualClock::new())
+            .maintenance(Maintenance::Embedder)
+            .lookup_timeout(Duration::ZERO)
+            .breaker(0, Duration::ZERO)
+            .get_callback(move |(), question| {
+                // AcqRel: a store orders those who use it. A read-modify-write: it answers with
+                // the latest.
+                let name = match question.purpose() {
+                    Purpose::Resume => asked.fetch_add(0, Ordering::AcqRel),
+                    Purpose::Take => asked.swap(0, Ordering::AcqRel),
+                };
+                match name {
+                    0 => Answer::unknown(),
+                    name => Answer::handed_over(session(question.cache(), name)),
+                }
+            })
+            .remove_callback(move |gone| {
+                let name = name_of(gone.payload());
+                log.lock().expect("one thread").push((name, gone.cause()));
+                // AcqRel, Acquire: as above. What is gone here is deleted there, if it is the same.
+                let _ = told.compare_exchange(name, 0, Ordering::AcqRel, Ordering::Acquire);
+            })
+            .build()
+            .expect("good settings");
+        Self { cache, store, events }
     }
 
-    /// Deletes the session in the store; its name, if it was there.
-    pub fn delete(&self) -> Option<u64> {
-        // AcqRel: pairs with itself and with `resume`; a store orders those who use it.
-        Some(self.store.swap(0, Ordering::AcqRel)).filter(|name| *name != 0)
+    /// Stores a session in the cache alone.
+    pub fn add(&self, name: u64) {
+        self.cache.add(&session(&self.cache, name)).expect("there is room");
     }
 
-    /// Asks outside and lets the answer land: the name that is used, and whether it was stored.
-    pub fn resume(&self, me: &Member, key: u64) -> Option<(u64, bool)> {
-        let Boarding::Departed(flight) =
-            self.flights.board(&key.to_le_bytes(), Some(Arc::new(())), &[], false)
-        else {
-            panic!("one flight for each thread");
+    /// Stores a session in the store alone.
+    pub fn keep_outside(&self, name: u64) {
+        // AcqRel: as in `new`.
+        self.store.swap(name, Ordering::AcqRel);
+    }
+
+    /// Deletes what the store holds.
+    pub fn delete_outside(&self) {
+        self.keep_outside(0);
+    }
+
+    /// A client proposes the id.
+    pub fn resume(&self) -> Found {
+        let name = namespace();
+        let found = self.cache.resume(&(), &name, &ID);
+        found.map_or(Found::Nothing, |found| {
+            match (name_of(found.payload()), found.is_external()) {
+                (name, true) => Found::Outside(name),
+                (name, false) => Found::Inside(name),
+            }
+        })
+    }
+
+    /// As `resume`, but whoever joins another look-up waits for it.
+    pub fn resume_patiently(&self) -> Found {
+        let name = namespace();
+        let key = self.cache.key(&name, &ID).expect("a good id");
+        let question =
+            Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true };
+        let seat = match self.cache.depart(&question, self.cache.modes()) {
+            Begun::Over(found) => {
+                return found.map_or(Found::Nothing, |f| Found::Outside(name_of(f.payload())));
+            }
+            Begun::Waits(seat) => seat,
         };
-        // AcqRel: pairs with `delete`. A read-modify-write: the store answers with the latest.
-        let name = Some(self.store.fetch_add(0, Ordering::AcqRel)).filter(|name| *name != 0)?;
-        let mut stored = false;
-        flight.land(|number| {
-            let value = name + number * NAMES;
-            stored = self.cache.insert_if_absent(me, key, value) == Inserted::Stored;
+        loop {
+            let mut cx = Context::from_waker(Waker::noop());
+            match seat.poll(&mut cx, |_, _| unreachable!("the callback answers at once")) {
+                Poll::Ready(answer) => {
+                    let name = answer.map(|answer| name_of(answer.payload()));
+                    return name.map_or(Found::Nothing, Found::Outside);
+                }
+                Poll::Pending => yield_now(),
+            }
+        }
+    }
+
+    /// What the internal cache holds.
+    pub fn found(&self) -> Option<u64> {
+        Some(name_of(self.cache.find(&namespace(), &ID)?.payload()))
+    }
+
+    /// The identity of what the internal cache holds.
+    pub fn handle(&self) -> Option<SessionHandle> {
+        self.cache.find(&namespace(), &ID)?.handle()
+    }
+
+    /// Calls of the get callback.
+    pub fn asked(&self) -> u64 {
+        self.cache.stats().asked
+    }
+
+    /// Takes the session of the id.
+    pub fn take(&self) -> Option<u64> {
+        Some(name_of(self.cache.take(&(), &namespace(), &ID)?.payload()))
+    }
+
+    /// Removes the session of the id.
+    pub fn remove(&self) -> bool {
+        self.cache.remove(&namespace(), &ID)
+    }
+
+    /// Removes that very session.
+    pub fn remove_exact(&self, handle: &SessionHandle) -> bool {
+        self.cache.remove_exact(handle)
+    }
+
+    /// Removes all sessions.
+    pub fn flush(&self) -> u64 {
+        self.cache.flush_all()
+    }
+
+    /// Stores no sessions by itself from now on.
+    pub fn store_nothing(&self) {
+        self.cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_STORE);
+    }
+
+    /// Switches caching off.
+    pub fn switch_off(&self) {
+        self.cache.set_modes(Modes::OFF);
+    }
+
+    /// A session is negotiated. The new callback writes it to the store, then keeps or refuses it.
+    pub fn negotiate(&self, name: u64, refuses: bool) -> Newly {
+        let store = self.store.clone();
+        self.cache.set_new_callback(move |(), new| {
+            // AcqRel: as in `new`.
+            store.swap(name_of(new.session().payload()), Ordering::AcqRel);
+            if refuses { Verdict::Refuse } else { Verdict::Keep }
         });
-        Some((name, stored))
+        self.cache.new_session(&(), Side::Server, &session(&self.cache, name))
     }
 
-    /// Removes the key; whether what landed too late was removed, too.
-    pub fn remove(&self, me: &Member, key: u64) -> bool {
-        let bytes = key.to_le_bytes();
-        let before = self.flights.before(&bytes);
-        self.cache.remove(me, key);
-        let landed = self.flights.mark(before, |name| *name == bytes);
-        landed.is_some_and(|landed| self.remove_late(me, key, landed))
+    /// The events so far: name and cause.
+    pub fn events(&self) -> Vec<(u64, RemovalCause)> {
+        self.events.lock().expect("one thread").clone()
     }
 
-    fn remove_late(&self, me: &Member, key: u64, landed: u64) -> bool {
-        let Some(identity) = self.cache.identify(me, key) else { return false };
-        let late = self.cache.get(me, key).is_some_and(|value| value / NAMES > landed);
-        late && self.cache.remove_exact(me, identity)
+    /// Ends a model: checks every invariant, and that each session that was stored has one event.
+    pub fn end(self) {
+        self.cache.validate();
+        self.cache.shutdown();
+        let (stats, events) = (self.cache.stats(), self.events());
+        assert_eq!(stats.engine.inserts, events.len() as u64, "one event for each: {events:?}");
+        drop(self);
+        forget_model_locals();
     }
+}
 
-    /// Takes the key: inside, else outside. What is taken inside is deleted outside.
-    pub fn take(&self, me: &Member, key: u64) -> Option<u64> {
-        let bytes = key.to_le_bytes();
-        let first = self.flights.before(&bytes);
-        let taken = self.take_anywhere(me, key);
-        let landed = self.flights.mark(first, |name| *name == bytes);
-        if let (Some(_), Some(landed)) = (taken, landed) {
-            self.remove_late(me, key, landed);
-        }
-        taken
-    }
+fn namespace() -> Namespace {
+    Namespace::new(b"n").expect("short")
+}
 
-    fn take_anywhere(&self, me: &Member, key: u64) -> Option<u64> {
-        let bytes = key.to_le_bytes();
-        let before = self.flights.before(&bytes);
-        let take_inside = || {
-            let value = self.cache.take(me, key)?;
-            self.delete();
-            Some(self.flights.keeps(before, &bytes).then_some(value % NAMES))
-        };
-        if let Some(taken) = take_inside() {
-            return taken;
-        }
-        let Boarding::Departed(flight) = self.flights.board(&bytes, None, &[], false) else {
-            panic!("one flight for each thread");
-        };
-        if let Some(taken) = take_inside() {
-            return taken;
-        }
-        let name = self.delete()?;
-        flight.claim().then_some(name)
-    }
+fn session(cache: &SessionCache<()>, name: u64) -> Session {
+    let id = SessionId::new(&ID).expect("32 bytes");
+    cache.make(&namespace(), id, TLS12, &name.to_le_bytes())
+}
+
+fn name_of(payload: &[u8]) -> u64 {
+    u64::from_le_bytes(payload.try_into().expect("a name"))
 }

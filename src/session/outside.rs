@@ -15,15 +15,16 @@ use super::outcome::{Bringing, Cargo, Outcome, Seat, TimedOut, block_on};
 use super::record::{Session, milliseconds};
 use super::{SessionCache, SessionId};
 use crate::clock::Stopwatch;
+use crate::sync::per_thread;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context, Poll};
 use std::thread::Result as Caught;
 
-thread_local! {
+per_thread! {
     /// The look-ups outside whose callback the thread is inside of. Such a thread waits for nobody,
     /// or two could wait for one another.
-    static INSIDE: RefCell<Vec<FlightName>> = const { RefCell::new(Vec::new()) };
+    static INSIDE: RefCell<Vec<FlightName>> = RefCell::new(Vec::new());
 }
 
 /// The thread is inside of a callback.
@@ -31,14 +32,14 @@ struct Inside;
 
 impl Inside {
     fn of<T>(flight: &Departed<T>) -> Self {
-        INSIDE.with_borrow_mut(|inside| inside.push(flight.name()));
+        INSIDE.with(|inside| inside.borrow_mut().push(flight.name()));
         Self
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(Vec::pop);
+        INSIDE.with(|inside| inside.borrow_mut().pop());
     }
 }
 
@@ -121,10 +122,12 @@ impl<C: 'static> SessionCache<C> {
         let counters = &self.shared.counters;
         let seat = Outcome::open();
         let key = question.key.bytes();
-        let mut may_join = INSIDE.with_borrow(Vec::is_empty);
+        let mut may_join = INSIDE.with(|inside| inside.borrow().is_empty());
         let flight = loop {
             let shared = Some(seat.outcome().clone());
-            match INSIDE.with_borrow(|i| self.shared.flights.board(key, shared, i, may_join)) {
+            let board =
+                |i: &RefCell<Vec<_>>| self.shared.flights.board(key, shared, &i.borrow(), may_join);
+            match INSIDE.with(board) {
                 Boarding::Departed(flight) => break flight,
                 Boarding::Joined(outcome) => {
                     if let Some(seat) = outcome.join() {
@@ -140,8 +143,8 @@ impl<C: 'static> SessionCache<C> {
                 }
             }
         };
-        // Again, for whoever changes them marks the flights that he finds, and none that comes
-        // later.
+        // Again, after boarding: whoever changes them marks the flights that he finds, and those
+        // that board later see what he did (the board's lock).
         let stores = modes.store_answers() && self.modes().store_answers();
         let bringing = Bringing(seat.outcome());
         let _inside = Inside::of(&flight);
@@ -377,8 +380,8 @@ impl<C: 'static> SessionCache<C> {
             return taken;
         }
         let Some(callback) = self.may_ask(question) else { return Taking::Over(None) };
-        let board = |inside: &Vec<_>| self.shared.flights.board(key, None, inside, false);
-        let Boarding::Departed(flight) = INSIDE.with_borrow(board) else {
+        let board = |i: &RefCell<Vec<_>>| self.shared.flights.board(key, None, &i.borrow(), false);
+        let Boarding::Departed(flight) = INSIDE.with(board) else {
             self.shared.counters.count(Count::Nested);
             return Taking::Over(None);
         };

@@ -1,90 +1,236 @@
-//! Look-ups outside: what left meanwhile is not brought back, and what is single use is used once.
+//! The session cache, as it is, over an external store of one session: what left is not brought
+//! back, what is single use is used once, what is refused is gone.
 //!
-//! Not covered: the callbacks themselves, several stripes, joining a flight.
+//! Not covered: several stripes, asynchronous callbacks (`tests/contract_async.rs` has them).
 
-use crate::{K, cache_of, live};
-use halfshake::model::{Member, Model};
-use halfshake::session::model::Outside;
-use loom_tests::{Race, Role, model, role};
+use halfshake::RemovalCause;
+use halfshake::session::model::{Found, Sessions};
+use loom_tests::{LoneRole, Race, model};
 
+/// The session that lies outside at first, and others.
 const NAME: u64 = 5;
+const OTHER: u64 = 6;
 
-fn removes(outside: &Outside) -> Role<&'static str> {
-    let outside = outside.clone();
-    role(move |_: &Model, me: &Member| {
-        outside.delete();
-        if outside.remove(me, K) { "removed late" } else { "removed" }
+fn acts<T: 'static>(
+    sessions: &Sessions,
+    act: impl FnOnce(&Sessions) -> T + 'static,
+) -> LoneRole<T> {
+    let sessions = sessions.clone();
+    Box::new(move || act(&sessions))
+}
+
+fn resumes(sessions: &Sessions) -> LoneRole<&'static str> {
+    acts(sessions, |sessions| match sessions.resume() {
+        Found::Nothing => "nothing",
+        Found::Inside(NAME) => "inside",
+        Found::Outside(NAME) => "outside",
+        other => panic!("{other:?}"),
     })
 }
 
-fn resumes(outside: &Outside) -> Role<&'static str> {
-    let outside = outside.clone();
-    role(move |_: &Model, me: &Member| match outside.resume(me, K) {
-        None => "unknown",
-        Some((_, true)) => "stored",
-        Some((_, false)) => "used",
-    })
-}
-
-fn takes(outside: &Outside) -> Role<&'static str> {
-    let outside = outside.clone();
-    role(move |_: &Model, me: &Member| match outside.take(me, K) {
-        Some(name) => {
-            assert_eq!(name, NAME);
-            "taken"
-        }
+fn takes(sessions: &Sessions) -> LoneRole<&'static str> {
+    acts(sessions, |sessions| match sessions.take() {
+        Some(NAME) => "taken",
+        Some(other) => panic!("{other}"),
         None => "not taken",
     })
 }
 
+/// Runs two roles, notes what they did, and gives what the internal cache holds afterwards.
+fn race_of(race: &Race, sessions: Sessions, roles: [LoneRole<&'static str>; 2]) -> Option<u64> {
+    let seen = race.run_alone(roles);
+    seen.into_iter().for_each(|what| race.saw(what));
+    let found = sessions.found();
+    sessions.end();
+    found
+}
+
 /// An answer from outside is not found any more once a removal of its id has returned.
 ///
-/// Threads: one deletes outside and removes, one looks outside and lets the answer land.
+/// Threads: one deletes outside and removes, one looks up.
 fn removed_meanwhile(race: &Race) {
-    let cache = cache_of(4, &[]);
-    let outside = Outside::new(&cache, NAME);
-    let seen = race.check(&cache, [removes(&outside), resumes(&outside)]);
-    seen.into_iter().for_each(|what| race.saw(what));
-    assert!(live(&cache).is_empty(), "it is back: {seen:?}");
+    let sessions = Sessions::new(NAME);
+    let removes = acts(&sessions, |sessions| {
+        sessions.delete_outside();
+        if sessions.remove() { "removed" } else { "was not there" }
+    });
+    let roles = [removes, resumes(&sessions)];
+    assert_eq!(race_of(race, sessions, roles), None, "it is back");
 }
-model!(removed_meanwhile, least 50,
-    sees ["removed late", "unknown", "stored", "used"]);
+model!(removed_meanwhile, least 50, sees ["removed", "was not there", "nothing", "outside"]);
 
-/// As `removed_meanwhile`, where the session is inside at first, too.
+/// As `removed_meanwhile`, where the session is inside at first, too, and its event deletes it
+/// outside.
 ///
-/// Threads: the same.
+/// Threads: one removes, one looks up.
 fn removed_inside_meanwhile(race: &Race) {
-    let cache = cache_of(4, &[(K, NAME)]);
-    let outside = Outside::new(&cache, NAME);
-    let seen = race.check(&cache, [removes(&outside), resumes(&outside)]);
-    seen.into_iter().for_each(|what| race.saw(what));
-    assert!(live(&cache).is_empty(), "it is back: {seen:?}");
+    let sessions = Sessions::new(NAME);
+    sessions.add(NAME);
+    let removes = acts(&sessions, |sessions| {
+        assert!(sessions.remove());
+        "removed"
+    });
+    let roles = [removes, resumes(&sessions)];
+    assert_eq!(race_of(race, sessions, roles), None, "it is back");
 }
-model!(removed_inside_meanwhile, least 50, sees ["unknown", "stored", "used"]);
+model!(removed_inside_meanwhile, least 50, sees ["nothing", "inside", "outside"]);
+
+/// The same for an exact removal.
+///
+/// Threads: one removes exactly what was inside at first, one looks up.
+fn exactly_removed_meanwhile(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    sessions.add(NAME);
+    let handle = sessions.handle().expect("it was added");
+    let removes = acts(&sessions, move |sessions| {
+        assert!(sessions.remove_exact(&handle));
+        "removed"
+    });
+    let roles = [removes, resumes(&sessions)];
+    assert_eq!(race_of(race, sessions, roles), None, "it is back");
+}
+model!(exactly_removed_meanwhile, least 50, sees ["nothing", "inside", "outside"]);
+
+/// The same for a flush.
+///
+/// Threads: one deletes outside and flushes, one looks up.
+fn flushed_meanwhile(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    let flushes = acts(&sessions, |sessions| {
+        sessions.delete_outside();
+        if sessions.flush() == 0 { "nothing to flush" } else { "flushed" }
+    });
+    let roles = [flushes, resumes(&sessions)];
+    assert_eq!(race_of(race, sessions, roles), None, "it is back");
+}
+model!(flushed_meanwhile, least 50, sees ["nothing to flush", "flushed", "outside"]);
 
 /// A session that lies outside is taken once, and not found afterwards.
 ///
-/// Threads: one takes, one looks outside and lets the answer land.
+/// Threads: one takes, one looks up.
 fn taken_meanwhile(race: &Race) {
-    let cache = cache_of(4, &[]);
-    let outside = Outside::new(&cache, NAME);
-    let seen = race.check(&cache, [takes(&outside), resumes(&outside)]);
-    seen.into_iter().for_each(|what| race.saw(what));
-    assert_eq!(seen[0], "taken");
-    assert!(live(&cache).is_empty(), "taken, and back: {seen:?}");
+    let sessions = Sessions::new(NAME);
+    let roles = [takes(&sessions), resumes(&sessions)];
+    assert_eq!(race_of(race, sessions, roles), None, "taken, and back");
 }
-model!(taken_meanwhile, least 50, sees ["unknown", "stored", "used"]);
+model!(taken_meanwhile, least 50, sees ["taken", "nothing", "outside"]);
 
 /// A session that lies inside and outside is taken by exactly one.
 ///
 /// Threads: two that take.
 fn taken_once(race: &Race) {
-    let cache = cache_of(4, &[(K, NAME)]);
-    let outside = Outside::new(&cache, NAME);
-    let seen = race.check(&cache, [takes(&outside), takes(&outside)]);
+    let sessions = Sessions::new(NAME);
+    sessions.add(NAME);
+    let seen = race.run_alone([takes(&sessions), takes(&sessions)]);
     let taken = seen.iter().filter(|what| **what == "taken").count();
     assert_eq!(taken, 1, "taken {taken} times");
-    assert!(live(&cache).is_empty());
+    assert_eq!(sessions.found(), None);
+    sessions.end();
     race.saw(if seen[0] == "taken" { "first" } else { "second" });
 }
 model!(taken_once, least 50, sees ["first", "second"]);
+
+/// A new session is refused or taken: it leaves once, for one of the two reasons, and for good.
+///
+/// Threads: one negotiates and refuses, one takes.
+fn refused_or_taken(race: &Race) {
+    let sessions = Sessions::new(0);
+    let refuses = acts(&sessions, |sessions| {
+        sessions.negotiate(NAME, true);
+        // The store is told by whoever refuses, if no event did.
+        sessions.delete_outside();
+        "refused"
+    });
+    let seen = race.run_alone([refuses, takes(&sessions)]);
+    race.saw(seen[1]);
+    assert_eq!(sessions.found(), None, "refused, and there");
+    let events = sessions.events();
+    let by = |cause| events.iter().filter(|event| **event == (NAME, cause)).count();
+    let (refused, taken) = (by(RemovalCause::RefusedByNew), by(RemovalCause::Taken));
+    assert_eq!((refused + taken, events.len()), (1, 1), "{events:?}");
+    race.saw(if taken == 1 { "event: taken" } else { "event: refused" });
+    sessions.end();
+}
+model!(refused_or_taken, least 50, sees ["taken", "not taken", "event: taken", "event: refused"]);
+
+/// A refused session is not brought back by a look-up that is out.
+///
+/// Threads: one negotiates, refuses and deletes outside, one looks up.
+fn refused_meanwhile(race: &Race) {
+    let sessions = Sessions::new(0);
+    let refuses = acts(&sessions, |sessions| {
+        sessions.negotiate(NAME, true);
+        "refused"
+    });
+    let roles = [refuses, resumes(&sessions)];
+    assert_eq!(race_of(race, sessions, roles), None, "refused, and back");
+}
+model!(refused_meanwhile, least 50, sees ["nothing", "inside"]);
+
+/// Those who join a look-up get its answer: nobody is left waiting.
+///
+/// Threads: two that look up, and wait for one another if they have to.
+fn joined(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    let patient = || acts(&sessions, |sessions| sessions.resume_patiently());
+    let seen = race.run_alone([patient(), patient()]);
+    assert_eq!(seen, [Found::Outside(NAME); 2]);
+    assert_eq!(sessions.found(), Some(NAME));
+    race.saw(if sessions.asked() == 1 { "asked once" } else { "asked twice" });
+    sessions.end();
+}
+model!(joined, least 20, sees ["asked once"]);
+
+/// Nothing is stored once caching was switched off.
+///
+/// Threads: one switches off, and looks what is there; one looks up.
+fn switched_off(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    let off = acts(&sessions, |sessions| {
+        sessions.switch_off();
+        if sessions.found().is_some() { "stored before" } else { "empty" }
+    });
+    let seen = race.run_alone([off, resumes(&sessions)]);
+    assert_eq!(seen[1], "outside", "the get callback is asked all the same");
+    race.saw(seen[0]);
+    let stored = if sessions.found().is_some() { "stored before" } else { "empty" };
+    assert_eq!(stored, seen[0], "stored after it was off");
+    sessions.end();
+}
+model!(switched_off, least 50, sees ["stored before", "empty"]);
+
+/// An id that was unknown is known once it was put, outside and then inside.
+///
+/// Threads: one puts; one looks up, and may find nothing.
+fn unknown_then_put(race: &Race) {
+    let sessions = Sessions::new(0);
+    let puts = acts(&sessions, |sessions| {
+        sessions.keep_outside(NAME);
+        sessions.add(NAME);
+        "put"
+    });
+    let seen = race.run_alone([puts, resumes(&sessions)]);
+    race.saw(seen[1]);
+    assert!(sessions.remove(), "an answer replaced what was put");
+    sessions.keep_outside(OTHER);
+    assert_eq!(sessions.resume(), Found::Outside(OTHER), "still taken for unknown");
+    sessions.end();
+}
+model!(unknown_then_put, least 50, preemptions 1, sees ["nothing", "inside", "outside"]);
+
+/// The same for a session that only the new callback keeps, in the store.
+///
+/// Threads: one negotiates, which writes to the store; one looks up, and may find nothing.
+fn unknown_then_negotiated(race: &Race) {
+    let sessions = Sessions::new(0);
+    sessions.store_nothing();
+    let negotiates = acts(&sessions, |sessions| {
+        sessions.negotiate(NAME, false);
+        "kept"
+    });
+    let seen = race.run_alone([negotiates, resumes(&sessions)]);
+    race.saw(seen[1]);
+    assert_eq!(sessions.resume(), Found::Outside(NAME), "still taken for unknown");
+    sessions.end();
+}
+model!(unknown_then_negotiated, least 50, sees ["nothing", "outside"]);
