@@ -3,8 +3,8 @@
 //! Client and server shake hands in memory, twice. The second time the client resumes, although the
 //! server's configuration was made anew in between, as it is after a reload of certificates.
 
-use halfshake::BytesCache;
 use halfshake::rustls::{Namespace, SessionStore, session_store};
+use halfshake::session::SessionCache;
 use rustls_0_23::client::ClientConnection;
 use rustls_0_23::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_0_23::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
@@ -21,7 +21,7 @@ fn main() -> Done<()> {
 
     // The cache outlives every configuration.
     let cache =
-        BytesCache::builder().capacity(10_000).time_to_live(Duration::from_secs(7200)).build()?;
+        SessionCache::builder().capacity(10_000).timeout(Duration::from_secs(7200)).build()?;
     let store = session_store(&cache, &Namespace::new(b"localhost, no client certs")?);
 
     let client = client_config(&cert)?;

@@ -1,128 +1,38 @@
 //! The session store of rustls, through real handshakes in memory.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod handshakes;
 mod world;
 
 use halfshake::rustls::{Namespace, NamespaceLength, SessionStore, session_store};
-use halfshake::{BytesCache, Maintenance, ManualClock, RemovalCause};
-use rustls::client::Resumption;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use halfshake::session::SessionCache;
+use halfshake::{Maintenance, ManualClock, RemovalCause};
+use handshakes::{BOTH, answers, fresh_client, hello, resumes, server};
+use rustls::HandshakeKind;
 use rustls::server::StoresServerSessions;
-use rustls_0_23 as rustls;
-
 use rustls::version::{TLS12, TLS13};
-use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig, ServerConnection,
-    SupportedProtocolVersion,
-};
-use std::sync::{Arc, OnceLock};
+use rustls_0_23 as rustls;
+use std::sync::Arc;
 use std::time::Duration;
 use world::SECOND;
 
 const LIFETIME: Duration = Duration::from_secs(300);
-const BOTH: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
-/// One certificate for all tests: making it costs more than a handshake.
-fn certificate() -> &'static (CertificateDer<'static>, Vec<u8>) {
-    static MADE: OnceLock<(CertificateDer<'static>, Vec<u8>)> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        (made.cert.der().clone(), made.signing_key.serialize_der())
-    })
-}
-
-fn cache() -> (BytesCache, Arc<ManualClock>) {
+fn cache() -> (SessionCache<()>, Arc<ManualClock>) {
     let clock = ManualClock::new();
-    let cache = BytesCache::builder()
+    let cache = SessionCache::builder()
         .capacity(1_000)
-        .time_to_live(LIFETIME)
+        .timeout(LIFETIME)
         .clock(clock.clone())
+        .wall_clock(clock.clone())
         .maintenance(Maintenance::Embedder)
         .build()
         .unwrap();
     (cache, clock)
 }
 
-fn store(cache: &BytesCache) -> Arc<SessionStore> {
+fn store(cache: &SessionCache<()>) -> Arc<SessionStore> {
     session_store(cache, &Namespace::new(b"www.example.org").unwrap())
-}
-
-fn server(store: Arc<dyn StoresServerSessions>) -> Arc<ServerConfig> {
-    let (certificate, key) = certificate();
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&BOTH)
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], PrivatePkcs8KeyDer::from(key.clone()).into())
-        .unwrap();
-    config.session_storage = store;
-    assert!(!config.ticketer.enabled(), "sessions are kept here, not by the clients");
-    Arc::new(config)
-}
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-/// A client that has no sessions yet.
-fn fresh_client(version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate().0.clone()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = Resumption::in_memory_sessions(32);
-    Arc::new(config)
-}
-
-/// One connection: the handshake, and the tickets after it. Whether it was resumed.
-fn resumes(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> bool {
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut client = ClientConnection::new(client.clone(), name).unwrap();
-    let mut server = ServerConnection::new(server.clone()).unwrap();
-    let mut wire = Vec::new();
-    while client.wants_write() || server.wants_write() {
-        while client.wants_write() {
-            client.write_tls(&mut wire).unwrap();
-        }
-        let mut bytes = &wire[..];
-        while !bytes.is_empty() {
-            server.read_tls(&mut bytes).unwrap();
-            server.process_new_packets().unwrap();
-        }
-        wire.clear();
-        while server.wants_write() {
-            server.write_tls(&mut wire).unwrap();
-        }
-        let mut bytes = &wire[..];
-        while !bytes.is_empty() {
-            client.read_tls(&mut bytes).unwrap();
-            client.process_new_packets().unwrap();
-        }
-        wire.clear();
-    }
-    assert!(!client.is_handshaking() && !server.is_handshaking());
-    assert_eq!(client.handshake_kind(), server.handshake_kind());
-    server.handshake_kind() == Some(HandshakeKind::Resumed)
-}
-
-/// What a client says first.
-fn hello(client: &Arc<ClientConfig>) -> Vec<u8> {
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut client = ClientConnection::new(client.clone(), name).unwrap();
-    let mut bytes = Vec::new();
-    client.write_tls(&mut bytes).unwrap();
-    bytes
-}
-
-/// What a server makes of it.
-fn answers(server: &Arc<ServerConfig>, mut hello: &[u8]) -> Option<HandshakeKind> {
-    let mut server = ServerConnection::new(server.clone()).unwrap();
-    server.read_tls(&mut hello).unwrap();
-    server.process_new_packets().unwrap();
-    server.handshake_kind()
 }
 
 #[test]
@@ -145,7 +55,7 @@ fn tls13_resumes_with_each_ticket_that_it_was_given() {
     for _ in 0..5 {
         assert!(resumes(&client, &server));
     }
-    assert_eq!(cache.stats().removed_by(RemovalCause::Taken), 5);
+    assert_eq!(cache.stats().engine.removed_by(RemovalCause::Taken), 5);
     assert_eq!(cache.len(), 2 + 5 * 2 - 5);
     cache.validate();
 }
@@ -175,7 +85,7 @@ fn a_session_past_the_timeout_is_not_resumed() {
         clock.advance(LIFETIME);
         assert!(!resumes(&client, &server), "{version:?}: too old");
         cache.run_maintenance(usize::MAX);
-        assert!(cache.stats().removed_by(RemovalCause::Expired) > 0);
+        assert!(cache.stats().engine.removed_by(RemovalCause::Expired) > 0);
         assert!(resumes(&client, &server), "{version:?}: a session of the last handshake");
         cache.validate();
     }
@@ -216,7 +126,7 @@ fn a_connection_knows_its_own_look_ups() {
         let store = store(&cache);
         let (shared, client) = (server(store.clone()), fresh_client(version));
         for hits in [0, 1, 1] {
-            let scope = store.connection();
+            let scope = store.connection(());
             let mut config = (*shared).clone();
             config.session_storage = scope.clone();
             assert_eq!(resumes(&client, &Arc::new(config)), hits == 1, "{version:?}");
@@ -229,7 +139,7 @@ fn a_connection_knows_its_own_look_ups() {
 #[test]
 fn look_ups_beyond_the_budget_cost_nothing_and_find_nothing() {
     let (cache, _) = cache();
-    let scope = store(&cache).connection();
+    let scope = store(&cache).connection(());
     for n in 0..6 {
         assert!(scope.put(vec![n; 32], vec![n]), "puts are no look-ups");
     }
@@ -239,8 +149,8 @@ fn look_ups_beyond_the_budget_cost_nothing_and_find_nothing() {
     assert_eq!(found[..4], [Some(vec![0]), Some(vec![1]), Some(vec![2]), Some(vec![3])]);
     assert_eq!(found[4..], [None, None]);
     assert_eq!((scope.lookups(), scope.hits(), scope.refused()), (6, 4, 2));
-    assert_eq!((cache.stats().lookups(), cache.len()), (4, 4));
-    let narrow = store(&cache).connection_with_budget(0);
+    assert_eq!((cache.stats().engine.lookups(), cache.len()), (4, 4));
+    let narrow = store(&cache).connection_with_budget((), 0);
     assert_eq!((narrow.get(&[0; 32]), narrow.refused()), (None, 1));
     cache.validate();
 }
@@ -253,7 +163,7 @@ fn ids_of_other_lengths_never_reach_the_table() {
         assert!(!store.put(vec![1; len], vec![2]));
         assert_eq!((store.get(&vec![1; len]), store.take(&vec![1; len])), (None, None));
     }
-    assert_eq!((cache.stats().lookups(), cache.stats().inserts), (0, 0));
+    assert_eq!((cache.stats().engine.lookups(), cache.stats().engine.inserts), (0, 0));
     assert!(store.put(vec![1; 32], vec![2]) && store.can_cache());
     assert_eq!((store.take(&[1; 32]), store.take(&[1; 32])), (Some(vec![2]), None));
     cache.validate();
@@ -282,7 +192,7 @@ fn a_cache_that_refuses_is_no_failed_handshake() {
         let (server, client) = (server(store(&cache)), fresh_client(version));
         cache.shutdown();
         assert!(!resumes(&client, &server) && !resumes(&client, &server));
-        assert!(cache.stats().refused_closed > 0);
+        assert!(cache.stats().engine.refused_closed > 0);
         cache.validate();
     }
 }
@@ -293,7 +203,8 @@ fn a_store_shows_no_secret() {
     let store = store(&cache);
     assert!(store.put(b"the id of a session, 32 bytes....".to_vec()[..32].to_vec(), vec![222; 9]));
     clock.advance(SECOND);
-    for shown in [format!("{store:?}"), format!("{:?}", store.connection()), format!("{cache:?}")] {
+    for shown in [format!("{store:?}"), format!("{:?}", store.connection(())), format!("{cache:?}")]
+    {
         assert!(!shown.contains("222") && !shown.contains("the id"), "{shown}");
     }
     cache.validate();

@@ -6,7 +6,8 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use halfshake::rustls::{Namespace, SessionStore, session_store};
-use halfshake::{BytesCache, Maintenance, ManualClock};
+use halfshake::session::SessionCache;
+use halfshake::{Maintenance, ManualClock};
 use libfuzzer_sys::fuzz_target;
 use rustls::server::StoresServerSessions;
 use std::collections::HashMap;
@@ -74,10 +75,10 @@ fn namespace(which: u8) -> Vec<u8> {
 type Stores = Vec<Arc<SessionStore>>;
 type Model = HashMap<(u8, Vec<u8>), (Vec<u8>, u64)>;
 
-fn play(calls: Vec<Call>, cache: &BytesCache, clock: &ManualClock) {
+fn play(calls: Vec<Call>, cache: &SessionCache<()>, clock: &ManualClock) {
     let name = |which| Namespace::new(&namespace(which)).expect("short");
     let stores: Stores = (0..4).map(|which| session_store(cache, &name(which))).collect();
-    let connect = || stores.iter().map(SessionStore::connection).collect::<Vec<_>>();
+    let connect = || stores.iter().map(|store| store.connection(())).collect::<Vec<_>>();
     let (mut model, mut now) = (Model::new(), 0);
     let (mut scopes, mut asked) = (connect(), [0; 4]);
     for call in calls {
@@ -127,10 +128,11 @@ fn play(calls: Vec<Call>, cache: &BytesCache, clock: &ManualClock) {
 
 fuzz_target!(|calls: Calls| {
     let clock = ManualClock::new();
-    let cache = BytesCache::builder()
+    let cache = SessionCache::builder()
         .capacity(CAPACITY)
-        .time_to_live(Duration::from_millis(LIFETIME_MS))
+        .timeout(Duration::from_millis(LIFETIME_MS))
         .clock(clock.clone())
+        .wall_clock(clock.clone())
         .maintenance(Maintenance::Embedder)
         .build()
         .expect("the configuration is fine");

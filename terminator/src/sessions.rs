@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use halfshake::BytesCache;
 use halfshake::rustls::{ConnectionScope, Namespace, session_store};
+use halfshake::session::SessionCache;
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 
 use crate::setup_error::SetupError;
@@ -36,27 +36,27 @@ impl ConnectionStore for ServerSessionMemoryCache {}
 /// This project's cache.
 #[derive(Debug, Clone)]
 pub(crate) struct HalfshakeSessions {
-    cache: BytesCache,
+    cache: SessionCache<()>,
 }
 
 impl HalfshakeSessions {
     pub(crate) fn new(entries: u64, timeout: Duration) -> Result<Self, SetupError> {
-        let cache = BytesCache::builder()
+        let cache = SessionCache::builder()
             .capacity(entries)
-            .time_to_live(timeout)
+            .timeout(timeout)
             .build()
             .map_err(|error| SetupError::Cache { reason: error.to_string() })?;
         Ok(Self { cache })
     }
 
-    pub(crate) fn cache(&self) -> &BytesCache {
+    pub(crate) fn cache(&self) -> &SessionCache<()> {
         &self.cache
     }
 }
 
 impl Sessions for HalfshakeSessions {
     fn for_connection(&self, namespace: &Namespace) -> Arc<dyn ConnectionStore> {
-        session_store(&self.cache, namespace).connection()
+        session_store(&self.cache, namespace).connection(())
     }
 }
 

@@ -5,7 +5,7 @@ mod harness;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use halfshake::BytesCache;
+use halfshake::session::SessionCache;
 use harness::tls_server::config as server;
 use harness::{CertFiles, client};
 use rustls::pki_types::ServerName;
@@ -59,7 +59,7 @@ fn exchange(client: &mut ClientConnection, server: &mut ServerConnection) {
 fn configurations_of_different_namespaces_do_not_share_sessions() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let files = CertFiles::new("localhost");
-        let cache = BytesCache::builder().capacity(1024).build().expect("a cache");
+        let cache = SessionCache::builder().capacity(1024).build().expect("a cache");
         let client = client::config(&files);
         let open = server(&files, version, &cache, b"no client certificates");
         let strict = server(&files, version, &cache, b"client certificates");
@@ -75,7 +75,7 @@ fn configurations_of_different_namespaces_do_not_share_sessions() {
 fn configurations_of_one_namespace_share_sessions() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let files = CertFiles::new("localhost");
-        let cache = BytesCache::builder().capacity(1024).build().expect("a cache");
+        let cache = SessionCache::builder().capacity(1024).build().expect("a cache");
         let client = client::config(&files);
         let before = server(&files, version, &cache, b"the host");
         assert_eq!(connect(&client, &before), HandshakeKind::Full, "{version:?}");

@@ -48,18 +48,18 @@ macro_rules! build {
 
 /// Moves a manual clock, and sweeps once for each second of it.
 #[derive(Debug)]
-struct Pace {
+pub(super) struct Pace {
     clock: Arc<ManualClock>,
     since_sweep: Duration,
 }
 
 impl Pace {
-    fn new(clock: &Arc<ManualClock>) -> Self {
+    pub(super) fn new(clock: &Arc<ManualClock>) -> Self {
         Self { clock: clock.clone(), since_sweep: Duration::ZERO }
     }
 
     /// Whether a second has gone by.
-    fn pass(&mut self, by: Duration) -> bool {
+    pub(super) fn pass(&mut self, by: Duration) -> bool {
         self.clock.advance(by);
         self.since_sweep += by;
         let due = self.since_sweep >= Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl Pace {
 }
 
 /// Removals in one call of maintenance.
-const SLICE: usize = 4096;
+pub(super) const SLICE: usize = 4096;
 
 /// A cache of bytes.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use halfshake::{BytesCache, RemovalCause, Stats};
+use halfshake::session::{SessionCache, SessionStats};
+use halfshake::{RemovalCause, Stats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -11,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use serde_json::{Map, Value, json};
 
 /// Writes the metrics of one cache. It is a handle: it keeps the cache alive.
-pub(super) struct CacheMetrics(pub(super) BytesCache);
+pub(super) struct CacheMetrics(pub(super) SessionCache<()>);
 
 impl fmt::Debug for CacheMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,21 +36,27 @@ impl Collector for CacheMetrics {
                 ConstCounter::new(count).encode(metrics.encode_family(&labels)?)?;
             }
         }
-        for (name, help, value) in gauges(&stats) {
+        for (name, help, value) in gauges(&stats.engine) {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             gauge.encode(metric)?;
         }
         let (name, help) = LONGEST_PIN;
         let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        ConstGauge::new(stats.longest_pin.as_secs_f64()).encode(metric)
+        ConstGauge::new(stats.engine.longest_pin.as_secs_f64()).encode(metric)
     }
 }
 
-fn counters(stats: &Stats) -> [(&'static str, &'static str, u64); 6] {
+/// Look-ups in the internal cache: not those that it makes for itself.
+fn lookups(stats: &SessionStats) -> u64 {
+    stats.internal_hits + stats.internal_misses + stats.internal_expired
+}
+
+fn counters(sessions: &SessionStats) -> [(&'static str, &'static str, u64); 6] {
+    let stats = &sessions.engine;
     [
-        ("tls_session_cache_lookups", "Look-ups of a session", stats.lookups()),
-        ("tls_session_cache_hits", "Look-ups that found a live session", stats.hits),
+        ("tls_session_cache_lookups", "Look-ups of a session", lookups(sessions)),
+        ("tls_session_cache_hits", "Look-ups that found a live session", sessions.internal_hits),
         ("tls_session_cache_inserts", "Sessions stored", stats.inserts),
         (
             "tls_session_cache_evictions",
@@ -73,13 +80,14 @@ struct Family {
     counts: Vec<(&'static str, u64)>,
 }
 
-fn families(stats: &Stats) -> [Family; 3] {
+fn families(sessions: &SessionStats) -> [Family; 3] {
+    let stats = &sessions.engine;
     [
         Family {
             name: "tls_session_cache_misses",
             help: "Look-ups that found no live session",
             label: "reason",
-            counts: misses(stats).to_vec(),
+            counts: misses(sessions).to_vec(),
         },
         Family {
             name: "tls_session_cache_removals",
@@ -121,8 +129,8 @@ fn gauges(stats: &Stats) -> [(&'static str, &'static str, u64); 6] {
     ]
 }
 
-fn misses(stats: &Stats) -> [(&'static str, u64); 2] {
-    [("unknown", stats.misses_unknown), ("expired", stats.misses_expired)]
+fn misses(stats: &SessionStats) -> [(&'static str, u64); 2] {
+    [("unknown", stats.internal_misses), ("expired", stats.internal_expired)]
 }
 
 fn removals(stats: &Stats) -> impl Iterator<Item = (&'static str, u64)> {
@@ -139,19 +147,20 @@ fn refusals(stats: &Stats) -> [(&'static str, u64); 4] {
 }
 
 /// The same for `/stats`.
-pub(super) fn json(cache: &BytesCache) -> Value {
-    let stats = cache.stats();
+pub(super) fn json(cache: &SessionCache<()>) -> Value {
+    let sessions = cache.stats();
+    let stats = &sessions.engine;
     json!({
-        "clock_s": cache.now().as_secs(),
+        "clock_s": cache.wall_now().as_secs(),
         "entries": stats.entries,
         "bytes": stats.bytes,
         "capacity": stats.capacity,
-        "lookups": stats.lookups(),
-        "hits": stats.hits,
-        "misses": object(misses(&stats)),
+        "lookups": lookups(&sessions),
+        "hits": sessions.internal_hits,
+        "misses": object(misses(&sessions)),
         "inserted": stats.inserts,
-        "removed": object(removals(&stats)),
-        "refused": object(refusals(&stats)),
+        "removed": object(removals(stats)),
+        "refused": object(refusals(stats)),
         "retired": { "entries": stats.retired_entries, "bytes": stats.retired_bytes },
         "longest_pin_ms": u64::try_from(stats.longest_pin.as_millis()).unwrap_or(u64::MAX),
         "undelivered": stats.undelivered,

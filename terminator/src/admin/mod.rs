@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use halfshake::BytesCache;
+use halfshake::session::SessionCache;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -35,11 +35,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 struct Admin {
     registry: Registry,
     counters: Arc<Counters>,
-    cache: BytesCache,
+    cache: SessionCache<()>,
 }
 
 /// Answers until the task is aborted.
-pub(crate) async fn serve(listener: TcpListener, counters: Arc<Counters>, cache: BytesCache) {
+pub(crate) async fn serve(listener: TcpListener, counters: Arc<Counters>, cache: SessionCache<()>) {
     let admin = Arc::new(Admin { registry: registry(&counters, &cache), counters, cache });
     loop {
         match listener.accept().await {
@@ -137,7 +137,7 @@ fn respond(status: StatusCode, kind: HeaderValue, body: String) -> Response<Full
     response
 }
 
-fn registry(counters: &Counters, cache: &BytesCache) -> Registry {
+fn registry(counters: &Counters, cache: &SessionCache<()>) -> Registry {
     // Each label exists from the start, at zero: a rate can be told from the first scrape on.
     for version in [Version::Tls12, Version::Tls13] {
         for kind in [Kind::Full, Kind::Resumed] {

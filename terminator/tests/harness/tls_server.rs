@@ -4,8 +4,8 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use halfshake::BytesCache;
 use halfshake::rustls::{Namespace, session_store};
+use halfshake::session::SessionCache;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{
@@ -18,7 +18,7 @@ use super::{BOUND, CertFiles};
 pub(crate) fn config(
     files: &CertFiles,
     version: &'static SupportedProtocolVersion,
-    cache: &BytesCache,
+    cache: &SessionCache<()>,
     namespace: &[u8],
 ) -> Arc<ServerConfig> {
     let chain = vec![CertificateDer::from_pem_file(files.cert()).expect("a certificate")];
