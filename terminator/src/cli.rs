@@ -40,8 +40,8 @@ pub(crate) enum Command {
 /// a look-up in the cache, and a TLS 1.3 session is good for one resumption only.
 ///
 /// Signals: SIGTERM and Ctrl-C stop accepting, let connections finish for at most --grace seconds
-/// and exit with status 0; a second one ends the grace. SIGHUP reads --cert and --key again;
-/// sessions survive, since the cache does not belong to the certificate.
+/// and exit with status 0; a second one ends the grace. SIGHUP reads --cert, --key and --seal-key
+/// again; sessions survive, since the cache does not belong to the certificate.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     halfshake serve --listen 127.0.0.1:8443\n  \
@@ -77,6 +77,34 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECS", default_value_t = 7200,
           value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_SECS))]
     pub(crate) cache_timeout: u64,
+
+    /// Directory in which sessions are kept as files, beside the cache in memory.
+    ///
+    /// Sessions then survive a restart. The files are sealed with --seal-key; their names tell
+    /// nothing. A TLS 1.3 session stays good for one resumption: its file goes before it is used.
+    /// But who can write to the directory can put a file back, so keep it private, and out of
+    /// backups. Made if it is not there. A local disk, for handshakes wait for it.
+    #[arg(long, value_name = "DIR", requires = "seal_key")]
+    pub(crate) external_dir: Option<PathBuf>,
+
+    /// File with the keys of --external-dir: one a line, 64 hexadecimal digits, the newest first.
+    ///
+    /// The first one seals, all of them open; lines with # are comments. Only its owner may be able
+    /// to read it. To rotate, put a new key before the others and send SIGHUP; take out the ones
+    /// that are older than the --cache-timeout.
+    #[arg(long, value_name = "FILE", requires = "external_dir")]
+    pub(crate) seal_key: Option<PathBuf>,
+
+    /// Most files in --external-dir; above it new sessions are kept in memory only.
+    #[arg(long, value_name = "N", requires = "external_dir", default_value_t = 1_000_000,
+          value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(crate) external_entries: u64,
+
+    /// Other processes use --external-dir, too: keep no sessions in memory.
+    ///
+    /// Else a TLS 1.3 session could be used once in each of them. All have to be given it.
+    #[arg(long, requires = "external_dir")]
+    pub(crate) external_shared: bool,
 
     /// Address and port for /metrics (Prometheus text) and /stats (JSON), over plain HTTP.
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]

@@ -9,6 +9,7 @@ mod certs;
 mod cli;
 mod demo;
 mod endpoint;
+mod external;
 mod load;
 mod output;
 mod serve;

@@ -9,6 +9,7 @@ use halfshake::rustls::{ConnectionScope, Namespace, session_store};
 use halfshake::session::SessionCache;
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 
+use crate::external::External;
 use crate::setup_error::SetupError;
 
 /// A cache of sessions that connections can be served from.
@@ -40,12 +41,18 @@ pub(crate) struct HalfshakeSessions {
 }
 
 impl HalfshakeSessions {
-    pub(crate) fn new(entries: u64, timeout: Duration) -> Result<Self, SetupError> {
-        let cache = SessionCache::builder()
-            .capacity(entries)
-            .timeout(timeout)
-            .build()
-            .map_err(|error| SetupError::Cache { reason: error.to_string() })?;
+    pub(crate) fn new(
+        entries: u64,
+        timeout: Duration,
+        external: Option<&Arc<External>>,
+    ) -> Result<Self, SetupError> {
+        let inside = SessionCache::builder().capacity(entries).timeout(timeout);
+        let whole = match external {
+            Some(external) => external.attach(inside),
+            None => inside,
+        };
+        let cache =
+            whole.build().map_err(|error| SetupError::Cache { reason: error.to_string() })?;
         Ok(Self { cache })
     }
 

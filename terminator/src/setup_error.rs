@@ -67,6 +67,46 @@ pub(crate) enum SetupError {
     #[error("the session cache cannot be made: {reason}; choose another --cache-entries")]
     Cache { reason: String },
 
+    #[error(
+        "cannot use {path:?} (--external-dir): {source}; give a directory that this user can \
+         write to",
+        path = path.display().to_string()
+    )]
+    ExternalDir { path: PathBuf, source: io::Error },
+
+    #[error(
+        "other users can enter {path:?} (--external-dir); chmod 700 it",
+        path = path.display().to_string()
+    )]
+    ExternalDirOpen { path: PathBuf },
+
+    #[error(
+        "another process uses {path:?} (--external-dir); stop it, or give --external-shared to \
+         both",
+        path = path.display().to_string()
+    )]
+    ExternalDirInUse { path: PathBuf },
+
+    #[error(
+        "cannot read {path:?} (--seal-key): {source}; make one with \
+         (umask 077; openssl rand -hex 32 >FILE)",
+        path = path.display().to_string()
+    )]
+    SealKeyUnreadable { path: PathBuf, source: io::Error },
+
+    #[error(
+        "other users can read {path:?} (--seal-key); chmod 600 it, and make a new key if it was \
+         in use",
+        path = path.display().to_string()
+    )]
+    SealKeyOpen { path: PathBuf },
+
+    #[error(
+        "line {line} of {path:?} (--seal-key): {reason}; openssl rand -hex 32 makes one",
+        path = path.display().to_string()
+    )]
+    SealKey { path: PathBuf, line: usize, reason: &'static str },
+
     #[error("cannot find the address of {target:?} ({option}): {reason}; give it as HOST:PORT")]
     Resolve { option: &'static str, target: String, reason: String },
 

@@ -2,9 +2,11 @@
 
 mod harness;
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 
-use harness::{CertFiles, run, text};
+use harness::{CertFiles, Server, run, text};
 use tempfile::tempdir;
 
 /// The one line of a run that could not begin.
@@ -28,6 +30,10 @@ fn bad_arguments_say_how_to_write_them() {
         (&["serve", "--cache-timeout", "90000"], "86400"),
         (&["serve", "--tls-min", "1.3", "--tls-max", "1.2"], "swap them"),
         (&["serve", "--colour"], "--colour"),
+        (&["serve", "--external-dir", "sessions"], "--seal-key <FILE>"),
+        (&["serve", "--seal-key", "keys"], "--external-dir <DIR>"),
+        (&["serve", "--external-shared"], "--external-dir <DIR>"),
+        (&["serve", "--external-entries", "5"], "--external-dir <DIR>"),
         (&["load"], "--connect <ADDR>"),
         (&["load", "--connect", "h:1", "--resume-percent", "101"], "100"),
         (&["load", "--connect", "127.0.0.1:1", "--tls", "1.1"], "1.2, 1.3"),
@@ -87,6 +93,47 @@ fn a_certificate_that_cannot_be_used_is_named_with_the_reason() {
         ]);
         assert!(line.contains(advice), "{line}");
     }
+}
+
+#[test]
+fn a_directory_of_sessions_that_cannot_be_used_is_named_with_the_reason() {
+    let folder = tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let key = "5a".repeat(32);
+    let secret = |name: &str, text: &str, mode: u32| {
+        std::fs::write(path(name), text).expect("a file");
+        std::fs::set_permissions(path(name), Permissions::from_mode(mode)).expect("it is ours");
+        path(name)
+    };
+    let good = secret("good", &key, 0o600);
+    std::fs::create_dir(path("entered")).expect("a folder");
+    std::fs::set_permissions(path("entered"), Permissions::from_mode(0o755)).expect("it is ours");
+
+    for (directory, keys, advice) in [
+        (path("new"), path("missing"), "umask 077; openssl rand -hex 32"),
+        (path("new"), secret("seen", &key, 0o640), "chmod 600"),
+        (path("new"), secret("none", "# keys:\n", 0o600), "line 1 of"),
+        (path("new"), secret("short", &format!("{key}\n{}", &key[2..]), 0o600), "line 2 of"),
+        (path("new"), secret("twice", &format!("{key}\n{key}"), 0o600), "twice"),
+        (path("no/such"), good.clone(), "cannot use"),
+        (good.clone(), good.clone(), "cannot use"),
+        (path("entered"), good.clone(), "chmod 700"),
+    ] {
+        let disk = ["serve", "--listen", "127.0.0.1:0", "--external-dir", text(&directory)];
+        let line = refusal(&[&disk[..], &["--seal-key", text(&keys)]].concat());
+        assert!(line.contains(advice), "{line}");
+        assert!(!line.contains(&key[..16]), "no key is shown: {line}");
+    }
+
+    let disk =
+        ["--external-dir", text(&path("held")), "--seal-key", text(&good)].map(str::to_owned);
+    let disk = disk.each_ref().map(String::as_str);
+    let holder = Server::start(&disk);
+    for shared in [&[][..], &["--external-shared"]] {
+        let line = refusal(&[&["serve", "--listen", "127.0.0.1:0"], &disk[..], shared].concat());
+        assert!(line.contains("another process uses"), "{line}");
+    }
+    holder.stop();
 }
 
 #[test]

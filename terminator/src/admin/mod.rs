@@ -3,6 +3,7 @@
 //! Plain HTTP, no authentication: it belongs on loopback or a private network.
 
 mod cache_metrics;
+mod external_metrics;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 use self::cache_metrics::CacheMetrics;
+use self::external_metrics::ExternalMetrics;
+use crate::external::External;
 use crate::serve::counters::{Counters, Failure, Kind, Version};
 
 const METRICS_TYPE: HeaderValue =
@@ -36,11 +39,22 @@ struct Admin {
     registry: Registry,
     counters: Arc<Counters>,
     cache: SessionCache<()>,
+    external: Option<Arc<External>>,
 }
 
 /// Answers until the task is aborted.
-pub(crate) async fn serve(listener: TcpListener, counters: Arc<Counters>, cache: SessionCache<()>) {
-    let admin = Arc::new(Admin { registry: registry(&counters, &cache), counters, cache });
+pub(crate) async fn serve(
+    listener: TcpListener,
+    counters: Arc<Counters>,
+    cache: SessionCache<()>,
+    external: Option<Arc<External>>,
+) {
+    let mut registry = registry(&counters, &cache);
+    if let Some(external) = &external {
+        let metrics = ExternalMetrics { cache: cache.clone(), external: Arc::clone(external) };
+        registry.register_collector(Box::new(metrics));
+    }
+    let admin = Arc::new(Admin { registry, counters, cache, external });
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
@@ -121,6 +135,10 @@ impl Admin {
                 "bytes": counters.early_data_bytes.get(),
             },
             "cache": cache_metrics::json(&self.cache),
+            "external": self
+                .external
+                .as_ref()
+                .map(|external| external_metrics::json(&self.cache.stats(), external)),
             "upstream_failures": counters.upstream_failures.get(),
             "reloads": {
                 "done": counters.reloads.done.get(),

@@ -43,7 +43,7 @@ pub(super) struct Contestant {
 
 impl Contestant {
     pub(super) async fn halfshake(entries: u64) -> Result<Self, SetupError> {
-        Self::new(Arc::new(HalfshakeSessions::new(entries, TIMEOUT)?), entries).await
+        Self::new(Arc::new(HalfshakeSessions::new(entries, TIMEOUT, None)?), entries).await
     }
 
     pub(super) async fn rustls(entries: u64) -> Result<Self, SetupError> {

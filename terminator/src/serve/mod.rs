@@ -17,11 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::admin;
 use crate::certs::CertSource;
 use crate::cli::ServeArgs;
 use crate::endpoint::EndpointSettings;
+use crate::external::{External, ExternalSettings};
 use crate::output;
 use crate::sessions::HalfshakeSessions;
 use crate::setup_error::SetupError;
@@ -35,8 +37,9 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
     let settings = endpoint_settings(&args);
     let endpoint = settings.build()?;
+    let external = external_settings(&args).map(External::open).transpose()?;
     let timeout = Duration::from_secs(args.cache_timeout);
-    let sessions = HalfshakeSessions::new(args.cache_entries, timeout)?;
+    let sessions = HalfshakeSessions::new(args.cache_entries, timeout, external.as_ref())?;
     let cache = sessions.cache().clone();
     let listener = bind("--listen", args.listen).await?;
     let admin_listener = match args.admin {
@@ -47,21 +50,25 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
 
     let service = args.upstream.clone().map_or(Service::Page, Service::Upstream);
     let server = Arc::new(Server::new(endpoint, Arc::new(sessions), service, args.max_connections));
-    announce(&args, &listener, admin_listener.as_ref());
+    announce(&args, &listener, admin_listener.as_ref(), external.as_deref());
 
-    let admin_task = admin_listener
-        .map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(server.counters()), cache)));
+    let mut tasks = Vec::new();
+    if let Some(external) = &external {
+        tasks.push(tokio::spawn(Arc::clone(external).sweep(cache.clone())));
+    }
+    if let Some(listener) = admin_listener {
+        let counters = Arc::clone(server.counters());
+        tasks.push(tokio::spawn(admin::serve(listener, counters, cache, external.clone())));
+    }
     let stop = Stop::default();
     let accepting = tokio::spawn(Arc::clone(&server).accept(listener, stop.clone()));
 
     while signals.next().await == Asked::Reload {
-        reload(&server, &settings);
+        reload(&server, &settings, external.as_deref());
     }
     drain(&server, &stop, &mut signals, Duration::from_secs(args.grace)).await;
     accepting.abort();
-    if let Some(task) = admin_task {
-        task.abort();
-    }
+    tasks.iter().for_each(JoinHandle::abort);
     Ok(())
 }
 
@@ -78,6 +85,19 @@ fn endpoint_settings(args: &ServeArgs) -> EndpointSettings {
     }
 }
 
+fn external_settings(args: &ServeArgs) -> Option<ExternalSettings> {
+    // Each of the two requires the other.
+    let (Some(directory), Some(seal_key)) = (&args.external_dir, &args.seal_key) else {
+        return None;
+    };
+    Some(ExternalSettings {
+        directory: directory.clone(),
+        seal_key: seal_key.clone(),
+        most_files: args.external_entries,
+        shared: args.external_shared,
+    })
+}
+
 pub(crate) async fn bind(
     option: &'static str,
     address: SocketAddr,
@@ -90,7 +110,12 @@ pub(crate) async fn bind(
 }
 
 /// The lines on standard output that a person or a script waits for.
-fn announce(args: &ServeArgs, listener: &TcpListener, admin_listener: Option<&TcpListener>) {
+fn announce(
+    args: &ServeArgs,
+    listener: &TcpListener,
+    admin_listener: Option<&TcpListener>,
+    external: Option<&External>,
+) {
     if args.cert.is_none() {
         output::say(format_args!(
             "certificate: self-signed for localhost, made in memory; give --cert and --key for a \
@@ -101,6 +126,10 @@ fn announce(args: &ServeArgs, listener: &TcpListener, admin_listener: Option<&Tc
         Some(upstream) => output::say(format_args!("upstream: {upstream}")),
         None => output::say("upstream: none, answering with a page"),
     }
+    if let Some(external) = external {
+        let (files, path) = (external.files(), external.settings().directory.display());
+        output::say(format_args!("sessions on disk: {files} in {path}"));
+    }
     if let Some(address) = admin_listener.and_then(|listener| listener.local_addr().ok()) {
         output::say(format_args!("admin: http://{address}/metrics http://{address}/stats"));
     }
@@ -110,9 +139,16 @@ fn announce(args: &ServeArgs, listener: &TcpListener, admin_listener: Option<&Tc
     }
 }
 
-fn reload(server: &Server, settings: &EndpointSettings) {
+fn reload(server: &Server, settings: &EndpointSettings, external: Option<&External>) {
+    match external.map(External::reload_keys) {
+        Some(Ok(())) => tracing::info!("SIGHUP: seal keys read again"),
+        Some(Err(error)) => tracing::error!("SIGHUP: the old seal keys stay in use: {error}"),
+        None => {}
+    }
     if matches!(settings.certificate, CertSource::SelfSigned { .. }) {
-        tracing::warn!("SIGHUP: nothing to read again, the certificate was made in memory");
+        if external.is_none() {
+            tracing::warn!("SIGHUP: nothing to read again, the certificate was made in memory");
+        }
         return;
     }
     match settings.build() {

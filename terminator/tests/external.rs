@@ -1,0 +1,308 @@
+//! Sessions in files: real clients come back after a restart, and whatever happens to the files is
+//! a full handshake at most.
+
+mod harness;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use harness::openssl::{TLS_1_2, TLS_1_3, begin_session, resume};
+use harness::{CertFiles, Server, client, text};
+use rustix::process::Signal;
+use rustls::HandshakeKind;
+use std::io::{Read as _, Write as _};
+use tempfile::{TempDir, tempdir};
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const OTHER_KEY: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// A directory of sessions with its key.
+struct Disk {
+    folder: TempDir,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let disk = Self { folder: tempdir().expect("a temporary folder") };
+        disk.set_keys(KEY);
+        disk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn set_keys(&self, keys: &str) {
+        let file = self.path("keys");
+        fs::write(&file, keys).expect("the keys are written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    }
+
+    fn serve(&self, more: &[&str]) -> Server {
+        let (directory, keys) = (self.path("sessions"), self.path("keys"));
+        let disk = ["--external-dir", text(&directory), "--seal-key", text(&keys)];
+        Server::start(&[&disk[..], more].concat())
+    }
+
+    /// The files of sessions, in one order.
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("sessions")).expect("the directory is there");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let mut files: Vec<_> =
+            paths.filter(|path| path.file_name().is_some_and(|name| name != "lock")).collect();
+        files.sort();
+        files
+    }
+}
+
+/// Begins a session, which is written to a file of openssl's; and the file of ours.
+fn begin(disk: &Disk, server: &Server, version: &[&str], name: &str) -> (PathBuf, PathBuf) {
+    let before = disk.files();
+    let session = disk.path(name);
+    begin_session(server.address, version, &session);
+    let mut new = disk.files();
+    new.retain(|file| !before.contains(file));
+    (session, new.pop().expect("the session has a file"))
+}
+
+#[test]
+fn openssl_clients_resume_after_a_restart() {
+    let disk = Disk::new();
+    let first = disk.serve(&[]);
+    let (tls12, _) = begin(&disk, &first, &TLS_1_2, "tls12");
+    let (tls13, _) = begin(&disk, &first, &TLS_1_3, "tls13");
+    assert_eq!(first.stat("/external/changes/written"), 3, "TLS 1.3 has two tickets");
+    assert_eq!(first.stat("/external/files"), 3);
+    first.stop();
+
+    let second = disk.serve(&[]);
+    assert!(second.announcement.contains("sessions on disk: 3 in "), "{}", second.announcement);
+    assert!(resume(second.address, &TLS_1_2, &tls12), "TLS 1.2");
+    assert!(resume(second.address, &TLS_1_2, &tls12), "TLS 1.2, again");
+    assert!(resume(second.address, &TLS_1_3, &tls13), "TLS 1.3");
+    for (path, expected) in [
+        ("/external/lookups/asked", 2),
+        ("/external/lookups/found", 2),
+        ("/external/lookups/used", 2),
+        ("/cache/hits", 1),
+    ] {
+        assert_eq!(second.stat(path), expected, "{path} of {:#}", second.stats());
+    }
+    let metrics = second.metrics();
+    for line in [
+        r#"tls_session_external_lookups_total{result="asked"} 2"#,
+        r#"tls_session_external_lookups_total{result="used"} 2"#,
+        r#"tls_session_external_rejections_total{result="forged"} 0"#,
+        r#"tls_session_file_changes_total{result="deleted"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "no {line} in:\n{metrics}");
+    }
+    second.stop();
+}
+
+#[test]
+fn a_rustls_client_resumes_after_the_server_was_killed() {
+    let (disk, files) = (Disk::new(), CertFiles::new("localhost"));
+    let arguments = files.arguments();
+    let arguments = arguments.each_ref().map(String::as_str);
+    let config = client::config(&files);
+    let visit = |server: &Server| {
+        let mut stream = client::connect(server.address, &config).expect("a connection");
+        stream.write_all(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n").expect("a request");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("a clean close");
+        let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+        assert_eq!(page.contains("resumed: yes"), resumed, "{page}");
+        resumed
+    };
+    let first = disk.serve(&arguments);
+    assert!(!visit(&first));
+    assert!(visit(&first));
+    first.signal(Signal::KILL);
+    first.wait();
+    let second = disk.serve(&arguments);
+    assert!(visit(&second));
+    second.stop();
+}
+
+#[test]
+fn a_tls13_session_is_good_for_one_resumption_over_restarts_too() {
+    let disk = Disk::new();
+    let first = disk.serve(&[]);
+    let (used, _) = begin(&disk, &first, &TLS_1_3, "used");
+    let (unused, _) = begin(&disk, &first, &TLS_1_3, "unused");
+    assert!(resume(first.address, &TLS_1_3, &used), "from memory");
+    first.signal(Signal::KILL);
+    first.wait();
+    let second = disk.serve(&[]);
+    assert!(!resume(second.address, &TLS_1_3, &used), "used before the restart");
+    assert!(resume(second.address, &TLS_1_3, &unused), "from its file");
+    assert!(!resume(second.address, &TLS_1_3, &unused), "a second time");
+    second.signal(Signal::KILL);
+    second.wait();
+    let third = disk.serve(&[]);
+    assert!(!resume(third.address, &TLS_1_3, &unused), "after another restart");
+    third.stop();
+}
+
+/// Does something to the file of one session, and perhaps of another one.
+type Harm = fn(&Path, &Path);
+
+const HARMS: [(&str, &str, Harm); 6] = [
+    ("corrupted", "/external/unopened/forged", |file, _| {
+        let mut bytes = fs::read(file).expect("it is there");
+        *bytes.last_mut().expect("not empty") ^= 1;
+        fs::write(file, bytes).expect("it is written");
+    }),
+    ("truncated", "/external/unopened/forged", |file, _| {
+        let bytes = fs::read(file).expect("it is there");
+        fs::write(file, &bytes[..bytes.len() / 2]).expect("it is written");
+    }),
+    ("emptied", "/external/unopened/form", |file, _| {
+        fs::write(file, b"").expect("it is written");
+    }),
+    ("garbage", "/external/unopened/form", |file, _| {
+        fs::write(file, [0xa5; 100_000]).expect("it is written");
+    }),
+    ("swapped", "/external/unopened/forged", |file, other| {
+        let aside = file.with_extension("aside");
+        fs::rename(file, &aside).expect("it is there");
+        fs::rename(other, file).expect("it is there");
+        fs::rename(aside, other).expect("it is there");
+    }),
+    ("deleted", "/external/lookups/unknown", |file, _| {
+        fs::remove_file(file).expect("it is there");
+    }),
+];
+
+#[test]
+fn files_that_are_harmed_while_the_server_runs_cost_a_full_handshake_and_nothing_else() {
+    let disk = Disk::new();
+    // With --external-shared each look-up is one of the disk.
+    let server = disk.serve(&["--external-shared"]);
+    for version in [&TLS_1_2[..], &TLS_1_3] {
+        for (what, counter, harm) in HARMS {
+            let (first, first_file) = begin(&disk, &server, version, "first");
+            let (_, second_file) = begin(&disk, &server, version, "second");
+            // The client comes with either of its TLS 1.3 tickets: harm all there are.
+            let counted = server.stat(counter);
+            for file in disk.files().into_iter().filter(|file| *file != second_file) {
+                let other = if file == first_file { &second_file } else { &first_file };
+                if other.exists() && file.exists() {
+                    harm(&file, other);
+                }
+            }
+            assert!(!resume(server.address, version, &first), "{what}, {version:?}");
+            assert_eq!(server.stat(counter), counted + 1, "{what}: {:#}", server.stats());
+            for file in disk.files() {
+                fs::remove_file(file).expect("it is there");
+            }
+        }
+        let (whole, _) = begin(&disk, &server, version, "whole");
+        assert!(resume(server.address, version, &whole), "what is whole is resumed");
+    }
+    for failure in ["tls", "io", "timeout"] {
+        assert_eq!(server.stat(&format!("/handshakes/failed/{failure}")), 0, "{failure}");
+    }
+    server.stop();
+}
+
+#[test]
+fn files_of_another_key_are_misses_until_the_key_is_back() {
+    let disk = Disk::new();
+    let first = disk.serve(&[]);
+    let (tls12, _) = begin(&disk, &first, &TLS_1_2, "tls12");
+    first.stop();
+
+    disk.set_keys(OTHER_KEY);
+    let second = disk.serve(&[]);
+    assert!(!resume(second.address, &TLS_1_2, &tls12), "no key opens it");
+    assert_eq!(second.stat("/external/unopened/unknown_key"), 1);
+    disk.set_keys("# no key at all\n");
+    second.signal(Signal::HUP);
+    second.wait_for_stat("/external/seal_key_reloads/failed", |failed| failed == 1);
+    disk.set_keys(&format!("# rotated\n{OTHER_KEY}\n{KEY}\n"));
+    second.signal(Signal::HUP);
+    second.wait_for_stat("/external/seal_key_reloads/done", |done| done == 1);
+    assert!(resume(second.address, &TLS_1_2, &tls12), "the old key opens it again");
+    let log = second.stop();
+    assert!(log.contains("the old seal keys stay in use"), "{log}");
+    assert!(!log.contains(&KEY[..16]) && !log.contains(&OTHER_KEY[..16]), "{log}");
+}
+
+#[test]
+fn of_two_processes_that_share_a_directory_one_resumes_a_tls13_session() {
+    let disk = Disk::new();
+    let servers = [disk.serve(&["--external-shared"]), disk.serve(&["--external-shared"])];
+    for round in 0..5 {
+        let (session, _) = begin(&disk, &servers[round % 2], &TLS_1_3, "session");
+        let wins: usize = std::thread::scope(|scope| {
+            let session = &session;
+            let come = |address| scope.spawn(move || resume(address, &TLS_1_3, session));
+            let clients = servers.each_ref().map(|server| come(server.address));
+            clients.into_iter().map(|c| usize::from(c.join().expect("no panic"))).sum()
+        });
+        assert_eq!(wins, 1, "round {round}");
+    }
+    let (session, _) = begin(&disk, &servers[0], &TLS_1_2, "session");
+    assert!(servers.iter().all(|server| resume(server.address, &TLS_1_2, &session)), "TLS 1.2");
+    for server in servers {
+        server.stop();
+    }
+}
+
+#[test]
+fn a_directory_that_goes_away_fails_no_handshake() {
+    let disk = Disk::new();
+    let server = disk.serve(&[]);
+    let (before, _) = begin(&disk, &server, &TLS_1_2, "before");
+    fs::remove_dir_all(disk.path("sessions")).expect("it is there");
+    let after = disk.path("after");
+    begin_session(server.address, &TLS_1_3, &after);
+    assert!(resume(server.address, &TLS_1_2, &before), "from memory");
+    assert!(resume(server.address, &TLS_1_3, &after), "from memory");
+    assert!(!resume(server.address, &TLS_1_3, &after), "once");
+    // Two tickets for each of three handshakes.
+    assert_eq!(server.stat("/external/changes/write_failed"), 6, "{:#}", server.stats());
+    let log = server.stop();
+    assert_eq!(log.matches("sessions go without it").count(), 1, "{log}");
+}
+
+#[test]
+fn there_are_no_more_files_than_asked_for_and_the_memory_goes_on() {
+    let disk = Disk::new();
+    let server = disk.serve(&["--external-entries", "2"]);
+    let (tls12, _) = begin(&disk, &server, &TLS_1_2, "tls12");
+    let (tls13, _) = begin(&disk, &server, &TLS_1_3, "tls13");
+    assert_eq!((disk.files().len(), server.stat("/external/changes/not_written_full")), (2, 1));
+    assert!(resume(server.address, &TLS_1_2, &tls12));
+    assert!(resume(server.address, &TLS_1_3, &tls13));
+    server.stop();
+}
+
+#[test]
+fn what_was_evicted_from_memory_is_resumed_from_its_file() {
+    let disk = Disk::new();
+    let server = disk.serve(&["--cache-entries", "1"]);
+    let (tls12, _) = begin(&disk, &server, &TLS_1_2, "tls12");
+    let (tls13, _) = begin(&disk, &server, &TLS_1_3, "tls13");
+    begin(&disk, &server, &TLS_1_2, "another");
+    assert!(server.stat("/cache/removed/evicted") >= 3);
+    assert!(resume(server.address, &TLS_1_2, &tls12), "TLS 1.2");
+    assert!(resume(server.address, &TLS_1_3, &tls13), "TLS 1.3");
+    assert!(!resume(server.address, &TLS_1_3, &tls13), "TLS 1.3, once");
+    server.stop();
+}
+
+#[test]
+fn what_expires_in_memory_leaves_no_file_behind() {
+    let disk = Disk::new();
+    let server = disk.serve(&["--cache-timeout", "1"]);
+    let session = disk.path("session");
+    begin_session(server.address, &TLS_1_2, &session);
+    server.wait_for_stat("/external/changes/deleted", |deleted| deleted == 1);
+    assert_eq!(disk.files(), Vec::<PathBuf>::new());
+    assert!(!resume(server.address, &TLS_1_2, &session), "it has expired");
+    server.stop();
+}
