@@ -91,7 +91,8 @@ pub(crate) struct ServeArgs {
     ///
     /// The first one seals, all of them open; lines with # are comments. Only its owner may be able
     /// to read it. To rotate, put a new key before the others and send SIGHUP; take out the ones
-    /// that are older than the --cache-timeout.
+    /// that are older than the --cache-timeout. Where processes share the directory, put it second
+    /// for all of them, then first.
     #[arg(long, value_name = "FILE", requires = "external_dir")]
     pub(crate) seal_key: Option<PathBuf>,
 

@@ -4,7 +4,7 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use harness::openssl::{TLS_1_2, TLS_1_3, begin_session, resume};
@@ -149,7 +149,7 @@ fn a_tls13_session_is_good_for_one_resumption_over_restarts_too() {
 /// Does something to the file of one session, and perhaps of another one.
 type Harm = fn(&Path, &Path);
 
-const HARMS: [(&str, &str, Harm); 6] = [
+const HARMS: [(&str, &str, Harm); 7] = [
     ("corrupted", "/external/unopened/forged", |file, _| {
         let mut bytes = fs::read(file).expect("it is there");
         *bytes.last_mut().expect("not empty") ^= 1;
@@ -170,6 +170,10 @@ const HARMS: [(&str, &str, Harm); 6] = [
         fs::rename(file, &aside).expect("it is there");
         fs::rename(other, file).expect("it is there");
         fs::rename(aside, other).expect("it is there");
+    }),
+    ("a link", "/external/lookups/failed", |file, other| {
+        fs::remove_file(file).expect("it is there");
+        symlink(other, file).expect("a link");
     }),
     ("deleted", "/external/lookups/unknown", |file, _| {
         fs::remove_file(file).expect("it is there");
