@@ -274,6 +274,29 @@ fn a_directory_that_goes_away_fails_no_handshake() {
 }
 
 #[test]
+fn a_tls13_session_whose_file_cannot_be_deleted_is_good_for_one_resumption() {
+    let disk = Disk::new();
+    let server = disk.serve(&[]);
+    let (session, _) = begin(&disk, &server, &TLS_1_3, "session");
+    // What is no file can't be deleted; then all files are back.
+    let (files, aside) = (disk.files(), disk.path("aside"));
+    fs::create_dir(&aside).expect("a folder");
+    let away = |file: &PathBuf| aside.join(file.file_name().expect("a name"));
+    for file in &files {
+        fs::rename(file, away(file)).expect("it is there");
+        fs::create_dir(file).expect("a folder");
+    }
+    assert!(resume(server.address, &TLS_1_3, &session), "from memory");
+    assert_eq!(server.stat("/external/changes/delete_failed"), 1);
+    for file in &files {
+        fs::remove_dir(file).expect("it is there");
+        fs::rename(away(file), file).expect("it is there");
+    }
+    assert!(!resume(server.address, &TLS_1_3, &session), "not from its file");
+    server.stop();
+}
+
+#[test]
 fn there_are_no_more_files_than_asked_for_and_the_memory_goes_on() {
     let disk = Disk::new();
     let server = disk.serve(&["--external-entries", "2"]);

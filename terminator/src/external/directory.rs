@@ -4,14 +4,19 @@
 //! rename to a name that nobody else makes, so of any number of takers, in any number of processes,
 //! one gets it. Its time of modification is when its session expires, so a sweep opens nothing.
 //!
+//! What could not be deleted is dead all the same, for this process: it is not found any more, and
+//! each sweep tries again to delete it. Should it outlive the process, it comes back.
+//!
 //! Nothing is synchronised to the disk. When the machine loses its power, files may be lost or cut
 //! off, which is a miss; and a deletion may be lost, with which a taken session would be back.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -26,6 +31,9 @@ const TEMPORARY: Duration = Duration::from_secs(60);
 const LOCK: &str = "lock";
 const PRIVATE_DIRECTORY: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
+
+/// So many that can't be deleted: nothing in such a directory is trusted.
+const MOST_DEAD: usize = 65_536;
 
 /// Whether a file was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +56,8 @@ pub(super) struct Directory {
     most: u64,
     /// As exact as the last sweep, for others may delete files, or write some.
     files: AtomicI64,
+    /// Could not be deleted.
+    dead: Mutex<HashSet<Name>>,
     /// Makes temporary names nobody else's.
     own: String,
     next: AtomicU64,
@@ -74,6 +84,7 @@ impl Directory {
             path: path.into(),
             most,
             files: AtomicI64::new(0),
+            dead: Mutex::default(),
             own: format!("{:016x}", fastrand::Rng::new().u64(..)),
             next: AtomicU64::new(0),
             _lock: lock,
@@ -110,7 +121,7 @@ impl Directory {
         not_after: Duration,
         bytes: &[u8],
     ) -> io::Result<Written> {
-        if self.count(1) >= self.most {
+        if self.count(1) >= self.most || self.is_dead(name) {
             self.count(-1);
             return Ok(Written::NotThereAreEnough);
         }
@@ -128,13 +139,16 @@ impl Directory {
 
     /// What is in a file, if there is one.
     pub(super) fn read(&self, name: &Name) -> io::Result<Option<Vec<u8>>> {
+        if self.is_dead(name) {
+            return Ok(None);
+        }
         found(read_whole(&self.place(name)))
     }
 
     /// The same for one caller alone, and the file is gone.
     pub(super) fn take(&self, name: &Name) -> io::Result<Option<Vec<u8>>> {
         let private = self.temporary("taken");
-        if found(fs::rename(self.place(name), &private))?.is_none() {
+        if self.is_dead(name) || found(fs::rename(self.place(name), &private))?.is_none() {
             return Ok(None);
         }
         self.count(-1);
@@ -144,18 +158,48 @@ impl Directory {
         bytes.map(Some)
     }
 
-    /// Deletes a file.
+    /// Deletes a file. If that fails, it is not found any more all the same.
     pub(super) fn delete(&self, name: &Name) -> io::Result<Deleted> {
-        if found(fs::remove_file(self.place(name)))?.is_none() {
-            return Ok(Deleted::NothingThere);
+        match found(fs::remove_file(self.place(name))) {
+            Ok(Some(())) => {
+                self.count(-1);
+                Ok(Deleted::Now)
+            }
+            Ok(None) => Ok(Deleted::NothingThere),
+            Err(error) => {
+                let mut dead = self.dead();
+                if dead.len() < MOST_DEAD {
+                    dead.insert(name.clone());
+                }
+                Err(error)
+            }
         }
-        self.count(-1);
-        Ok(Deleted::Now)
+    }
+
+    fn is_dead(&self, name: &Name) -> bool {
+        let dead = self.dead();
+        dead.len() == MOST_DEAD || dead.contains(name)
+    }
+
+    fn dead(&self) -> MutexGuard<'_, HashSet<Name>> {
+        // A panic can't leave it half-way: each change is one insertion or removal.
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries again to delete what could not be deleted.
+    fn bury(&self) {
+        let dead: Vec<Name> = self.dead().iter().cloned().collect();
+        for name in dead {
+            if found(fs::remove_file(self.place(&name))).is_ok() {
+                self.dead().remove(&name);
+            }
+        }
     }
 
     /// Deletes what has expired and what was left behind, and counts what stays. The answer: how
     /// many sessions have gone.
     pub(super) fn sweep(&self, now: Duration) -> io::Result<u64> {
+        self.bury();
         // Relaxed: as in `files`.
         let before = self.files.load(Ordering::Relaxed);
         let (mut kept, mut expired) = (0_i64, 0);
@@ -404,6 +448,26 @@ mod tests {
         let pipe = directory.place(&name(3));
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("a pipe");
         assert_eq!(directory.read(&name(3)).expect("nobody writes"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_could_not_be_deleted_is_dead_until_it_is_deleted() {
+        let folder = folder();
+        let directory = open(&folder.path().join("sessions"), 10, false);
+        kept(&directory, 1);
+        let (place, aside) = (directory.place(&name(1)), folder.path().join("aside"));
+        fs::rename(&place, &aside).expect("it is there");
+        fs::create_dir(&place).expect("what is no file can't be deleted");
+        assert!(directory.delete(&name(1)).is_err());
+        // It is back, as after a fault of the disk.
+        fs::remove_dir(&place).expect("it is there");
+        fs::rename(&aside, &place).expect("it is there");
+        assert_eq!(directory.read(&name(1)).expect("a miss"), None);
+        assert_eq!(directory.take(&name(1)).expect("a miss"), None);
+        directory.sweep(now()).expect("a folder");
+        assert!(!place.exists(), "the sweep has deleted it");
+        kept(&directory, 1);
+        assert!(directory.read(&name(1)).expect("it is read").is_some(), "another one");
     }
 
     #[test]

@@ -24,8 +24,7 @@
 //! A disk that fails is a miss and a counter, never a failed handshake. What is read is trusted
 //! only if it opens under one of the keys, for the very id and namespace that are asked for; then
 //! the cache checks it once more. One thing no seal can do: who may write to the directory can put
-//! a file back that was deleted, and with it a TLS 1.3 session that was used. So can a deletion
-//! that fails, at the next start: it is counted, and logged.
+//! a file back that was deleted, and with it a TLS 1.3 session that was used.
 //!
 //! # Several processes
 //!

@@ -9,7 +9,7 @@ use ring::digest::{Context, SHA256};
 const LENGTH: usize = 64;
 
 /// Tells nothing of the session: a listing of the directory gives no id away.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Name(String);
 
 impl Name {
