@@ -47,7 +47,7 @@
 
 use crate::panics::discard;
 pub use crate::session::{NAMESPACE_MAX, Namespace, NamespaceLength};
-use crate::session::{Newly, NotStored, Resumed, SessionCache, SessionId, Side};
+use crate::session::{Newly, NotStored, Resumed, SessionCache, SessionId};
 use crate::sync::{Ordering, PlainU64};
 use rustls_0_23::server::StoresServerSessions;
 use std::fmt::{Debug, Formatter};
@@ -138,8 +138,8 @@ impl<C: Send + Sync + 'static> SessionStore<C> {
         let Ok(id) = SessionId::new(&id) else { return false };
         let version = version_of(&value).unwrap_or(0);
         let newly = without_panic(|| {
-            let session = self.cache.make(&self.namespace, id, version, &value);
-            Some(self.cache.new_session(connection, Side::Server, &session))
+            let name = (&self.namespace, id);
+            Some(self.cache.new_session_in_parts(connection, name, version, &value))
         });
         newly.is_some_and(|newly| self.can_come_back(newly))
     }

@@ -5,7 +5,11 @@
 use super::SessionCache;
 use super::callbacks::{New, Verdict};
 use super::counters::{Count, Rejection};
+#[cfg(feature = "rustls-0_23")]
+use super::entry::encode_parts;
 use super::entry::{View, content, encode, is_of, landing};
+#[cfg(feature = "rustls-0_23")]
+use super::id::SessionId;
 use super::id::{Key, Namespace, split};
 use super::lookup::SessionHandle;
 use super::modes::Modes;
@@ -14,6 +18,7 @@ use crate::error::Refusal;
 use crate::removal::RemovalCause;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Whose session it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +122,29 @@ impl<C: 'static> SessionCache<C> {
         }
     }
 
+    /// As [`new_session`](Self::new_session), for a server's session that begins now. It becomes a
+    /// value only if the new callback is to see it.
+    #[cfg(feature = "rustls-0_23")]
+    pub(crate) fn new_session_in_parts(
+        &self,
+        connection: &C,
+        (namespace, id): (&Namespace, SessionId),
+        version: u16,
+        payload: &[u8],
+    ) -> Newly {
+        let modes = self.modes();
+        let stores = modes.contains(Modes::SERVER) && !modes.contains(Modes::NO_INTERNAL_STORE);
+        if !stores || self.shared.callbacks.new.load().is_some() {
+            let session = self.make(namespace, id, version, payload);
+            return self.new_session(connection, Side::Server, &session);
+        }
+        let times = self.times();
+        let timeout = times.not_after().saturating_sub(times.created());
+        let value = || encode_parts(times, version, payload, 0);
+        let stored = self.put_value((namespace, id.as_bytes()), timeout, payload.len(), value);
+        stored.map_or_else(Newly::NotStored, |()| Newly::Stored)
+    }
+
     /// Stores a session, or replaces the one of its id; the new callback is not asked.
     ///
     /// Counterpart: `SSL_CTX_add_session`.
@@ -135,17 +163,29 @@ impl<C: 'static> SessionCache<C> {
     }
 
     fn put(&self, session: &Session) -> Result<(), NotStored> {
+        let (name, id) = (session.namespace(), session.id().as_bytes());
+        let timeout = session.times().not_after().saturating_sub(self.wall_now());
+        let len = session.payload().len();
+        self.put_value((name, id), timeout, len, || encode(session, 0))
+    }
+
+    fn put_value(
+        &self,
+        (namespace, id): (&Namespace, &[u8]),
+        timeout: Duration,
+        payload_len: usize,
+        value: impl FnOnce() -> Zeroizing<Vec<u8>>,
+    ) -> Result<(), NotStored> {
         let shared = &self.shared;
-        let key = Key::new(session.namespace(), session.id().as_bytes(), shared.id_max);
+        let key = Key::new(namespace, id, shared.id_max);
         let Some(key) = key else { return Err(self.rejected(Rejection::IdLength)) };
-        if !self.mints(session.namespace(), session.id().as_bytes()) {
+        if !self.mints(namespace, id) {
             return Err(self.rejected(Rejection::ForeignId));
         }
-        if session.payload().len() > shared.max_payload {
+        if payload_len > shared.max_payload {
             return Err(self.rejected(Rejection::TooLarge));
         }
-        let timeout = session.times().not_after().saturating_sub(self.wall_now());
-        let value = encode(session, 0);
+        let value = value();
         let store = || self.store.insert_with_timeout(key.bytes(), &value, timeout);
         let (stored, landed) = self.change(&key, store);
         shared.unknown.forget(shared.flights.hash(key.bytes()));
