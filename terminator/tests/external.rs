@@ -6,6 +6,7 @@ mod harness;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use harness::openssl::{TLS_1_2, TLS_1_3, begin_session, resume};
 use harness::{CertFiles, Server, client, text};
@@ -40,9 +41,13 @@ impl Disk {
     }
 
     fn serve(&self, more: &[&str]) -> Server {
+        self.serve_command(more, |_| ())
+    }
+
+    fn serve_command(&self, more: &[&str], prepare: impl FnOnce(&mut Command)) -> Server {
         let (directory, keys) = (self.path("sessions"), self.path("keys"));
         let disk = ["--external-dir", text(&directory), "--seal-key", text(&keys)];
-        Server::start(&[&disk[..], more].concat())
+        Server::start_command(&[&disk[..], more].concat(), prepare)
     }
 
     /// The files of sessions, in one order.
@@ -271,6 +276,37 @@ fn a_directory_that_goes_away_fails_no_handshake() {
     assert_eq!(server.stat("/external/changes/write_failed"), 6, "{:#}", server.stats());
     let log = server.stop();
     assert_eq!(log.matches("sessions go without it").count(), 1, "{log}");
+}
+
+/// The program may not write a byte to any file, as if the disk were full.
+fn full_disk(command: &mut Command) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"trap '' XFSZ; ulimit -f 0; exec "$@""#, "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    *command = shell;
+}
+
+#[test]
+fn a_full_disk_fails_no_handshake_and_leaves_no_half_files() {
+    let disk = Disk::new();
+    let server = disk.serve_command(&[], full_disk);
+    for version in [&TLS_1_2[..], &TLS_1_3] {
+        let session = disk.path("session");
+        begin_session(server.address, version, &session);
+        assert!(resume(server.address, version, &session), "{version:?}: from memory");
+    }
+    // TLS 1.2 has one session for both, TLS 1.3 two for each.
+    assert_eq!(server.stat("/external/changes/write_failed"), 5, "{:#}", server.stats());
+    assert_eq!(server.stat("/external/files"), 0);
+    assert_eq!(disk.files(), Vec::<PathBuf>::new());
+    server.stop();
+
+    let shared = disk.serve_command(&["--external-shared"], full_disk);
+    let session = disk.path("session");
+    begin_session(shared.address, &TLS_1_2, &session);
+    assert!(!resume(shared.address, &TLS_1_2, &session), "neither in memory nor on disk");
+    shared.stop();
 }
 
 #[test]
