@@ -3,10 +3,11 @@
 
 mod harness;
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use harness::openssl::{TLS_1_2, TLS_1_3, begin_session, resume};
 use harness::{CertFiles, Server, client, text};
@@ -356,6 +357,24 @@ fn what_was_evicted_from_memory_is_resumed_from_its_file() {
     assert!(resume(server.address, &TLS_1_3, &tls13), "TLS 1.3");
     assert!(!resume(server.address, &TLS_1_3, &tls13), "TLS 1.3, once");
     server.stop();
+}
+
+#[test]
+fn what_has_expired_while_the_server_was_away_is_deleted_at_its_start() {
+    let disk = Disk::new();
+    let first = disk.serve(&[]);
+    let (_, expired) = begin(&disk, &first, &TLS_1_2, "expired");
+    let (kept, _) = begin(&disk, &first, &TLS_1_2, "kept");
+    first.stop();
+    // A file's time is that of its end.
+    let file = File::options().write(true).open(&expired).expect("it is there");
+    assert!(file.metadata().and_then(|file| file.modified()).expect("a time") > SystemTime::now());
+    file.set_modified(SystemTime::now()).expect("it is ours");
+    let second = disk.serve(&[]);
+    assert!(!expired.exists());
+    assert_eq!(second.stat("/external/files"), 1);
+    assert!(resume(second.address, &TLS_1_2, &kept));
+    second.stop();
 }
 
 #[test]
