@@ -136,6 +136,9 @@ fn a_session_that_nobody_can_find_again_is_not_promised() {
     assert!(put(&outside));
     outside.shutdown();
     assert!(put(&outside), "the internal cache is closed, the other one is not");
+    let later = builder().modes(nowhere).new_callback(|&(), _| Verdict::Keep);
+    let later = later.async_get_callback(|_, _| async { Answer::unknown() }).build().unwrap();
+    assert!(put(&later), "it would be brought back later");
     let timeless = builder().timeout(std::time::Duration::ZERO).build().unwrap();
     assert!(!put(&timeless), "it expires at once");
 }

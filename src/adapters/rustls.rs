@@ -27,6 +27,7 @@
 //! So the callbacks of the cache see what rustls negotiates and asks for. A session's payload is
 //! what rustls serialises. Its version is read out of that: 0x0303 or 0x0304, and 0 should rustls
 //! come to write something else; nothing here depends on it.
+//! rustls makes the ids itself, without tags: a cache that demands tagged ids stores none of them.
 //!
 //! rustls never checks how old a session is: the cache's timeout is the only limit. The
 //! store outlives the configuration: give the one after a reload of certificates a store of the
@@ -150,7 +151,9 @@ impl<C: Send + Sync + 'static> SessionStore<C> {
         match newly {
             Newly::Stored => true,
             Newly::NotStored(NotStored::NoInternalStore | NotStored::Refused(_)) => {
-                self.cache.new_callback().is_some() && self.cache.get_callback().is_some()
+                let asks = self.cache.get_callback().is_some()
+                    || self.cache.async_get_callback().is_some();
+                asks && self.cache.new_callback().is_some()
             }
             _ => false,
         }

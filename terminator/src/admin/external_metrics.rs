@@ -64,13 +64,15 @@ fn families(
     ]
 }
 
-fn lookups(stats: &SessionStats) -> [(&'static str, u64); 5] {
+fn lookups(stats: &SessionStats) -> [(&'static str, u64); 7] {
     [
         ("asked", stats.asked),
         ("found", stats.found),
         ("used", stats.used),
         ("unknown", stats.unknown_outside),
         ("failed", stats.failed),
+        ("timed_out", stats.timed_out),
+        ("refused_by_breaker", stats.refused_by_breaker),
     ]
 }
 

@@ -119,6 +119,8 @@ impl External {
         let (new, get, remove) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
         builder
             .modes(modes)
+            // To ask the disk again costs little, and others may write to it, or bring a key.
+            .remember_unknown(0, Duration::ZERO)
             .new_callback(move |&(), negotiated| new.keep(negotiated))
             .get_callback(move |&(), asked| get.find(asked))
             .remove_callback(move |gone| remove.left(gone))
