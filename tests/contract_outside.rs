@@ -207,6 +207,19 @@ fn take_outside_is_not_stored_and_the_store_is_told_that_it_is_a_take() {
 }
 
 #[test]
+fn take_outside_takes_the_copy_that_is_not_looked_for_with_it() {
+    let rig = rig();
+    rig.world.keeps_outside(1, Answer::borrowed(&rig.session(1)));
+    rig.cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_LOOKUP);
+    assert_eq!(rig.resume(1), Some(true));
+    assert!(rig.holds(1));
+    assert!(rig.cache.take(&3, &namespace(), &[1; 32]).unwrap().is_external());
+    rig.cache.set_modes(Modes::SERVER);
+    assert!(!rig.holds(1), "taken, and there");
+    assert_eq!(rig.world.calls().last(), Some(&Call::Remove(1, Taken)));
+}
+
+#[test]
 fn take_inside_asks_nobody_and_happens_once() {
     let rig = rig();
     rig.cache.add(&rig.session(1)).unwrap();

@@ -59,8 +59,8 @@
 //! That the store does not know a key may be remembered for a moment (`unknown.rs`), under the lock
 //! and by unmarked flights alone. A put forgets it after it has marked. If the flight remembered
 //! first, the put finds that, for it has seen the lock, or the flight's end; if not, the flight is
-//! marked, or asks after the put. So whoever writes to the store before he puts, as the new callback
-//! does before `new_session` ends, is never taken to be unknown afterwards.
+//! marked, or asks after the put. So what is written to the store before it is put, as the new
+//! callback does before `new_session` ends, is never taken to be unknown afterwards.
 //!
 //! # Single use
 //!

@@ -147,9 +147,9 @@ impl<C: 'static> SessionCache<C> {
     /// As [`resume`](Self::resume), but for single use: of any number of concurrent takers exactly
     /// one gets the session.
     ///
-    /// Outside, the get callback is asked with [`Purpose::Take`](super::Purpose::Take): the external
-    /// store's own atomic delete decides. Its answer goes to this caller alone and is not stored,
-    /// nor does this caller join another look-up.
+    /// Outside, the get callback is asked with [`Purpose::Take`](super::Purpose::Take): the store's
+    /// own atomic delete decides. Its answer goes to this caller alone and is not stored, nor does
+    /// this caller join another look-up.
     ///
     /// # Panics
     /// If the get callback or the remove callback does; the session is lost then.

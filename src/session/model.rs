@@ -171,6 +171,11 @@ impl Sessions {
         self.cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_STORE);
     }
 
+    /// Looks for nothing in the internal cache from now on.
+    pub fn look_outside_alone(&self) {
+        self.cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_LOOKUP);
+    }
+
     /// Switches caching off.
     pub fn switch_off(&self) {
         self.cache.set_modes(Modes::OFF);
@@ -183,6 +188,20 @@ impl Sessions {
             // AcqRel: as in `new`.
             store.swap(name_of(new.session().payload()), Ordering::AcqRel);
             if refuses { Verdict::Refuse } else { Verdict::Keep }
+        });
+        self.cache.new_session(&(), Side::Server, &session(&self.cache, name))
+    }
+
+    /// A session is negotiated while nothing is stored by itself. The new callback switches storing
+    /// on, deletes what the store holds, and refuses.
+    pub fn refuse_unstored(&self, name: u64) -> Newly {
+        let (store, modes) = (self.store.clone(), Modes::SERVER);
+        self.store_nothing();
+        self.cache.set_new_callback(move |(), new| {
+            new.cache().set_modes(modes);
+            // AcqRel: as in `new`.
+            store.swap(0, Ordering::AcqRel);
+            Verdict::Refuse
         });
         self.cache.new_session(&(), Side::Server, &session(&self.cache, name))
     }

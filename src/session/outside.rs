@@ -15,6 +15,7 @@ use super::outcome::{Bringing, Cargo, Outcome, Seat, TimedOut, block_on};
 use super::record::{Session, milliseconds};
 use super::{SessionCache, SessionId};
 use crate::clock::Stopwatch;
+use crate::removal::RemovalCause;
 use crate::sync::per_thread;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -60,8 +61,15 @@ pub(super) enum Taking<'c> {
 /// A take that is out, of an asynchronous callback.
 pub(super) struct TakeOutside {
     future: AnswerFuture,
+    out: TakeOut,
+}
+
+/// A take that is on the board.
+struct TakeOut {
     flight: Departed<Outcome>,
     since: Stopwatch,
+    /// Whether the internal cache was looked at.
+    inside: bool,
 }
 
 /// What the callback said.
@@ -355,7 +363,7 @@ impl<C: 'static> SessionCache<C> {
         };
         let answer = block_on(self.shared.lookup_timeout, |cx| self.fly_taking(&mut take, cx));
         let answer = answer.inspect_err(|TimedOut| self.give_up_taking())?;
-        Ok(self.arrive_taking(&take.flight, take.since, answer))
+        Ok(self.arrive_taking(&take.out, answer))
     }
 
     pub(super) fn give_up_taking(&self) {
@@ -396,26 +404,28 @@ impl<C: 'static> SessionCache<C> {
         if !self.lets_through() {
             return Taking::Over(None);
         }
-        let since = Stopwatch::start();
+        let out = TakeOut { flight, since: Stopwatch::start(), inside };
         match self.ask(question, &callback, Purpose::Take) {
-            Said::Now(answer) => Taking::Over(self.arrive_taking(&flight, since, answer)),
-            Said::Later(future) => Taking::Waits(TakeOutside { future, flight, since }),
+            Said::Now(answer) => Taking::Over(self.arrive_taking(&out, answer)),
+            Said::Later(future) => Taking::Waits(TakeOutside { future, out }),
         }
     }
 
     /// Polls a take that is out.
     pub(super) fn fly_taking(&self, take: &mut TakeOutside, cx: &mut Context<'_>) -> Poll<Answer> {
-        self.poll(&mut take.future, &take.flight, cx)
+        self.poll(&mut take.future, &take.out.flight, cx)
     }
 
-    fn arrive_taking(
-        &self,
-        flight: &Departed<Outcome>,
-        since: Stopwatch,
-        answer: Answer,
-    ) -> Option<Resumed<'static>> {
-        let session = self.judge(answer, flight, since)?;
-        if flight.claim() { self.use_answer(Some(session)) } else { None }
+    fn arrive_taking(&self, take: &TakeOut, answer: Answer) -> Option<Resumed<'static>> {
+        let session = self.judge(answer, &take.flight, take.since)?;
+        if !take.flight.claim() {
+            return None;
+        }
+        if !take.inside {
+            // A copy may lie there all the same, and be looked for later.
+            self.store.remove_because(take.flight.key(), RemovalCause::Taken);
+        }
+        self.use_answer(Some(session))
     }
 
     /// As `arrive_taking`, at the end of a take that was out.
@@ -425,6 +435,6 @@ impl<C: 'static> SessionCache<C> {
         take: &TakeOutside,
         answer: Answer,
     ) -> Option<Resumed<'static>> {
-        self.arrive_taking(&take.flight, take.since, answer)
+        self.arrive_taking(&take.out, answer)
     }
 }

@@ -115,6 +115,18 @@ fn taken_meanwhile(race: &Race) {
 }
 model!(taken_meanwhile, least 50, sees ["taken", "nothing", "outside"]);
 
+/// The same where nothing is looked for inside: few steps, so that a look-up can be out between
+/// all of them.
+///
+/// Threads: the same.
+fn taken_late(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    sessions.look_outside_alone();
+    let roles = [takes(&sessions), resumes(&sessions)];
+    assert_eq!(race_of(race, sessions, roles), None, "taken, and back");
+}
+model!(taken_late, least 50, preemptions 4, sees ["taken", "nothing", "outside"]);
+
 /// A session that lies inside and outside is taken by exactly one.
 ///
 /// Threads: two that take.
@@ -166,6 +178,20 @@ fn refused_meanwhile(race: &Race) {
     assert_eq!(race_of(race, sessions, roles), None, "refused, and back");
 }
 model!(refused_meanwhile, least 50, sees ["nothing", "inside"]);
+
+/// The same for one that was stored nowhere.
+///
+/// Threads: one refuses what the store holds and deletes it there, one looks up.
+fn refused_unstored_meanwhile(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    let refuses = acts(&sessions, |sessions| {
+        sessions.refuse_unstored(NAME);
+        "refused"
+    });
+    let roles = [refuses, resumes(&sessions)];
+    assert_eq!(race_of(race, sessions, roles), None, "refused, and back");
+}
+model!(refused_unstored_meanwhile, least 50, sees ["nothing", "outside"]);
 
 /// Those who join a look-up get its answer: nobody is left waiting.
 ///
