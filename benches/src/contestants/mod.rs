@@ -3,6 +3,7 @@
 pub mod caches;
 pub mod maps;
 pub mod ours;
+pub mod sessions;
 pub mod stores;
 
 use crate::keys::{Key, Value};

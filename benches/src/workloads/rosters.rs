@@ -6,6 +6,7 @@ use crate::contestants::Nobody;
 use crate::contestants::caches::{Lru, Moka, Quick};
 use crate::contestants::maps::{Dashmap, Fifo, Papaya, PapayaPinning};
 use crate::contestants::ours::{Bytes, Holding, Kept, Pairs, Reading};
+use crate::contestants::sessions::{SameBytes, Sessions};
 use crate::contestants::stores::Store;
 use crate::keys::Value;
 use crate::rounds::Entrant;
@@ -39,6 +40,8 @@ pub(super) fn readers(work: &impl Work, entries: u64) -> Vec<Entrant> {
         work.enter("halfshake reader, pairs", 1, move || Reading(Pairs::new(room, by, false))),
         work.enter("halfshake cache, bytes", 1, move || Bytes::new(room, by, false)),
         work.enter("halfshake cache, pairs", 1, move || Pairs::new(room, by, false)),
+        work.enter("halfshake cache, a session's bytes", 1, move || SameBytes::new(room)),
+        work.enter("halfshake sessions", 1, move || Sessions::new(room)),
         work.enter("papaya, guard held", 1, move || Papaya::new(n)),
         work.enter("papaya, pin each", 1, move || PapayaPinning(Papaya::new(n))),
         work.enter("dashmap", 1, move || Dashmap::new(n)),
@@ -61,6 +64,8 @@ pub(super) fn writers(work: &impl Work, limit: u64) -> Vec<Entrant> {
         work.enter("halfshake, bytes, listener", 1, move || Bytes::new(limit, caller, true)),
         work.enter("halfshake, pairs, listener", 1, move || Pairs::new(limit, caller, true)),
         work.enter("halfshake, bytes, own thread", 1, move || Bytes::new(limit, thread, false)),
+        work.enter("halfshake cache, a session's bytes", 1, move || SameBytes::new(limit)),
+        work.enter("halfshake sessions", 1, move || Sessions::new(limit)),
         work.enter("16 mutexes of lru", 1, move || Lru::<Value>::new(n)),
         work.enter("16 mutexes of lru, Vec", 1, move || Lru::<Vec<u8>>::new(n)),
         work.enter("quick_cache", 1, move || Quick::<Value>::new(n)),
