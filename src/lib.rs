@@ -72,6 +72,7 @@ mod engine;
 mod entry;
 mod error;
 mod hash;
+mod holding;
 mod maintenance;
 #[cfg(halfshake_loom)]
 #[doc(hidden)]

@@ -210,7 +210,7 @@ fn repin<'p>(pin: &'p mut Option<Pin>, local: &Rc<Local>, now: u64) -> &'p Pin {
             pin.repin(now);
             pin
         }
-        None => pin.insert(local.pin(now)),
+        None => pin.insert(local.pin(now).lent()),
     }
 }
 

@@ -27,8 +27,29 @@ mod imp {
             Self(std::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        pub(crate) fn lock(&self) -> Locked<'_, T> {
+            let guard = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            Locked { guard, _holding: crate::holding::Holding::begin() }
+        }
+    }
+
+    /// A lock that the thread has: debug builds assert that no callback runs meanwhile.
+    #[derive(Debug)]
+    pub(crate) struct Locked<'l, T> {
+        guard: std::sync::MutexGuard<'l, T>,
+        _holding: crate::holding::Holding,
+    }
+
+    impl<T> std::ops::Deref for Locked<'_, T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            &self.guard
+        }
+    }
+
+    impl<T> std::ops::DerefMut for Locked<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.guard
         }
     }
 

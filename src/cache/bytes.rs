@@ -1,7 +1,7 @@
 //! Inserts of a cache of bytes: they copy key and value into one allocation, which is wiped when it
 //! is reclaimed.
 
-use super::{Cache, Core, STAGE};
+use super::{Cache, Core, Handle, STAGE};
 use crate::clock::ticks_up;
 use crate::engine::{Local, Mode, Owed, Put};
 use crate::entry::{Owned, Record};
@@ -163,6 +163,33 @@ where
         owed.hold(false);
         owed.settle();
         done
+    }
+
+    /// Replaces that very entry, if it still lives; whether it did. Nothing else of its key is
+    /// touched, nor does what has left come back.
+    pub(crate) fn replace_exact(
+        &self,
+        handle: &Handle,
+        key: &[u8],
+        value: &[u8],
+        timeout: Duration,
+    ) -> Result<bool, Refusal> {
+        self.put(key, value, ticks_up(timeout), Mode::ReplaceExact(handle.0.id))
+    }
+
+    /// Removes what has expired in the set of a key; whether the key's own entry was expired.
+    pub(crate) fn expire_key(&self, key: &[u8]) -> bool {
+        let (place, local, now) = self.begin(key);
+        let mut owed = Owed::new(&self.core, &local);
+        let pin = local.pin(now);
+        let found = self.core.table.load(place, pin.guard()).find(place.tag, |k| k == key);
+        let expired = found.is_some_and(|(_, entry)| entry.head().expired(now));
+        drop(pin);
+        if expired {
+            self.core.expire_set(&local, (place.shard, place.set), now, &mut owed);
+        }
+        owed.settle();
+        expired
     }
 
     fn allocate(

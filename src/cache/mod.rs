@@ -315,7 +315,10 @@ where
     /// If the predicate or the removal listener does. What was removed by then stays removed, and
     /// its events are delivered.
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.remove_where(|key, value| (!keep(key, value)).then_some(RemovalCause::Removed));
+        self.remove_where(|key, value| {
+            let keeps = crate::holding::excused(|| keep(key, value));
+            (!keeps).then_some(RemovalCause::Removed)
+        });
     }
 
     /// Removes what `doomed` gives a cause, and what has expired; how many entries.

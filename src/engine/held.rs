@@ -22,7 +22,7 @@ impl<'e, O: Object> Held<'e, O> {
         // SAFETY: the entry lives as long as the guard pins (and its table, 'e, exists); the pin
         // moves into `Held`, its guard is never repinned, and `entry` is only lent with `&self`.
         let entry = unsafe { entry.extend::<'e>() };
-        Some((Self { entry, _pin: pin }, more))
+        Some((Self { entry, _pin: pin.lent() }, more))
     }
 
     pub(crate) fn entry(&self) -> EntryRef<'_, O> {
@@ -49,7 +49,7 @@ impl<'e, O: Object> HeldMany<'e, O> {
             unsafe { entry.extend::<'e>() }
         };
         let entries = found.into_iter().map(|e| e.map(keep)).collect();
-        Self { entries, _pin: pin }
+        Self { entries, _pin: pin.lent() }
     }
 
     pub(crate) fn entries(&self) -> &[Option<EntryRef<'_, O>>] {

@@ -46,6 +46,8 @@ pub(crate) enum Mode {
     IfAbsent,
     /// Only if the key has a live entry.
     Replace,
+    /// Only if the entry with this id lives: nothing that has left comes back by it.
+    ReplaceExact(u64),
 }
 
 /// How an insert ended.
@@ -180,6 +182,10 @@ where
                 return Step::End(Put::Unchanged(self.give_back()));
             }
             _ => {}
+        }
+        let is = |id| old_is_live && old.is_some_and(|(_, e)| e.head().id == id);
+        if matches!(self.mode, Mode::ReplaceExact(id) if !is(id)) {
+            return Step::End(Put::Unchanged(self.give_back()));
         }
         if self.deadline <= self.now {
             return self.expire_at_once(&live, old);

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::entry::{Magazine, Object};
+use crate::holding::Holding;
 use crate::reclaim::{Guard, Participant};
 use crate::stats::OwnedBlock;
 use std::cell::{Cell, RefCell};
@@ -38,7 +39,8 @@ impl Local {
             self.block.note_pin(Some(now));
         }
         self.pins.set(self.pins.get() + 1);
-        Pin { guard: self.participant.pin(), local: self.clone() }
+        let holding = Holding::begin();
+        Pin { guard: self.participant.pin(), local: self.clone(), holding }
     }
 
     fn with_owing<R>(&self, f: impl FnOnce(&Cell<u64>) -> R) -> R {
@@ -75,9 +77,17 @@ impl Local {
 pub(crate) struct Pin {
     guard: Guard,
     local: Rc<Local>,
+    holding: Holding,
 }
 
 impl Pin {
+    /// The same pin, as the user's own: callbacks may run under it.
+    #[inline(always)]
+    pub(crate) fn lent(mut self) -> Self {
+        self.holding.lend();
+        self
+    }
+
     pub(crate) fn guard(&self) -> &Guard {
         &self.guard
     }

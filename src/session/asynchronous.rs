@@ -105,7 +105,7 @@ impl<'c, C: 'static> Asker<'c, C> {
     fn resume(&self) -> Begun<'c> {
         let cache = self.cache;
         let Some(key) = cache.key(self.namespace, self.id) else { return Begun::Over(None) };
-        let modes = cache.modes();
+        let modes = cache.rules();
         match cache.look_inside(&key, modes) {
             Some(found) => Begun::Over(Some(found)),
             None => self.ask(&key, |question| cache.depart(question, modes)),

@@ -3,8 +3,8 @@
 use super::breaker::Breaker;
 use super::callbacks::{Answer, Asked, Callbacks, Getter, New, NewCallback, RemoveCallback};
 use super::callbacks::{Removed, Verdict};
+use super::compat::Compat;
 use super::counters::Counters;
-use super::entry::View;
 use super::flights::Flights;
 use super::id::ID_MAX;
 use super::modes::Modes;
@@ -44,6 +44,9 @@ pub struct SessionBuilder<C: 'static> {
     wall: Option<Arc<dyn Clock>>,
     callbacks: Callbacks<C>,
     modes: Modes,
+    compat: Compat,
+    /// The limit of sessions, and what it may be raised to.
+    capacity: (u64, Option<u64>),
     timeout: Duration,
     max_lifetime: Duration,
     id_max: usize,
@@ -69,6 +72,8 @@ impl<C: 'static> SessionBuilder<C> {
             wall: None,
             callbacks: Callbacks::none(),
             modes: Modes::default(),
+            compat: Compat::strict(),
+            capacity: (0, None),
             timeout: TIMEOUT,
             max_lifetime: MAX_LIFETIME,
             id_max: TLS_ID_MAX,
@@ -88,12 +93,12 @@ impl<C: 'static> SessionBuilder<C> {
 
     /// The most sessions that the internal cache ever holds. Required.
     pub fn capacity(self, sessions: u64) -> Self {
-        self.engine(|engine| engine.capacity(sessions))
+        Self { capacity: (sessions, self.capacity.1), ..self }
     }
 
     /// What [`SessionCache::set_capacity`] may raise that to. By default the capacity.
     pub fn max_capacity(self, sessions: u64) -> Self {
-        self.engine(|engine| engine.max_capacity(sessions))
+        Self { capacity: (self.capacity.0, Some(sessions)), ..self }
     }
 
     /// The most bytes that the sessions may take together. By default only their number counts.
@@ -115,6 +120,11 @@ impl<C: 'static> SessionBuilder<C> {
     /// The modes at the beginning. By default [`Modes::SERVER`].
     pub fn modes(self, modes: Modes) -> Self {
         Self { modes, ..self }
+    }
+
+    /// Which quirks of OpenSSL and its kin the cache has. By default none.
+    pub fn compat(self, compat: Compat) -> Self {
+        Self { compat, ..self }
     }
 
     /// The longest id that is accepted, 32 by default, 64 at most.
@@ -242,11 +252,16 @@ impl<C: 'static> SessionBuilder<C> {
     /// # Errors
     /// [`ConfigError`] with every bad setting.
     pub fn build(self) -> Result<SessionCache<C>, ConfigError> {
+        let (compat, (capacity, max)) = (self.compat, self.capacity);
+        let most = max.unwrap_or(capacity);
         let wall = self.wall.unwrap_or_else(|| Arc::new(WallClock));
         let shared = Arc::new(Shared {
             callbacks: self.callbacks,
-            modes: AtomicU32::new(self.modes.bits()),
+            modes: AtomicU32::new(compat.rules(self.modes).bits()),
+            compat,
+            counted: PlainU64::new(0),
             changing_modes: Lock::new(()),
+            changing_remove: Lock::new(()),
             timeout: PlainU64::new(milliseconds(self.timeout)),
             max_lifetime: self.max_lifetime,
             id_max: self.id_max,
@@ -261,16 +276,14 @@ impl<C: 'static> SessionBuilder<C> {
             flights: Flights::new(),
             counters: Counters::new(),
         });
-        // The listener owns what the cache shares, and not the cache, which owns the listener.
-        let listening = shared.clone();
-        let engine = self.engine.removal_listener(move |gone| {
-            let Some(callback) = listening.callbacks.remove.load_full() else { return };
-            let cache = SessionCache { shared: listening.clone(), store: gone.cache() };
-            let view = View { key: gone.key(), value: gone.value() };
-            callback(&Removed { cache: &cache, view, cause: gone.cause() });
-        });
+        let engine = self.engine.capacity(compat.capacity(capacity, most)).max_capacity(most);
         let store = engine.build()?;
-        store.core.keep_expired(self.modes.contains(Modes::NO_AUTO_CLEAR));
-        Ok(SessionCache { shared, store })
+        store.core.keep_expired(compat.keeps_expired(self.modes));
+        let cache = SessionCache { shared, store };
+        // Nothing can have left before anybody has the cache.
+        if let Some(callback) = cache.remove_callback() {
+            cache.swap_remove(Some(callback));
+        }
+        Ok(cache)
     }
 }

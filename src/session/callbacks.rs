@@ -15,6 +15,7 @@ use super::SessionCache;
 use super::entry::View;
 use super::id::Namespace;
 use super::record::{Session, Times};
+use crate::cache::Removal;
 use crate::removal::RemovalCause;
 use crate::sync::Swap;
 use std::fmt::{Debug, Formatter};
@@ -58,6 +59,43 @@ impl<C> Getter<C> {
 impl<C> Callbacks<C> {
     pub(super) fn none() -> Self {
         Self { new: Swap::new(None), remove: Swap::new(None), get: Swap::new(None) }
+    }
+}
+
+impl<C: 'static> SessionCache<C> {
+    pub(super) fn swap_new(
+        &self,
+        callback: Option<Arc<NewCallback<C>>>,
+    ) -> Option<Arc<NewCallback<C>>> {
+        let old = self.shared.callbacks.new.swap(callback.map(Arc::new));
+        old.map(|old| (*old).clone())
+    }
+
+    /// The engine has its own copy: an operation sees it once, when it begins, and uses it for all
+    /// of its events.
+    pub(super) fn swap_remove(
+        &self,
+        callback: Option<Arc<RemoveCallback<C>>>,
+    ) -> Option<Arc<RemoveCallback<C>>> {
+        // The listener owns what the cache shares, and not the cache, which owns the listener.
+        let shared = self.shared.clone();
+        let listener = callback.clone().map(|callback| {
+            move |gone: &Removal<'_, [u8], [u8]>| {
+                if shared.compat.is_silent(gone.cause()) {
+                    return;
+                }
+                let cache = SessionCache { shared: shared.clone(), store: gone.cache() };
+                let view = View { key: gone.key(), value: gone.value() };
+                crate::holding::assert_none();
+                callback(&Removed { cache: &cache, view, cause: gone.cause() });
+            }
+        });
+        // For the two are to say the same. The old callback is dropped by the caller, not here.
+        let one_at_a_time = self.shared.changing_remove.lock();
+        let old = self.shared.callbacks.remove.swap(callback.map(Arc::new));
+        self.store.set_removal_listener(listener);
+        drop(one_at_a_time);
+        old.map(|old| (*old).clone())
     }
 }
 

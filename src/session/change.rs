@@ -4,6 +4,7 @@
 
 use super::SessionCache;
 use super::callbacks::{New, Verdict};
+use super::compat::Compat;
 use super::counters::{Count, Rejection};
 #[cfg(feature = "rustls-0_23")]
 use super::entry::encode_parts;
@@ -85,6 +86,8 @@ impl<C: 'static> SessionCache<C> {
     /// If the new callback does, which is a refusal; or if the remove callback does.
     pub fn new_session(&self, connection: &C, side: Side, session: &Session) -> Newly {
         let (modes, counters) = (self.modes(), &self.shared.counters);
+        let dated = self.dated(session, modes);
+        let session = &*dated;
         let side = match side {
             Side::Client => Modes::CLIENT,
             Side::Server => Modes::SERVER,
@@ -100,10 +103,14 @@ impl<C: 'static> SessionCache<C> {
         if let Err(why @ NotStored::Rejected(_)) = stored {
             return Newly::NotStored(why);
         }
+        if stored.is_ok() {
+            self.count_for_flush(Compat::FLUSHES_BY_NEW_SESSIONS, 255);
+        }
         let Some(callback) = self.shared.callbacks.new.load_full() else {
             return stored.map_or_else(Newly::NotStored, |()| Newly::Stored);
         };
         counters.count(Count::NewCalls);
+        crate::holding::assert_none();
         let new = New { cache: self, session, stored: stored.is_ok() };
         let verdict = catch_unwind(AssertUnwindSafe(|| callback(connection, &new)));
         if let Ok(Verdict::Keep) = verdict {
@@ -112,7 +119,9 @@ impl<C: 'static> SessionCache<C> {
         }
         counters.count(Count::NewRefusals);
         // What is refused is the session itself, not another one that has taken its id since.
-        self.remove_session(session, RemovalCause::RefusedByNew);
+        if verdict.is_err() || !self.shared.compat.contains(Compat::REFUSED_STAYS) {
+            self.remove_session(session, RemovalCause::RefusedByNew);
+        }
         match verdict {
             Ok(_) => Newly::Refused,
             Err(panic) => {
@@ -134,7 +143,8 @@ impl<C: 'static> SessionCache<C> {
     ) -> Newly {
         let modes = self.modes();
         let stores = modes.contains(Modes::SERVER) && !modes.contains(Modes::NO_INTERNAL_STORE);
-        if !stores || self.shared.callbacks.new.load().is_some() {
+        let strict = self.shared.compat == Compat::strict();
+        if !strict || !stores || self.shared.callbacks.new.load().is_some() {
             let session = self.make(namespace, id, version, payload);
             return self.new_session(connection, Side::Server, &session);
         }
@@ -159,14 +169,14 @@ impl<C: 'static> SessionCache<C> {
         if self.modes().without(Modes::BOTH) == self.modes() {
             return Err(NotStored::Off);
         }
-        self.put(session)
+        self.put(&self.dated(session, self.modes()))
     }
 
     fn put(&self, session: &Session) -> Result<(), NotStored> {
-        let (name, id) = (session.namespace(), session.id().as_bytes());
-        let timeout = session.times().not_after().saturating_sub(self.wall_now());
+        let (name, id) = (self.named(session), session.id().as_bytes());
+        let timeout = self.lasts(session.times());
         let len = session.payload().len();
-        self.put_value((name, id), timeout, len, || encode(session, 0))
+        self.put_value((&name, id), timeout, len, || encode(session, 0))
     }
 
     fn put_value(
@@ -177,7 +187,7 @@ impl<C: 'static> SessionCache<C> {
         value: impl FnOnce() -> Zeroizing<Vec<u8>>,
     ) -> Result<(), NotStored> {
         let shared = &self.shared;
-        let key = Key::new(namespace, id, shared.id_max);
+        let key = self.key_named(namespace, id);
         let Some(key) = key else { return Err(self.rejected(Rejection::IdLength)) };
         if !self.mints(namespace, id) {
             return Err(self.rejected(Rejection::ForeignId));
@@ -233,15 +243,14 @@ impl<C: 'static> SessionCache<C> {
     /// The new callback has seen a session: an external store may know it now, and what was said of
     /// its id before is said no longer.
     fn known_outside(&self, session: &Session) {
-        let key = Key::new(session.namespace(), session.id().as_bytes(), self.shared.id_max);
-        let Some(key) = key else { return };
+        let Some(key) = self.key_of(session) else { return };
         let flights = &self.shared.flights;
         let _landed = flights.mark(flights.before(key.bytes()), |name| name == key.bytes());
         self.shared.unknown.forget(flights.hash(key.bytes()));
     }
 
     /// A look-up that nobody has asked for.
-    fn count_own(&self, hit: bool) {
+    pub(super) fn count_own(&self, hit: bool) {
         self.shared.counters.count(if hit { Count::OwnHits } else { Count::OwnMisses });
     }
 
@@ -269,15 +278,22 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the remove callback does; the session is removed then, too.
     pub fn connection_failed(&self, namespace: &Namespace, id: &[u8]) -> bool {
+        if self.shared.compat.contains(Compat::FAILED_CONNECTION_KEEPS) {
+            return false;
+        }
         self.remove_key(namespace, id, RemovalCause::Faulty)
     }
 
     fn remove_key(&self, namespace: &Namespace, id: &[u8], cause: RemovalCause) -> bool {
-        let Some(key) = Key::new(namespace, id, self.shared.id_max) else { return false };
+        let Some(key) = self.key_named(namespace, id) else { return false };
         let remove = || self.store.remove_because(key.bytes(), cause);
         let (removed, landed) = self.change(&key, remove);
         let late = self.remove_late(&key, landed, cause, |_| true);
-        removed.unwrap_or_else(|panic| resume_unwind(panic)) || late
+        let removed = removed.unwrap_or_else(|panic| resume_unwind(panic)) || late;
+        if !removed {
+            self.tell_of_absent(&key, cause);
+        }
+        removed
     }
 
     /// Removes that very session, if it is still there: not one that has taken its id since.
@@ -286,10 +302,17 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the remove callback does; the session is removed then, too.
     pub fn remove_exact(&self, handle: &SessionHandle) -> bool {
+        if self.shared.compat.contains(Compat::EXACT_REMOVES_BY_ID) {
+            let (namespace, id) = (handle.key.namespace(), handle.key.id());
+            return self.remove_key(&namespace, id, RemovalCause::Removed);
+        }
         let found = self.store.get(handle.key.bytes());
         self.count_own(found.is_some());
         let found = found.filter(|found| found.handle() == handle.handle);
-        let Some(print) = found.map(|found| self.print(&found)) else { return false };
+        let Some(print) = found.map(|found| self.print(&found)) else {
+            self.tell_of_absent(&handle.key, RemovalCause::Removed);
+            return false;
+        };
         let (handle, key) = (&handle.handle, &handle.key);
         let cause = RemovalCause::Removed;
         self.remove_of(key, print, cause, || self.store.remove_exact_because(handle, cause))
@@ -298,8 +321,7 @@ impl<C: 'static> SessionCache<C> {
     /// Removes a session if it is (still) this one that has its id, also if a look-up outside has
     /// brings it.
     fn remove_session(&self, session: &Session, cause: RemovalCause) {
-        let key = Key::new(session.namespace(), session.id().as_bytes(), self.shared.id_max);
-        let Some(key) = key else { return };
+        let Some(key) = self.key_of(session) else { return };
         let print = self.print(&encode(session, 0));
         // Looked for in the removal: what lands after that has come late.
         self.remove_of(&key, print, cause, || {
@@ -337,9 +359,10 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the remove callback does; everything due is removed then, too.
     pub fn flush_sessions(&self, time: Duration) -> u64 {
+        let compat = self.shared.compat;
         let ahead = time.saturating_sub(self.wall_now());
         let until = self.store.now().saturating_add(ahead);
-        let due = |key: &[u8], value: &[u8]| View { key, value }.times().not_after() <= time;
+        let due = |key: &[u8], value: &[u8]| compat.end(View { key, value }.times()) <= time;
         self.flush_all_of(|_| true, due, || self.store.flush(until))
     }
 
@@ -387,6 +410,9 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// Counts a handshake of the embedder's, for [`SslCounters`](super::SslCounters).
+    ///
+    /// # Panics
+    /// Under [`Compat::FLUSHES_BY_ACCEPTS`], if the remove callback does.
     pub fn note(&self, side: Side, stage: Stage) {
         self.shared.counters.count(match (side, stage) {
             (Side::Client, Stage::Started) => Count::ConnectStarted,
@@ -396,5 +422,8 @@ impl<C: 'static> SessionCache<C> {
             (Side::Server, Stage::Finished) => Count::AcceptFinished,
             (Side::Server, Stage::Renegotiated) => Count::AcceptRenegotiated,
         });
+        if (side, stage) == (Side::Server, Stage::Finished) {
+            self.count_for_flush(Compat::FLUSHES_BY_ACCEPTS, 256);
+        }
     }
 }

@@ -6,8 +6,10 @@ use std::fmt::{Debug, Formatter};
 pub const ID_MAX: usize = 64;
 /// The longest namespace.
 pub const NAMESPACE_MAX: usize = 32;
-/// The namespace with its length before it, then the id.
-const KEY_MAX: usize = 1 + NAMESPACE_MAX + ID_MAX;
+/// The namespace with its length before it, the protocol version in some caches, then the id.
+const KEY_MAX: usize = 1 + NAMESPACE_MAX + 2 + ID_MAX;
+/// In the length of the namespace: a protocol version follows it.
+const VERSIONED: u8 = 0x80;
 
 /// Who may resume a session: part of its key, so that a session stored under one namespace is not
 /// found under another.
@@ -15,8 +17,26 @@ const KEY_MAX: usize = 1 + NAMESPACE_MAX + ID_MAX;
 /// Give configurations the same namespace only if a session of one may be resumed by the other:
 /// make it of the virtual host, the policy for client certificates and the protocol class (a digest
 /// of them, if they are long).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Namespace(Vec<u8>);
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    name: Vec<u8>,
+    /// What a look-up proposes; no part of the namespace itself.
+    version: Option<u16>,
+}
+
+impl PartialEq for Namespace {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Namespace {}
+
+impl std::hash::Hash for Namespace {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
 
 /// A namespace that is empty, or too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,13 +57,27 @@ impl Namespace {
         if name.is_empty() || name.len() > NAMESPACE_MAX {
             return Err(NamespaceLength { len: name.len() });
         }
-        Ok(Self(name.to_vec()))
+        Ok(Self { name: name.to_vec(), version: None })
     }
 
     /// The name.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.name
+    }
+
+    /// The same namespace, for look-ups of a client that proposes this protocol version, as on the
+    /// wire. It matters only under
+    /// [`Compat::KEY_INCLUDES_VERSION`](super::Compat::KEY_INCLUDES_VERSION).
+    #[must_use]
+    pub fn proposing(&self, version: u16) -> Self {
+        Self { name: self.name.clone(), version: Some(version) }
+    }
+
+    /// What [`proposing`](Self::proposing) has said.
+    #[must_use]
+    pub fn proposed(&self) -> Option<u16> {
+        self.version
     }
 }
 
@@ -116,15 +150,51 @@ impl Key {
         Some(Self { bytes, len })
     }
 
+    /// The key of a session of one protocol version, where that belongs to the key.
+    pub(super) fn with_version(self, version: u16) -> Self {
+        let at = 1 + usize::from(self.bytes[0]);
+        let mut bytes = self.bytes;
+        bytes.copy_within(at..self.len, at + 2);
+        bytes[at..at + 2].copy_from_slice(&version.to_be_bytes());
+        bytes[0] |= VERSIONED;
+        Self { bytes, len: self.len + 2 }
+    }
+
+    /// A key as the table holds it.
+    pub(super) fn from_table(key: &[u8]) -> Option<Self> {
+        let mut bytes = [0; KEY_MAX];
+        bytes.get_mut(..key.len())?.copy_from_slice(key);
+        Some(Self { bytes, len: key.len() })
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+
+    /// With the version that the key has, if it has one.
+    pub(super) fn namespace(&self) -> Namespace {
+        Namespace { name: split(self.bytes()).0.to_vec(), version: version_of(self.bytes()) }
+    }
+
+    pub(super) fn id(&self) -> &[u8] {
+        split(self.bytes()).1
     }
 }
 
 /// Namespace and id of a key that the table holds.
 pub(super) fn split(key: &[u8]) -> (&[u8], &[u8]) {
-    let name_len = key.first().map_or(0, |len| usize::from(*len));
-    key.get(1..).unwrap_or_default().split_at_checked(name_len).unwrap_or_default()
+    let (len, rest) = key.split_first().map_or((0, key), |(len, rest)| (*len, rest));
+    let name_len = usize::from(len & !VERSIONED);
+    let (name, rest) = rest.split_at_checked(name_len).unwrap_or_default();
+    let id = if len & VERSIONED == 0 { rest } else { rest.get(2..).unwrap_or_default() };
+    (name, id)
+}
+
+/// The protocol version of a key that has one.
+pub(super) fn version_of(key: &[u8]) -> Option<u16> {
+    let (len, rest) = key.split_first()?;
+    let version = rest.get(usize::from(len & !VERSIONED)..)?.first_chunk()?;
+    (len & VERSIONED != 0).then(|| u16::from_be_bytes(*version))
 }
 
 #[cfg(test)]
@@ -139,6 +209,19 @@ mod tests {
         assert_ne!(a.bytes(), b.bytes());
         assert_eq!(split(a.bytes()), (&b"a"[..], &b"bc"[..]));
         assert_eq!(split(b.bytes()), (&b"ab"[..], &b"c"[..]));
+    }
+
+    #[test]
+    fn key_with_a_version_is_another_one_and_is_taken_apart_again() {
+        let name = Namespace::new(&[7; 32]).unwrap();
+        let plain = Key::new(&name, &[9; 64], 64).unwrap();
+        let tls = plain.with_version(0x0303);
+        assert_ne!(plain.bytes(), tls.bytes());
+        assert_ne!(plain.with_version(0x0302).bytes(), tls.bytes());
+        let again = Key::from_table(tls.bytes()).unwrap();
+        assert_eq!((again.namespace(), again.id()), (name, &[9; 64][..]));
+        assert_eq!(again.namespace().proposed(), Some(0x0303));
+        assert_eq!(plain.namespace().proposed(), None);
     }
 
     #[test]

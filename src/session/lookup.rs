@@ -80,9 +80,7 @@ impl Resumed<'_> {
     #[must_use]
     pub fn handle(&self) -> Option<SessionHandle> {
         let Found::Inside(found) = &self.0 else { return None };
-        let view = self.view().ok()?;
-        let namespace = Namespace::new(view.namespace()).ok()?;
-        let key = Key::new(&namespace, view.id(), super::ID_MAX)?;
+        let key = Key::from_table(found.key())?;
         Some(SessionHandle { handle: found.handle(), key })
     }
 }
@@ -122,7 +120,7 @@ impl<C: 'static> SessionCache<C> {
         spend: &dyn Fn() -> bool,
     ) -> Option<Resumed<'_>> {
         let key = self.key(namespace, id)?;
-        let modes = self.modes();
+        let modes = self.rules();
         if let Some(found) = self.look_inside(&key, modes) {
             return Some(found);
         }
@@ -133,6 +131,7 @@ impl<C: 'static> SessionCache<C> {
     #[inline]
     pub(super) fn look_inside(&self, key: &Key, modes: Modes) -> Option<Resumed<'_>> {
         let found = if modes.look_inside() { self.store.get(key.bytes()) } else { None };
+        let found = found.and_then(|found| self.renewed(modes, key, found));
         found.map(|found| Resumed(Found::Inside(found)))
     }
 
@@ -188,7 +187,7 @@ impl<C: 'static> SessionCache<C> {
 
     /// As `key`, also for ids that were minted elsewhere.
     fn key_of_any(&self, namespace: &Namespace, id: &[u8]) -> Option<Key> {
-        let key = Key::new(namespace, id, self.shared.id_max);
+        let key = self.key_named(namespace, id);
         if key.is_none() {
             self.shared.counters.reject(Rejection::IdLength);
         }

@@ -81,6 +81,7 @@ mod breaker;
 mod builder;
 mod callbacks;
 mod change;
+mod compat;
 mod counters;
 mod entry;
 mod flights;
@@ -94,6 +95,7 @@ mod modes;
 mod outcome;
 mod outside;
 mod record;
+mod renew;
 #[cfg(feature = "seal")]
 mod seal;
 #[cfg(feature = "tagged-ids")]
@@ -107,6 +109,7 @@ pub use callbacks::{
     RemoveCallback, Removed, Verdict,
 };
 pub use change::{Newly, NotStored, Side, Stage};
+pub use compat::Compat;
 pub use counters::{Rejection, SessionStats, SslCounters};
 pub use hello::Hello;
 pub use id::{ID_MAX, IdLength, NAMESPACE_MAX, Namespace, NamespaceLength, SessionId};
@@ -146,8 +149,13 @@ pub struct SessionCache<C: 'static> {
 /// What the handles of a cache share beside the internal cache.
 struct Shared<C: 'static> {
     callbacks: Callbacks<C>,
+    /// With bits of the cache's own.
     modes: AtomicU32,
+    compat: Compat,
+    /// Of what an automatic flush counts, under the switches for it.
+    counted: PlainU64,
     changing_modes: Lock<()>,
+    changing_remove: Lock<()>,
     /// In milliseconds.
     timeout: PlainU64,
     max_lifetime: Duration,
@@ -187,7 +195,8 @@ impl<C: 'static> SessionCache<C> {
     pub fn times(&self) -> Times {
         let now = self.wall_now();
         let end = |after| now.saturating_add(after);
-        Times::new(now, end(self.timeout()), end(self.shared.max_lifetime))
+        let timeout = self.shared.compat.timeout(self.timeout());
+        Times::new(now, end(timeout), end(self.shared.max_lifetime))
     }
 
     /// The wall clock's time, which never steps back here.
@@ -204,8 +213,13 @@ impl<C: 'static> SessionCache<C> {
     /// The modes now.
     #[must_use]
     pub fn modes(&self) -> Modes {
+        self.rules().without_own()
+    }
+
+    /// The modes, with the cache's own bits.
+    fn rules(&self) -> Modes {
         // Acquire: pairs with the Release in `set_modes`.
-        Modes::from_bits(self.shared.modes.load(Ordering::Acquire)).unwrap_or_default()
+        Modes::from_word(self.shared.modes.load(Ordering::Acquire))
     }
 
     /// Replaces the modes, the whole set; the answer is the set before. Operations under way go by
@@ -215,16 +229,16 @@ impl<C: 'static> SessionCache<C> {
     /// What is stored stays (switched off, it is not found): flush it if it should go.
     pub fn set_modes(&self, modes: Modes) -> Modes {
         let one_at_a_time = self.shared.changing_modes.lock();
-        // AcqRel: pairs with the Acquire in `modes`. (Look-ups outside see it by the board's lock.)
-        let old = self.shared.modes.swap(modes.bits(), Ordering::AcqRel);
+        // AcqRel: pairs with the Acquire in `rules`. (Look-ups outside see it by the board's lock.)
+        let old = self.shared.modes.swap(self.shared.compat.rules(modes).bits(), Ordering::AcqRel);
         // Under the lock, for the two are to say the same.
-        self.store.core.keep_expired(modes.contains(Modes::NO_AUTO_CLEAR));
+        self.store.core.keep_expired(self.shared.compat.keeps_expired(modes));
         drop(one_at_a_time);
         if !modes.store_answers() {
             // What has landed had landed before this returned: it may stay.
             self.shared.flights.mark_all();
         }
-        Modes::from_bits(old).unwrap_or_default()
+        Modes::from_word(old).without_own()
     }
 
     /// The timeout of new sessions.
@@ -256,6 +270,7 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the remove callback does; the limit is in force then, too.
     pub fn set_capacity(&self, sessions: u64) -> Result<Resize, ConfigError> {
+        let sessions = self.shared.compat.capacity(sessions, self.store.max_capacity());
         self.store.set_capacity(sessions)
     }
 
@@ -313,7 +328,7 @@ impl<C: 'static> SessionCache<C> {
 /// The setters and getters of one callback.
 macro_rules! callback {
     (
-        $slot:ident, $kind:ident, $set:ident, $clear:ident, $get:ident,
+        $slot:ident, $swap:ident, $kind:ident, $set:ident, $clear:ident, $get:ident,
         ($($argument:ty),*) $(-> $answer:ty)?, $(#[$doc:meta])*
     ) => {
         impl<C: 'static> SessionCache<C> {
@@ -326,13 +341,12 @@ macro_rules! callback {
                 callback: impl Fn($($argument),*) $(-> $answer)? + Send + Sync + 'static,
             ) -> Option<Arc<$kind<C>>> {
                 let callback: Arc<$kind<C>> = Arc::new(callback);
-                let old = self.shared.callbacks.$slot.swap(Some(Arc::new(callback)));
-                old.map(|old| (*old).clone())
+                self.$swap(Some(callback))
             }
 
             /// Clears that callback; the answer is the one before.
             pub fn $clear(&self) -> Option<Arc<$kind<C>>> {
-                self.shared.callbacks.$slot.swap(None).map(|old| (*old).clone())
+                self.$swap(None)
             }
 
             /// The callback that is set, or none.
@@ -345,14 +359,15 @@ macro_rules! callback {
 }
 
 callback!(
-    new, NewCallback, set_new_callback, clear_new_callback, new_callback,
+    new, swap_new, NewCallback, set_new_callback, clear_new_callback, new_callback,
     (&C, &New<'_, C>) -> Verdict,
     /// The new callback: called once for every newly negotiated session while caching is on for
     /// that side, with the connection and the session. Its refusal takes the session out of the
     /// internal cache again. Counterpart: `SSL_CTX_sess_set_new_cb`.
 );
 callback!(
-    remove, RemoveCallback, set_remove_callback, clear_remove_callback, remove_callback,
+    remove, swap_remove, RemoveCallback,
+    set_remove_callback, clear_remove_callback, remove_callback,
     (&Removed<'_, C>),
     /// The remove callback: called exactly once for every session that was stored and is no longer,
     /// after it stopped being findable, with the cause. Counterpart:

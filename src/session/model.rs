@@ -113,7 +113,7 @@ impl Sessions {
         let key = self.cache.key(&name, &ID).expect("a good id");
         let question =
             Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true };
-        let seat = match self.cache.depart(&question, self.cache.modes()) {
+        let seat = match self.cache.depart(&question, self.cache.rules()) {
             Begun::Over(found) => {
                 return found.map_or(Found::Nothing, |f| Found::Outside(name_of(f.payload())));
             }

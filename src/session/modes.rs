@@ -42,7 +42,36 @@ impl Modes {
     /// Both.
     pub const NO_INTERNAL: Self = Self(0x300);
 
-    const KNOWN: u32 = 0x383;
+    /// A session is renewed when it is used: its timeout applies to the last use, rather than to
+    /// its creation.
+    ///
+    /// A resumption that the internal cache answers replaces the entry by one whose timeout begins
+    /// now (remove callback: [`Replaced`](crate::RemovalCause::Replaced), which is no end of the
+    /// session: its id lives on), never past its `auth_not_after`, and only once an eighth of the
+    /// timeout has gone by: not each use costs a replacement. A session that left meanwhile does
+    /// not come back. What the get callback gives keeps its own times until it is used again.
+    pub const UPDATE_TIME: Self = Self(0x400);
+
+    const KNOWN: u32 = 0x783;
+    /// The cache's own, and in no set of the embedder's: hits are renewed.
+    pub(super) const RENEWS: Self = Self(1 << 31);
+    /// The same: the internal cache is looked at also while caching is off.
+    pub(super) const LOOKS_WHILE_OFF: Self = Self(1 << 30);
+
+    /// The set with the cache's own bits.
+    pub(super) const fn with_own(self, own: Self) -> Self {
+        Self(self.0 | own.0)
+    }
+
+    /// The modes in the cache's word.
+    pub(super) const fn from_word(word: u32) -> Self {
+        Self(word)
+    }
+
+    /// The modes as the embedder has them.
+    pub(super) const fn without_own(self) -> Self {
+        Self(self.0 & Self::KNOWN)
+    }
 
     /// Whether all bits of the other set are in this one.
     #[must_use]
@@ -58,7 +87,13 @@ impl Modes {
 
     /// Whether a server's look-ups are answered by the internal cache.
     pub(super) fn look_inside(self) -> bool {
-        self.contains(Self::SERVER) && !self.contains(Self::NO_INTERNAL_LOOKUP)
+        (self.contains(Self::SERVER) || self.contains(Self::LOOKS_WHILE_OFF))
+            && !self.contains(Self::NO_INTERNAL_LOOKUP)
+    }
+
+    /// Whether what the internal cache answers is renewed.
+    pub(super) fn renews(self) -> bool {
+        self.contains(Self::RENEWS)
     }
 
     /// Whether what a look-up outside brings is stored.
@@ -94,12 +129,13 @@ impl BitOr for Modes {
 
 impl Debug for Modes {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        const NAMES: [(Modes, &str); 5] = [
+        const NAMES: [(Modes, &str); 6] = [
             (Modes::CLIENT, "CLIENT"),
             (Modes::SERVER, "SERVER"),
             (Modes::NO_AUTO_CLEAR, "NO_AUTO_CLEAR"),
             (Modes::NO_INTERNAL_LOOKUP, "NO_INTERNAL_LOOKUP"),
             (Modes::NO_INTERNAL_STORE, "NO_INTERNAL_STORE"),
+            (Modes::UPDATE_TIME, "UPDATE_TIME"),
         ];
         let named = NAMES.iter().filter(|(bit, _)| self.contains(*bit));
         let names: Vec<&str> = named.map(|(_, name)| *name).collect();

@@ -5,6 +5,7 @@
 //! of a ClientHello (`hello.rs`).
 
 use super::callbacks::{Answer, AnswerFuture, Asked, Getter, Given, Purpose};
+use super::compat::Compat;
 use super::counters::{Count, Rejection};
 use super::entry::encode;
 use super::flights::{Boarding, Departed, FlightName};
@@ -126,6 +127,9 @@ impl<C: 'static> SessionCache<C> {
 
     /// Begins a look-up outside, or joins one. Of a callback that answers at once it is over then.
     pub(super) fn depart(&self, question: &Question<'_, C>, modes: Modes) -> Begun<'_> {
+        if self.expired_hides(modes, question.key) {
+            return Begun::Over(None);
+        }
         let Some(callback) = self.may_ask(question) else { return Begun::Over(None) };
         let counters = &self.shared.counters;
         let seat = Outcome::open();
@@ -237,6 +241,7 @@ impl<C: 'static> SessionCache<C> {
         cx: &mut Context<'_>,
     ) -> Poll<Answer> {
         let _inside = Inside::of(flight);
+        crate::holding::assert_none();
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         self.count_panic(polled)
     }
@@ -246,6 +251,7 @@ impl<C: 'static> SessionCache<C> {
         let Question { connection, namespace, id, .. } = *question;
         let asked = Asked { cache: self, namespace, id, purpose };
         self.shared.counters.count(Count::Asked);
+        crate::holding::assert_none();
         let said = catch_unwind(AssertUnwindSafe(|| match callback {
             Getter::Sync(callback) => Said::Now(callback(connection, &asked)),
             Getter::Async(callback) => Said::Later(callback(connection, &asked)),
@@ -270,6 +276,7 @@ impl<C: 'static> SessionCache<C> {
         since: Stopwatch,
         answer: Answer,
     ) -> Option<Session> {
+        let answer = self.before_check(answer, self.rules());
         let session = self.judge(answer, &flight, since)?;
         // Before it lands: what that evicts is told about, and nobody waits for that.
         outcome.tell(Some(session.clone()));
@@ -325,13 +332,17 @@ impl<C: 'static> SessionCache<C> {
     fn acceptable(&self, session: &Session, key: &[u8]) -> Option<Rejection> {
         let now = self.shared.wall.now();
         let latest = now.saturating_add(milliseconds(self.shared.skew));
-        let [created, not_after, _] = session.times().to_words();
-        let (namespace, id) = split(key);
+        let [created, ..] = session.times().to_words();
+        let (_, id) = split(key);
+        let compat = self.shared.compat;
         [
-            (session.namespace().as_bytes() != namespace, Rejection::Namespace),
+            (!compat.is_of(session, key), Rejection::Namespace),
             (SessionId::as_bytes(session.id()) != id, Rejection::Id),
-            (now >= not_after, Rejection::Expired),
-            (created > latest, Rejection::FromTheFuture),
+            (now >= milliseconds(compat.end(session.times())), Rejection::Expired),
+            (
+                created > latest && !compat.contains(Compat::ACCEPTS_THE_FUTURE),
+                Rejection::FromTheFuture,
+            ),
             (session.payload().len() > self.shared.max_payload, Rejection::TooLarge),
         ]
         .into_iter()
@@ -340,7 +351,7 @@ impl<C: 'static> SessionCache<C> {
 
     /// Stores what a look-up has brought, unless its id was changed meanwhile.
     fn land(&self, flight: &Departed<Outcome>, session: &Session) {
-        let timeout = session.times().not_after().saturating_sub(self.wall_now());
+        let timeout = self.lasts(session.times());
         let landed = self.store.insert_if_absent_inside(flight.key(), timeout, |insert| {
             flight.land(|number| {
                 // A refusal is counted by the engine; the session is used all the same.
@@ -374,7 +385,7 @@ impl<C: 'static> SessionCache<C> {
     /// Takes inside, or begins to take outside.
     pub(super) fn depart_taking(&self, question: &Question<'_, C>) -> Taking<'_> {
         let key = question.key.bytes();
-        let inside = self.modes().look_inside();
+        let inside = self.rules().look_inside();
         // A claim of another taker may come between: then it is that one's.
         let before = self.shared.flights.before(key);
         let take_inside = || {
