@@ -264,13 +264,21 @@ impl Drop for Told {
 impl<C: 'static> SessionCache<C> {
     /// The key that a look-up means; `None`: no session has such an id.
     pub(super) fn key_named(&self, namespace: &Namespace, id: &[u8]) -> Option<Key> {
-        let key = Key::new(namespace, id, self.shared.id_max)?;
-        match namespace.proposed() {
-            Some(version) if self.shared.compat.contains(Compat::KEY_INCLUDES_VERSION) => {
-                Some(key.with_version(version))
-            }
-            _ => Some(key),
+        let mut key = Key::EMPTY;
+        self.name_key(&mut key, namespace, id).then_some(key)
+    }
+
+    /// As `key_named`, in place.
+    #[inline(always)]
+    pub(super) fn name_key(&self, key: &mut Key, namespace: &Namespace, id: &[u8]) -> bool {
+        let has_key = key.set(namespace, id, self.shared.id_max);
+        if let Some(version) = namespace.proposed()
+            && has_key
+            && self.shared.compat.contains(Compat::KEY_INCLUDES_VERSION)
+        {
+            key.add_version(version);
         }
+        has_key
     }
 
     /// The key of a session.

@@ -8,6 +8,8 @@ pub const ID_MAX: usize = 64;
 pub const NAMESPACE_MAX: usize = 32;
 /// The namespace with its length before it, the protocol version in some caches, then the id.
 const KEY_MAX: usize = 1 + NAMESPACE_MAX + 2 + ID_MAX;
+/// The namespace with its length before it.
+const PREFIX: usize = 1 + NAMESPACE_MAX;
 /// In the length of the namespace: a protocol version follows it.
 const VERSIONED: u8 = 0x80;
 
@@ -17,24 +19,31 @@ const VERSIONED: u8 = 0x80;
 /// Give configurations the same namespace only if a session of one may be resumed by the other:
 /// make it of the virtual host, the policy for client certificates and the protocol class (a digest
 /// of them, if they are long).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Namespace {
-    name: Vec<u8>,
+    /// The length of the name, the name, zeros: the beginning of a key.
+    prefix: [u8; PREFIX],
     /// What a look-up proposes; no part of the namespace itself.
     version: Option<u16>,
 }
 
 impl PartialEq for Namespace {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.prefix == other.prefix
     }
 }
 
 impl Eq for Namespace {}
 
+impl Debug for Namespace {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Namespace").field(&self.as_bytes()).finish()
+    }
+}
+
 impl std::hash::Hash for Namespace {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
+        self.prefix.hash(state);
     }
 }
 
@@ -54,16 +63,21 @@ impl Namespace {
     /// # Errors
     /// [`NamespaceLength`] if it is empty or longer.
     pub fn new(name: &[u8]) -> Result<Self, NamespaceLength> {
-        if name.is_empty() || name.len() > NAMESPACE_MAX {
-            return Err(NamespaceLength { len: name.len() });
+        match u8::try_from(name.len()) {
+            Ok(len @ 1..) if name.len() <= NAMESPACE_MAX => {
+                let mut prefix = [0; PREFIX];
+                prefix[0] = len;
+                prefix[1..=name.len()].copy_from_slice(name);
+                Ok(Self { prefix, version: None })
+            }
+            _ => Err(NamespaceLength { len: name.len() }),
         }
-        Ok(Self { name: name.to_vec(), version: None })
     }
 
     /// The name.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.name
+        &self.prefix[1..=usize::from(self.prefix[0])]
     }
 
     /// The same namespace, for look-ups of a client that proposes this protocol version, as on the
@@ -71,7 +85,7 @@ impl Namespace {
     /// [`Compat::KEY_INCLUDES_VERSION`](super::Compat::KEY_INCLUDES_VERSION).
     #[must_use]
     pub fn proposing(&self, version: u16) -> Self {
-        Self { name: self.name.clone(), version: Some(version) }
+        Self { prefix: self.prefix, version: Some(version) }
     }
 
     /// What [`proposing`](Self::proposing) has said.
@@ -136,28 +150,40 @@ pub(super) struct Key {
 }
 
 impl Key {
+    pub(super) const EMPTY: Self = Self { bytes: [0; KEY_MAX], len: 0 };
+
     /// `None`: no session can have such an id, whose length a client chose.
+    #[cfg(any(test, feature = "seal"))]
     pub(super) fn new(namespace: &Namespace, id: &[u8], id_max: usize) -> Option<Self> {
-        let name = namespace.as_bytes();
-        if id.is_empty() || id.len() > id_max.min(ID_MAX) {
-            return None;
-        }
-        let mut bytes = [0; KEY_MAX];
-        bytes[0] = u8::try_from(name.len()).ok()?;
-        bytes[1..=name.len()].copy_from_slice(name);
-        let len = 1 + name.len() + id.len();
-        bytes[1 + name.len()..len].copy_from_slice(id);
-        Some(Self { bytes, len })
+        let mut key = Self::EMPTY;
+        key.set(namespace, id, id_max).then_some(key)
     }
 
-    /// The key of a session of one protocol version, where that belongs to the key.
-    pub(super) fn with_version(self, version: u16) -> Self {
+    /// `false`: no session can have such an id, whose length a client chose. In place: on the path
+    /// of a hit a copy of the key would be noticed.
+    #[inline(always)]
+    pub(super) fn set(&mut self, namespace: &Namespace, id: &[u8], id_max: usize) -> bool {
+        if id.is_empty() || id.len() > id_max.min(ID_MAX) {
+            return false;
+        }
+        // Of a length that is known: a few moves each, and no call.
+        self.bytes[..PREFIX].copy_from_slice(&namespace.prefix);
+        let at = 1 + usize::from(namespace.prefix[0]);
+        self.len = at + id.len();
+        match <&[u8; 32]>::try_from(id) {
+            Ok(id) => self.bytes[at..at + 32].copy_from_slice(id),
+            Err(_) => self.bytes[at..self.len].copy_from_slice(id),
+        }
+        true
+    }
+
+    /// Adds the protocol version, where that belongs to the key.
+    pub(super) fn add_version(&mut self, version: u16) {
         let at = 1 + usize::from(self.bytes[0]);
-        let mut bytes = self.bytes;
-        bytes.copy_within(at..self.len, at + 2);
-        bytes[at..at + 2].copy_from_slice(&version.to_be_bytes());
-        bytes[0] |= VERSIONED;
-        Self { bytes, len: self.len + 2 }
+        self.bytes.copy_within(at..self.len, at + 2);
+        self.bytes[at..at + 2].copy_from_slice(&version.to_be_bytes());
+        self.bytes[0] |= VERSIONED;
+        self.len += 2;
     }
 
     /// A key as the table holds it.
@@ -173,7 +199,8 @@ impl Key {
 
     /// With the version that the key has, if it has one.
     pub(super) fn namespace(&self) -> Namespace {
-        Namespace { name: split(self.bytes()).0.to_vec(), version: version_of(self.bytes()) }
+        let name = Namespace::new(split(self.bytes()).0).expect("a key has a namespace");
+        Namespace { version: version_of(self.bytes()), ..name }
     }
 
     pub(super) fn id(&self) -> &[u8] {
@@ -215,9 +242,14 @@ mod tests {
     fn key_with_a_version_is_another_one_and_is_taken_apart_again() {
         let name = Namespace::new(&[7; 32]).unwrap();
         let plain = Key::new(&name, &[9; 64], 64).unwrap();
-        let tls = plain.with_version(0x0303);
+        let with = |version| {
+            let mut key = plain;
+            key.add_version(version);
+            key
+        };
+        let tls = with(0x0303);
         assert_ne!(plain.bytes(), tls.bytes());
-        assert_ne!(plain.with_version(0x0302).bytes(), tls.bytes());
+        assert_ne!(with(0x0302).bytes(), tls.bytes());
         let again = Key::from_table(tls.bytes()).unwrap();
         assert_eq!((again.namespace(), again.id()), (name, &[9; 64][..]));
         assert_eq!(again.namespace().proposed(), Some(0x0303));

@@ -119,7 +119,10 @@ impl<C: 'static> SessionCache<C> {
         id: &[u8],
         spend: &dyn Fn() -> bool,
     ) -> Option<Resumed<'_>> {
-        let key = self.key(namespace, id)?;
+        let mut key = Key::EMPTY;
+        if !self.look_up_key(&mut key, namespace, id) {
+            return None;
+        }
         let modes = self.rules();
         if let Some(found) = self.look_inside(&key, modes) {
             return Some(found);
@@ -177,12 +180,22 @@ impl<C: 'static> SessionCache<C> {
 
     /// `None`, counted: no session has such an id. Neither table nor callback is asked.
     pub(super) fn key(&self, namespace: &Namespace, id: &[u8]) -> Option<Key> {
-        let key = self.key_of_any(namespace, id)?;
-        if self.mints(namespace, id) {
-            return Some(key);
+        let mut key = Key::EMPTY;
+        self.look_up_key(&mut key, namespace, id).then_some(key)
+    }
+
+    /// As `key`, in place.
+    #[inline(always)]
+    fn look_up_key(&self, key: &mut Key, namespace: &Namespace, id: &[u8]) -> bool {
+        if !self.name_key(key, namespace, id) {
+            self.shared.counters.reject(Rejection::IdLength);
+            return false;
         }
-        self.shared.counters.reject(Rejection::ForeignId);
-        None
+        let minted = self.mints(namespace, id);
+        if !minted {
+            self.shared.counters.reject(Rejection::ForeignId);
+        }
+        minted
     }
 
     /// As `key`, also for ids that were minted elsewhere.
