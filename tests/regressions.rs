@@ -214,3 +214,43 @@ fn a_shutdown_in_a_thread_locals_end_does_not_wait_for_its_own_event() {
     thread.join().unwrap();
     assert_eq!(events.load(Ordering::Relaxed), 1);
 }
+
+/// Puts odd keys into one set and even ones into another.
+#[derive(Clone, Default)]
+struct TwoSets;
+
+impl std::hash::BuildHasher for TwoSets {
+    type Hasher = TwoSetsOf;
+    fn build_hasher(&self) -> TwoSetsOf {
+        TwoSetsOf(0)
+    }
+}
+
+struct TwoSetsOf(u64);
+
+impl std::hash::Hasher for TwoSetsOf {
+    fn finish(&self) -> u64 {
+        if self.0 % 2 == 0 { 0 } else { u64::MAX / 2 }
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 += bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    }
+}
+
+#[test]
+fn a_small_cache_does_not_evict_what_was_used_before_what_was_not() {
+    for newest in [5, 6] {
+        let cache = Cache::<u64, u64, _>::builder_with_hasher(TwoSets)
+            .capacity(2)
+            .maintenance(Maintenance::Embedder)
+            .build()
+            .unwrap();
+        cache.insert(1, 1).unwrap();
+        cache.insert(3, 3).unwrap();
+        assert!(cache.get(&1).is_some());
+        cache.insert(newest, newest).unwrap();
+        assert!(cache.contains(&1), "the one that was used went for {newest}");
+        assert!(!cache.contains(&3));
+        cache.validate();
+    }
+}

@@ -33,6 +33,15 @@ enum Rank {
     Visited { id: u64 },
 }
 
+/// A victim that was chosen: its set, its way, and the id of its entry.
+#[derive(Clone, Copy, Debug)]
+struct Chosen {
+    shard: u32,
+    set: u32,
+    way: u32,
+    id: u64,
+}
+
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X>
 where
     O::Key: Eq,
@@ -80,11 +89,10 @@ where
         anywhere: u64,
     ) -> Option<(Away, RemovalCause)> {
         // Again only if the chosen set was emptied meanwhile, so somebody else made progress.
-        while let Some((number, set)) = self.sample(local, spared, now, anywhere) {
-            let shard = self.table.shard(number);
-            let victim = self.evict_from(local, shard, set, now);
-            if let Some((unlinked, cause)) = victim {
-                return Some((Away::new(shard.number(set), unlinked), cause));
+        while let Some(chosen) = self.sample(local, spared, now, anywhere) {
+            let shard = self.table.shard(chosen.shard);
+            if let Some((unlinked, cause)) = self.evict_from(local, shard, chosen, now) {
+                return Some((Away::new(shard.number(chosen.set), unlinked), cause));
             }
         }
         None
@@ -97,31 +105,34 @@ where
         spared: Option<(u32, u32)>,
         now: u64,
         anywhere: u64,
-    ) -> Option<(u32, u32)> {
+    ) -> Option<Chosen> {
         let start = self.table.geometry.place(anywhere);
         let shards = self.table.geometry.shards;
         let mut left = if self.is_sparse() { SAMPLES } else { 1 };
-        let mut best: Option<(Rank, (u32, u32))> = None;
+        let mut best: Option<(Rank, Chosen)> = None;
         let pin = local.pin(now);
         for number in (start.shard..shards).chain(0..start.shard) {
             let shard = self.table.shard(number);
             let sets = shard.summary.occupied_from(start.set);
             for set in sets.filter(|set| spared != Some((number, *set))) {
-                let Some(rank) = Self::rank(shard, set, pin.guard(), now) else { continue };
+                let Some((rank, way, id)) = Self::rank(shard, set, pin.guard(), now) else {
+                    continue;
+                };
                 if best.is_none_or(|(first, _)| rank < first) {
-                    best = Some((rank, (number, set)));
+                    best = Some((rank, Chosen { shard: number, set, way, id }));
                 }
                 left -= 1;
                 if left == 0 {
-                    return best.map(|(_, at)| at);
+                    return best.map(|(_, chosen)| chosen);
                 }
             }
         }
-        best.map(|(_, at)| at)
+        best.map(|(_, chosen)| chosen)
     }
 
-    /// The rank of the set's own victim; `None`, and the set is marked so, if it is empty.
-    fn rank(shard: Shard<'_, O>, set: u32, guard: &Guard, now: u64) -> Option<Rank> {
+    /// The set's own victim, with its rank, way and id; `None`, and the set is marked so, if it is
+    /// empty.
+    fn rank(shard: Shard<'_, O>, set: u32, guard: &Guard, now: u64) -> Option<(Rank, u32, u64)> {
         let live = shard.load(set, guard);
         // Read before the choice, which may forget it.
         let visited = live.hints().visited;
@@ -130,25 +141,33 @@ where
             return None;
         };
         let (head, id) = (entry.head(), entry.head().id);
-        Some(match visited & bit(way) {
+        let rank = match visited & bit(way) {
             _ if head.expired(now) => Rank::Expired,
             0 => Rank::NotVisited { id },
             _ => Rank::Visited { id },
-        })
+        };
+        Some((rank, way, id))
     }
 
-    /// Unlinks a victim of one set, unless it is empty.
+    /// Unlinks the victim that was chosen, or, if that is gone, another one of its set; `None` if
+    /// that is empty.
     fn evict_from(
         &self,
         local: &Rc<Local>,
         shard: Shard<'_, O>,
-        set: u32,
+        chosen: Chosen,
         now: u64,
     ) -> Option<(Unlinked, RemovalCause)> {
         loop {
             let pin = local.pin(now);
-            let live = shard.load(set, pin.guard());
-            let (way, entry) = Self::victim(shard, set, &live, 0, now)?;
+            let live = shard.load(chosen.set, pin.guard());
+            // Not chosen again: the older ones that were hit have been passed over by now, and
+            // would be next.
+            let entry = (live.mask() & bit(chosen.way) != 0).then(|| live.entry(chosen.way));
+            let (way, entry) = match entry.filter(|entry| entry.head().id == chosen.id) {
+                Some(entry) => (chosen.way, entry),
+                None => Self::victim(shard, chosen.set, &live, 0, now)?,
+            };
             let cause = cause_of(entry, now, RemovalCause::Evicted);
             if let Some(unlinked) = live.unlink(bit(way)).next() {
                 return Some((unlinked, cause));
