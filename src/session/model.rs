@@ -28,6 +28,7 @@ pub struct Sessions {
     cache: SessionCache<()>,
     store: Arc<AtomicU64>,
     events: Arc<Mutex<Vec<(u64, RemovalCause)>>>,
+    clock: Arc<ManualClock>,
 }
 
 /// What a look-up found.
@@ -48,11 +49,12 @@ impl Sessions {
         let store = Arc::new(AtomicU64::new(outside));
         let events = Arc::new(Mutex::new(Vec::new()));
         let (asked, told, log) = (store.clone(), store.clone(), events.clone());
+        let clock = ManualClock::new();
         let cache = SessionCache::builder()
             .capacity(4)
             .shards(1)
-            .clock(ManualClock::new())
-            .wall_clock(ManualClock::new())
+            .clock(clock.clone())
+            .wall_clock(clock.clone())
             .maintenance(Maintenance::Embedder)
             .lookup_timeout(Duration::ZERO)
             .breaker(0, Duration::ZERO)
@@ -71,12 +73,15 @@ impl Sessions {
             .remove_callback(move |gone| {
                 let name = name_of(gone.payload());
                 log.lock().expect("one thread").push((name, gone.cause()));
+                if gone.cause() == RemovalCause::Replaced {
+                    return;
+                }
                 // AcqRel, Acquire: as above. What is gone here is deleted there, if it is the same.
                 let _ = told.compare_exchange(name, 0, Ordering::AcqRel, Ordering::Acquire);
             })
             .build()
             .expect("good settings");
-        Self { cache, store, events }
+        Self { cache, store, events, clock }
     }
 
     /// Stores a session in the cache alone.
@@ -174,6 +179,12 @@ impl Sessions {
     /// Looks for nothing in the internal cache from now on.
     pub fn look_outside_alone(&self) {
         self.cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_LOOKUP);
+    }
+
+    /// Renews sessions when they are used, and lets half of their timeout go by.
+    pub fn renew_from_now_on(&self) {
+        self.cache.set_modes(Modes::SERVER | Modes::UPDATE_TIME);
+        self.clock.advance(self.cache.timeout() / 2);
     }
 
     /// Switches caching off.

@@ -207,6 +207,27 @@ fn joined(race: &Race) {
 }
 model!(joined, least 20, sees ["asked once"]);
 
+/// A session that is renewed when it is used does not come back if it was removed meanwhile.
+///
+/// Threads: one removes, one looks up, which renews.
+fn removed_or_renewed(race: &Race) {
+    let sessions = Sessions::new(0);
+    sessions.add(NAME);
+    sessions.renew_from_now_on();
+    let removes = acts(&sessions, |sessions| {
+        assert!(sessions.remove(), "a renewal took it away");
+        "removed"
+    });
+    let seen = race.run_alone([removes, resumes(&sessions)]);
+    race.saw(seen[1]);
+    assert_eq!(sessions.found(), None, "renewed, and back");
+    if sessions.events().contains(&(NAME, RemovalCause::Replaced)) {
+        race.saw("renewed");
+    }
+    sessions.end();
+}
+model!(removed_or_renewed, least 50, sees ["nothing", "inside", "renewed"]);
+
 /// Nothing is stored once caching was switched off.
 ///
 /// Threads: one switches off, and looks what is there; one looks up.
