@@ -64,7 +64,6 @@ fn run(setup: Setup, ops: &[Op]) {
     player.end();
     cache.validate();
     // The end of the last handle: a panic of a callback does not leave it.
-    world.model().is_closed = true;
     world.model().begin(model::Doing::Shutdown);
     drop(cache);
     let mut model = world.model();

@@ -113,7 +113,7 @@ pub(crate) struct Model {
     /// In milliseconds, as the cache has seen them.
     pub(crate) now: u64,
     pub(crate) wall: u64,
-    pub(crate) is_closed: bool,
+    is_closed: bool,
     inside: BTreeMap<Key, Stored>,
     putting: Vec<Putting>,
     /// Replaced by an operation in a callback, with the event still to come.
@@ -203,6 +203,20 @@ impl Model {
         }
         frame.landed.iter().for_each(|flight| self.leave(*flight));
         frame
+    }
+
+    /// Whether nothing can be stored any more. A shutdown closes piece by piece.
+    pub(crate) fn closed(&self) -> Is {
+        let closing = self.frames.iter().any(|frame| frame.doing == Doing::Shutdown);
+        match (self.is_closed, closing) {
+            (true, _) => Is::Yes,
+            (false, true) => Is::Maybe,
+            (false, false) => Is::No,
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
     }
 
     /// Marks the look-ups of these keys that are out.
@@ -401,8 +415,10 @@ impl Model {
         let of_key = |f: &&Flight| !f.is_over && f.key == key;
         let taking = self.flights.iter().filter(of_key).any(|f| f.takes);
         let (takes, is_void) = (flies.takes, flies.is_void);
-        let may_land = flies.stores && !taking && flies.marked != Is::Yes && !self.is_closed;
-        let must = may_land && flies.marked == Is::No && self.visible(&key) == [None];
+        let may_land =
+            flies.stores && !taking && flies.marked != Is::Yes && self.closed() != Is::Yes;
+        let sure = flies.marked == Is::No && self.closed() == Is::No;
+        let must = may_land && sure && self.visible(&key) == [None];
         let given = good.filter(|_| !is_void).map(copy);
         if takes && given.is_some() {
             *self.claims.entry(key.clone()).or_default() += 1;
@@ -449,7 +465,7 @@ impl Model {
     pub(crate) fn void(&mut self, key: &Key) {
         self.flights
             .iter_mut()
-            .filter(|f| !f.is_over && f.key == *key)
+            .filter(|f| f.takes && !f.is_over && f.key == *key)
             .for_each(|f| f.is_void = true);
     }
 

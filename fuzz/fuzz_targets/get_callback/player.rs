@@ -231,7 +231,7 @@ impl<'c> Player<'c> {
         assert!(entries <= model.capacity, "more than the capacity");
         assert_eq!((engine.inserts, engine.removed_total()), (model.stored, model.events));
         let shut = engine.removed_by(RemovalCause::Shutdown);
-        assert!(shut == 0 || model.is_closed);
+        assert!(shut == 0 || model.closed() == Is::Yes);
         assert_eq!((stats.asked, stats.in_flight), (model.asked, model.out() as u64));
         let lengths = stats.rejected_for(Rejection::IdLength);
         assert_eq!(stats.rejected.iter().sum::<u64>() - lengths, model.rejected, "rejections");
