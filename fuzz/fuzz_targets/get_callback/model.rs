@@ -5,9 +5,11 @@
 //! leaves the model with its removal event and only so; what is known of an operation that is not
 //! over is a set of possibilities.
 
+mod outside;
+
 use crate::script::{Getter, Setup};
 use halfshake::RemovalCause;
-use halfshake::session::{Modes, Purpose, Session};
+use halfshake::session::{Modes, Session};
 use std::collections::BTreeMap;
 
 /// Name and id.
@@ -276,6 +278,11 @@ impl Model {
         }
     }
 
+    /// Whether the innermost operation was putting something.
+    pub(crate) fn is_putting(&self) -> bool {
+        self.putting.iter().any(|p| p.depth == self.frames.len())
+    }
+
     fn inside_now(&mut self, key: Key, stored: Stored) {
         if let Some(old) = self.inside.insert(key.clone(), stored) {
             self.leaving.push((key, old.session));
@@ -320,199 +327,6 @@ impl Model {
             (Doing::Drop, Taken) => true,
             _ => false,
         })
-    }
-
-    /// The get callback is called; the number of the look-up.
-    pub(crate) fn ask(&mut self, key: &Key, purpose: Purpose) -> usize {
-        assert!(key.1.len() <= self.setup.id_max && !key.1.is_empty(), "an impossible id");
-        assert_ne!(self.remembers(key), Is::Yes, "asked for what was just unknown");
-        assert!(!self.is_inside_of(key), "asked for what it is being asked for");
-        assert!(self.would_let_through(), "asked, though the breaker is open");
-        let looks = looks_inside(self.modes);
-        assert!(!looks || self.visible(key).contains(&None), "asked for what is inside");
-        if let Some(until) = &mut self.open_until {
-            *until = self.now + BREAK_MS;
-        }
-        let takes = purpose == Purpose::Take;
-        let stores = !takes && stores_answers(self.modes);
-        if takes {
-            self.mark(Is::Yes, |other| other == key);
-        }
-        self.asked += 1;
-        let (number, key) = (self.flights.len(), key.clone());
-        self.flights.push(Flight {
-            key,
-            takes,
-            stores,
-            marked: Is::No,
-            is_void: false,
-            is_inside: true,
-            is_over: false,
-            outcome: None,
-        });
-        self.frame().asks.push(number);
-        number
-    }
-
-    /// The thread goes into, or comes out of, the callback of a look-up.
-    pub(crate) fn set_inside(&mut self, flight: usize, is_inside: bool) {
-        self.flights[flight].is_inside = is_inside;
-    }
-
-    /// A look-up is over, in whatever way.
-    pub(crate) fn leave(&mut self, flight: usize) {
-        let flight = &mut self.flights[flight];
-        (flight.is_over, flight.is_inside) = (true, false);
-    }
-
-    pub(crate) fn is_inside_of(&self, key: &Key) -> bool {
-        self.flights.iter().any(|f| f.is_inside && f.key == *key)
-    }
-
-    /// The get callback has failed, or panicked.
-    pub(crate) fn failed(&mut self) {
-        self.failures += 1;
-        if self.setup.failures != 0 && self.failures >= self.setup.failures {
-            self.open_until = Some(self.now + BREAK_MS);
-        }
-    }
-
-    pub(crate) fn would_let_through(&self) -> bool {
-        self.open_until.is_none_or(|until| self.now >= until)
-    }
-
-    /// It answers: that it does not know the id.
-    pub(crate) fn answers_unknown(&mut self, flight: usize) {
-        (self.failures, self.open_until) = (0, None);
-        let (key, marked) = (self.flights[flight].key.clone(), self.flights[flight].marked);
-        if marked != Is::Yes {
-            self.unknown.insert(key.clone(), (self.now, marked == Is::No));
-        }
-        self.arrives(flight, Arrival { key, session: None });
-    }
-
-    /// It answers: that it has failed.
-    pub(crate) fn answers_failed(&mut self, flight: usize) {
-        self.failed();
-        let key = self.flights[flight].key.clone();
-        self.arrives(flight, Arrival { key, session: None });
-    }
-
-    fn arrives(&mut self, flight: usize, arrival: Arrival) {
-        self.flights[flight].outcome.clone_from(&arrival.session);
-        let frame = self.frame();
-        frame.arrivals.push(arrival);
-        frame.landed.push(flight);
-    }
-
-    /// It answers: with a session, or what is none.
-    pub(crate) fn answers(&mut self, flight: usize, session: Option<&Session>) {
-        (self.failures, self.open_until) = (0, None);
-        let key = self.flights[flight].key.clone();
-        let good = session.filter(|session| self.is_acceptable(session, &key));
-        self.rejected += u64::from(good.is_none());
-        let flies = &self.flights[flight];
-        let of_key = |f: &&Flight| !f.is_over && f.key == key;
-        let taking = self.flights.iter().filter(of_key).any(|f| f.takes);
-        let (takes, is_void) = (flies.takes, flies.is_void);
-        let may_land =
-            flies.stores && !taking && flies.marked != Is::Yes && self.closed() != Is::Yes;
-        let sure = flies.marked == Is::No && self.closed() == Is::No;
-        let must = may_land && sure && self.visible(&key) == [None];
-        let given = good.filter(|_| !is_void).map(copy);
-        if takes && given.is_some() {
-            *self.claims.entry(key.clone()).or_default() += 1;
-        }
-        if let Some(session) = good.filter(|_| may_land && self.visible(&key).contains(&None)) {
-            self.put(&key, session, must);
-        }
-        self.arrives(flight, Arrival { key, session: given });
-    }
-
-    /// Everything that is asked of what comes from outside.
-    fn is_acceptable(&self, session: &Session, key: &Key) -> bool {
-        let times = session.times();
-        let ms = |time: std::time::Duration| time.as_millis();
-        key_of(session) == Some(key.clone())
-            && u128::from(self.wall) < ms(times.not_after())
-            && ms(times.created()) <= u128::from(self.wall + SKEW_MS)
-            && session.payload().len() <= MOST_PAYLOAD
-    }
-
-    // What was said to be unknown.
-
-    pub(crate) fn remembers(&self, key: &Key) -> Is {
-        let Some((since, sure)) = self.unknown.get(key) else { return Is::No };
-        let (age, keeps) = (self.now - since, self.setup.unknown_ms);
-        match () {
-            () if age >= keeps => Is::No,
-            () if *sure && age + ROUGHLY_MS < keeps => Is::Yes,
-            () => Is::Maybe,
-        }
-    }
-
-    pub(crate) fn forget(&mut self, key: &Key) {
-        self.unknown.remove(key);
-    }
-
-    // Single use.
-
-    pub(crate) fn claims(&self, key: &Key) -> u64 {
-        self.claims.get(key).copied().unwrap_or(0)
-    }
-
-    /// Taken inside: those who are outside for it get nothing.
-    pub(crate) fn void(&mut self, key: &Key) {
-        self.flights
-            .iter_mut()
-            .filter(|f| f.takes && !f.is_over && f.key == *key)
-            .for_each(|f| f.is_void = true);
-    }
-
-    /// Whether a look-up that asks now would join another one.
-    pub(crate) fn joins(&self, key: &Key) -> Is {
-        let inside = self.flights.iter().any(|f| f.is_inside);
-        let of_key = self.flights.iter().filter(|f| !f.is_over && !f.takes && f.key == *key);
-        match of_key.map(|f| f.marked).min() {
-            Some(Is::No) if !inside => Is::Yes,
-            Some(Is::No | Is::Maybe) => Is::Maybe,
-            _ => Is::No,
-        }
-    }
-
-    /// What the innermost operation, a look-up, may find inside, and whether it asks outside.
-    pub(crate) fn expects(
-        &self,
-        key: &Key,
-        takes: bool,
-        may_spend: bool,
-    ) -> (Vec<Option<Session>>, Is) {
-        if key.1.is_empty() || key.1.len() > self.setup.id_max {
-            return (vec![None], Is::No);
-        }
-        let inside = if looks_inside(self.modes) { self.visible(key) } else { vec![None] };
-        let joins = if takes { Is::No } else { self.joins(key) };
-        let never = !inside.contains(&None)
-            || self.getter == Getter::None
-            || !may_spend
-            || self.is_inside_of(key)
-            || self.remembers(key) == Is::Yes
-            || joins == Is::Yes
-            || !self.would_let_through();
-        let doubt = inside.iter().any(Option::is_some)
-            || joins == Is::Maybe
-            || self.remembers(key) == Is::Maybe
-            || self.is_landing(key).is_some();
-        (
-            inside,
-            if never {
-                Is::No
-            } else if doubt {
-                Is::Maybe
-            } else {
-                Is::Yes
-            },
-        )
     }
 
     // Between operations.

@@ -43,7 +43,7 @@ pub(crate) fn framed<R>(
             resume_unwind(payload);
         }
     });
-    let inserts = cache.stats().engine.inserts;
+    let inserts = if world.model().is_putting() { cache.stats().engine.inserts } else { 0 };
     let panicked = done.is_err();
     {
         let mut model = world.model();

@@ -262,7 +262,7 @@ impl Bytes<'_, '_> {
     }
 
     fn look_up(&mut self, depth: u8) -> (Who, bool, Reply) {
-        (self.who(), self.byte() % 2 != 0, self.reply(depth))
+        (self.who(), self.byte() & 1 != 0, self.reply(depth))
     }
 
     fn op(&mut self, depth: u8) -> Op {
@@ -301,7 +301,7 @@ impl Bytes<'_, '_> {
             28 => Op::SetGetter(getter(self.byte())),
             29 => Op::OnRemoval(self.does(depth)),
             30 => match self.byte() % 4 {
-                0 => Op::SwitchNew(self.byte() % 2 != 0),
+                0 => Op::SwitchNew(self.byte() & 1 != 0),
                 1 | 2 => Op::Hold(self.who()),
                 _ => Op::LetGo,
             },
