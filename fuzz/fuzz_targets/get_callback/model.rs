@@ -61,7 +61,8 @@ pub(crate) struct Frame {
     /// Panics of callbacks, and calls of the get callback.
     pub(crate) thrown: u32,
     pub(crate) asks: Vec<usize>,
-    /// Operations that removal events performed.
+    /// Operations that callbacks performed, and removal events among them.
+    pub(crate) in_callbacks: u32,
     pub(crate) in_events: u32,
     pub(crate) new_calls: u32,
     pub(crate) arrivals: Vec<Arrival>,
@@ -183,6 +184,7 @@ impl Model {
             half_way,
             thrown: 0,
             asks: Vec::new(),
+            in_callbacks: 0,
             in_events: 0,
             new_calls: 0,
             arrivals: Vec::new(),

@@ -93,6 +93,10 @@ pub(crate) fn look_up(
         if takes && !key.1.is_empty() && key.1.len() <= model.setup.id_max {
             model.mark(Is::Yes, |other| other == key);
         }
+        let got = found.as_ref().is_some_and(Option::is_some);
+        if takes && got && model.frames.len() == 1 && model.frame().in_callbacks == 0 {
+            assert!(model.live(key).is_none(), "taken, and there");
+        }
         if let Some(found) = found {
             judge(&mut model, key, &inside, found, lost && takes);
         }

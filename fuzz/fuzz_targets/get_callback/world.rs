@@ -145,6 +145,7 @@ impl World {
             if self.model().frames.len() >= DEEPEST {
                 return;
             }
+            self.model().frame().in_callbacks += 1;
             if in_event {
                 self.model().frame().in_events += 1;
             }
