@@ -4,7 +4,9 @@ mod sessions;
 
 use halfshake::RemovalCause::{Evicted, Expired, Faulty, Flushed, RefusedByNew, Removed};
 use halfshake::RemovalCause::{Replaced, Shutdown, Taken};
-use halfshake::session::{Answer, Modes, Newly, NotStored, Purpose, Rejection, Side, Verdict};
+use halfshake::session::{
+    Answer, Modes, Namespace, Newly, NotStored, Purpose, Rejection, Side, Verdict,
+};
 use sessions::{Call, Rig, id, namespace, rig, rig_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -322,6 +324,19 @@ fn modes_are_replaced_whole_and_the_old_set_is_told() {
     assert_eq!(rig.cache.set_modes(Modes::NO_INTERNAL_LOOKUP), Modes::SERVER);
     assert_eq!(rig.cache.set_modes(Modes::BOTH), Modes::NO_INTERNAL_LOOKUP);
     assert_eq!(rig.cache.modes(), Modes::BOTH);
+}
+
+#[test]
+fn flush_of_a_namespace_leaves_what_has_expired_in_another() {
+    let rig = rig_with(|builder| builder.modes(Modes::SERVER | Modes::NO_AUTO_CLEAR));
+    let other = Namespace::new(b"other").unwrap();
+    for name in [namespace(), other] {
+        rig.cache.add(&rig.cache.make(&name, id(1), sessions::TLS12, b"")).unwrap();
+    }
+    rig.advance(100);
+    assert_eq!(rig.cache.flush_namespace(&namespace()), 1);
+    assert_eq!(rig.world.calls(), [Call::Remove(1, Expired)]);
+    assert_eq!(rig.cache.len(), 1, "the other one is not of this namespace");
 }
 
 #[test]

@@ -315,24 +315,25 @@ where
     /// If the predicate or the removal listener does. What was removed by then stays removed, and
     /// its events are delivered.
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.remove_where(|key, value| {
-            let keeps = crate::holding::excused(|| keep(key, value));
-            (!keeps).then_some(RemovalCause::Removed)
-        });
-    }
-
-    /// Removes what `doomed` gives a cause, and what has expired; how many entries.
-    pub(crate) fn remove_where(
-        &self,
-        mut doomed: impl FnMut(&K, &V) -> Option<RemovalCause>,
-    ) -> u64 {
         let local = self.core.local();
         let now = self.core.time.now();
         self.core.remove_where(&local, |entry| {
             if entry.head().expired(now) {
                 return Some(RemovalCause::Expired);
             }
-            doomed(entry.key(), entry.value())
+            let keeps = crate::holding::excused(|| keep(entry.key(), entry.value()));
+            (!keeps).then_some(RemovalCause::Removed)
+        });
+    }
+
+    /// Removes what is `doomed`, as flushed or, if it has expired, as expired; how many entries.
+    pub(crate) fn flush_where(&self, mut doomed: impl FnMut(&K, &V) -> bool) -> u64 {
+        let local = self.core.local();
+        let now = self.core.time.now();
+        self.core.remove_where(&local, |entry| {
+            let expired = entry.head().expired(now);
+            let cause = if expired { RemovalCause::Expired } else { RemovalCause::Flushed };
+            doomed(entry.key(), entry.value()).then_some(cause)
         })
     }
 

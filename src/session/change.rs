@@ -373,8 +373,7 @@ impl<C: 'static> SessionCache<C> {
     /// If the remove callback does; everything due is removed then, too.
     pub fn flush_namespace(&self, namespace: &Namespace) -> u64 {
         let in_it = |key: &[u8]| split(key).0 == namespace.as_bytes();
-        let doomed = |key: &[u8], _: &[u8]| in_it(key).then_some(RemovalCause::Flushed);
-        self.flush_all_of(in_it, |_, _| true, || self.store.remove_where(doomed))
+        self.flush_all_of(in_it, |_, _| true, || self.store.flush_where(|key, _| in_it(key)))
     }
 
     /// Removes all sessions; how many there were. Sessions that are put meanwhile may stay.
@@ -383,8 +382,7 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the remove callback does; everything is removed then, too.
     pub fn flush_all(&self) -> u64 {
-        let doomed = |_: &[u8], _: &[u8]| Some(RemovalCause::Flushed);
-        self.flush_all_of(|_| true, |_, _| true, || self.store.remove_where(doomed))
+        self.flush_all_of(|_| true, |_, _| true, || self.store.flush_where(|_, _| true))
     }
 
     /// A flush of the keys that `names` names, and of what lands meanwhile and is `meant`.
@@ -402,10 +400,10 @@ impl<C: 'static> SessionCache<C> {
         let too_late = |key: &[u8], value: &[u8]| {
             let landed = late[flights.stripe_of(key)];
             let came = names(key) && landed.is_some_and(|landed| landing(value) > landed);
-            (came && meant(key, value)).then_some(RemovalCause::Flushed)
+            came && meant(key, value)
         };
         let none_late = late.iter().all(Option::is_none);
-        let more = if none_late { 0 } else { self.store.remove_where(too_late) };
+        let more = if none_late { 0 } else { self.store.flush_where(too_late) };
         flushed.unwrap_or_else(|panic| resume_unwind(panic)) + more
     }
 
