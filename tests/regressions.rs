@@ -230,7 +230,7 @@ struct TwoSetsOf(u64);
 
 impl std::hash::Hasher for TwoSetsOf {
     fn finish(&self) -> u64 {
-        if self.0 % 2 == 0 { 0 } else { u64::MAX / 2 }
+        if self.0.is_multiple_of(2) { 0 } else { u64::MAX / 2 }
     }
     fn write(&mut self, bytes: &[u8]) {
         self.0 += bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();

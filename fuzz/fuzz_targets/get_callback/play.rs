@@ -441,9 +441,8 @@ fn flush_where(
         };
         model.entries().filter(due).count() as u64
     };
-    let expired = world.model().entries().filter(|(_, _, live)| live.is_none()).count() as u64;
-    // What has expired goes, too, whatever its name, and is counted.
-    let before = count(&|is_live| is_live)..=count(&|is_live| is_live) + expired;
+    // What has expired of these goes, too, and is counted.
+    let before = count(&|is_live| is_live)..=count(&|_| true);
     framed(world, cache, Doing::Flush, &flush, |flushed| {
         let mut model = world.model();
         model.mark(Is::Yes, marks);
