@@ -6,6 +6,8 @@
 //! (evicted, expired, flushed): an operation of nobody, at any moment before its removal event was
 //! delivered. Without such an event it may not.
 
+#![allow(dead_code, reason = "each test file has some of the actions")]
+
 use std::collections::HashSet;
 
 /// What an operation did. Values are unique.
@@ -15,6 +17,10 @@ pub(crate) enum Action {
     Insert(u64),
     /// Stored only if the key was absent; whether it was.
     InsertIfAbsent(u64, bool),
+    /// Stored only if the key was absent, or not at all.
+    MayInsert(u64),
+    /// Stored, or not at all.
+    MayInsertOver(u64),
     /// Stored only if the key was there; whether it was.
     Replace(u64, bool),
     Take(Option<u64>),
@@ -50,10 +56,15 @@ impl Action {
             Self::Take(taken) => (taken == now).then_some(None),
             Self::Remove(true) => now.is_some().then_some(None),
             Self::Vanish(value) => (now == Some(value)).then_some(None),
-            Self::MayVanish(_) => Some(now),
+            Self::MayVanish(_) | Self::MayInsert(_) | Self::MayInsertOver(_) => Some(now),
         };
         let lapses = self == Self::MayVanish(now.unwrap_or(0)) && now.is_some();
-        after.into_iter().chain(lapses.then_some(None))
+        let lands = match self {
+            Self::MayInsert(value) if now.is_none() => Some(Some(value)),
+            Self::MayInsertOver(value) => Some(Some(value)),
+            _ => None,
+        };
+        after.into_iter().chain(lapses.then_some(None)).chain(lands)
     }
 }
 
@@ -90,7 +101,8 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Action::{Get, Insert, InsertIfAbsent, MayVanish, Remove, Replace, Take, Vanish};
+    use super::Action::Vanish;
+    use super::Action::{Get, Insert, InsertIfAbsent, MayInsert, MayVanish, Remove, Replace, Take};
     use super::*;
 
     /// Each operation with its call and its return.
@@ -157,6 +169,14 @@ mod tests {
         let back =
             [(1, 2, Insert(7)), (3, 4, Get(None)), (0, 7, MayVanish(7)), (5, 6, Get(Some(7)))];
         assert!(!accepts(&back));
+    }
+
+    #[test]
+    fn what_may_be_inserted_is_never_put_over_an_entry() {
+        assert!(accepts(&[(1, 2, MayInsert(7)), (3, 4, Get(Some(7)))]));
+        assert!(accepts(&[(1, 2, MayInsert(7)), (3, 4, Get(None))]));
+        assert!(!accepts(&[(1, 2, Insert(8)), (3, 4, MayInsert(7)), (5, 6, Get(Some(7)))]));
+        assert!(!accepts(&[(1, 2, Get(Some(7))), (3, 4, MayInsert(7))]), "from the future");
     }
 
     #[test]

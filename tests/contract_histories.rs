@@ -1,0 +1,201 @@
+//! Sessions under everything at once, one id at a time: there is an order of all that was done in
+//! which every answer is right, and a session vanishes with its event, and with nothing else.
+//!
+//! Every way out of the cache is told of by the remove callback, so each of its events, but for
+//! replacements, is an operation of its own in the history; what took the session out (a take, a
+//! flush, the limit, the time) is not believed.
+
+mod history;
+mod sessions;
+
+use halfshake::RemovalCause;
+use halfshake::session::{
+    Answer, Modes, Purpose, Session, SessionBuilder, SessionCache, SessionId, Side, Verdict,
+};
+use halfshake::{Maintenance, ManualClock};
+use history::{Action, MOST, Operation, check};
+use sessions::{BEGIN, TLS12, namespace};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
+
+const IDS: u8 = 6;
+const STEPS: u64 = 24;
+
+/// Gives numbers that only grow: moments, and the names of sessions.
+#[derive(Debug, Default)]
+struct Numbers(AtomicU64);
+
+impl Numbers {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, SeqCst)
+    }
+}
+
+/// What happened, by id.
+#[derive(Debug, Default)]
+struct Log {
+    now: Numbers,
+    operations: Mutex<Vec<(u8, Operation)>>,
+    events: Mutex<Vec<(u64, RemovalCause)>>,
+    taken: Mutex<Vec<u64>>,
+}
+
+impl Log {
+    fn note(&self, id: u8, called: u64, action: Action) {
+        let operation = Operation { called, returned: self.now.next(), action };
+        self.operations.lock().expect("no panic under it").push((id, operation));
+    }
+
+    fn event(&self, id: u8, name: u64, cause: RemovalCause) {
+        self.events.lock().expect("no panic under it").push((name, cause));
+        if cause != RemovalCause::Replaced {
+            self.note(id, 0, Action::Vanish(name));
+        }
+    }
+}
+
+fn session(cache: &SessionCache<u8>, id: u8, name: u64) -> Session {
+    let id = SessionId::new(&[id; 32]).expect("32 bytes");
+    cache.make(&namespace(), id, TLS12, &name.to_le_bytes())
+}
+
+fn name_of(payload: &[u8]) -> u64 {
+    u64::from_le_bytes(payload.try_into().expect("a name"))
+}
+
+/// The store outside knows every id, and gives a session of another name each time.
+fn cache(log: &Arc<Log>, clock: &Arc<ManualClock>, capacity: u64) -> SessionCache<u8> {
+    let (asked, gone_to) = (log.clone(), log.clone());
+    let builder: SessionBuilder<u8> = SessionCache::builder();
+    builder
+        .capacity(capacity)
+        .max_capacity(16)
+        .timeout(Duration::from_secs(10))
+        .clock(clock.clone())
+        .wall_clock(clock.clone())
+        .maintenance(Maintenance::Embedder)
+        .lookup_timeout(Duration::from_secs(600))
+        .new_callback(|_, new| {
+            let refuses = name_of(new.session().payload()).is_multiple_of(5);
+            if refuses { Verdict::Refuse } else { Verdict::Keep }
+        })
+        .get_callback(move |_, question| {
+            let (id, name) = (question.id()[0], asked.now.next());
+            if question.purpose() == Purpose::Resume && name.is_multiple_of(3) {
+                return Answer::unknown();
+            }
+            Answer::handed_over(session(question.cache(), id, name))
+        })
+        .remove_callback(move |gone| {
+            gone_to.event(gone.id()[0], name_of(gone.payload()), gone.cause());
+        })
+        .build()
+        .expect("good settings")
+}
+
+fn step(cache: &SessionCache<u8>, clock: &ManualClock, log: &Log, random: u64) {
+    let id = u8::try_from(random / 64 % u64::from(IDS)).expect("few");
+    let (key, called) = (namespace(), log.now.next());
+    match random % 64 {
+        0..12 => {
+            // Its name is its moment.
+            if cache.add(&session(cache, id, called)).is_ok() {
+                log.note(id, called, Action::Insert(called));
+            }
+        }
+        12..20 => {
+            let new = session(cache, id, called);
+            let _newly = cache.new_session(&0, Side::Server, &new);
+            // Refused or not, it was there, unless there was no room or caching was off.
+            log.note(id, called, Action::MayInsertOver(called));
+        }
+        20..36 => {
+            let found = cache.find(&key, &[id; 32]).map(|found| name_of(found.payload()));
+            log.note(id, called, Action::Get(found));
+        }
+        36..46 => {
+            let found = cache.resume(&0, &key, &[id; 32]);
+            match found.map(|found| (found.is_external(), name_of(found.payload()))) {
+                Some((false, name)) => log.note(id, called, Action::Get(Some(name))),
+                Some((true, name)) => log.note(id, called, Action::MayInsert(name)),
+                None => {}
+            }
+        }
+        46..54 => {
+            if let Some(taken) = cache.take(&0, &key, &[id; 32]) {
+                let name = name_of(taken.payload());
+                log.taken.lock().expect("no panic under it").push(name);
+            }
+        }
+        54..58 => _ = cache.remove(&key, &[id; 32]),
+        58 => _ = cache.flush_all(),
+        59 => _ = cache.set_capacity(1 + random / 1024 % 16).expect("a good limit"),
+        60 => {
+            cache.set_modes(Modes::OFF);
+            cache.set_modes(Modes::SERVER);
+        }
+        61 => clock.advance(Duration::from_secs(6)),
+        62 => _ = cache.run_maintenance(usize::MAX),
+        _ => _ = cache.flush_sessions(cache.wall_now()),
+    }
+}
+
+fn round(seed: u64, threads: u64) -> Result<(), String> {
+    let (log, clock) = (Arc::new(Log::default()), ManualClock::new());
+    log.now.next(); // 0 is before everything
+    clock.set(BEGIN);
+    let cache = cache(&log, &clock, 2 + seed % 5);
+    let start = Barrier::new(usize::try_from(threads).expect("few"));
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (cache, clock, log, start) = (&cache, &clock, &log, &start);
+            scope.spawn(move || {
+                start.wait();
+                for n in 0..STEPS {
+                    let state = scrambled(seed, thread * STEPS + n);
+                    step(cache, clock, log, state);
+                }
+            });
+        }
+    });
+    cache.shutdown();
+    cache.validate();
+    let stats = cache.stats();
+    drop(cache);
+    let events = log.events.lock().expect("no panic").clone();
+    let mut told = HashMap::<u64, u32>::new();
+    events.iter().for_each(|(name, _)| *told.entry(*name).or_default() += 1);
+    assert!(told.values().all(|times| *times == 1), "told of twice: {events:?}");
+    assert_eq!(stats.engine.inserts, events.len() as u64, "one event for each that was stored");
+    let taken = log.taken.lock().expect("no panic").clone();
+    assert_eq!(taken.iter().collect::<HashSet<_>>().len(), taken.len(), "taken twice: {taken:?}");
+    let operations = log.operations.lock().expect("no panic").clone();
+    (0..IDS).try_for_each(|id| {
+        let of = operations.iter().filter(|(of, _)| *of == id).map(|(_, op)| *op);
+        let history: Vec<_> = of.collect();
+        if history.len() > MOST { Ok(()) } else { check(&history) }
+    })
+}
+
+fn scrambled(seed: u64, n: u64) -> u64 {
+    // SplitMix64.
+    let z = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[test]
+fn every_history_of_an_id_has_an_order_that_explains_it() {
+    let seed = std::env::var("HALFSHAKE_SEED").ok().map(|text| text.parse().expect("a number"));
+    let seed = seed.unwrap_or_else(|| RandomState::new().hash_one("seed") >> 16);
+    for n in 0..120 {
+        let threads = 3 + n % 6;
+        if let Err(why) = round(seed + n, threads) {
+            panic!("HALFSHAKE_SEED={} with {threads} threads: {why}", seed + n);
+        }
+    }
+}
