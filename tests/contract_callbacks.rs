@@ -327,6 +327,27 @@ fn modes_are_replaced_whole_and_the_old_set_is_told() {
 }
 
 #[test]
+fn statistics_work_per_namespace() {
+    let rig = rig();
+    let other = Namespace::new(b"other").unwrap();
+    for (name, of, payload) in [(namespace(), 1, 10), (namespace(), 2, 30), (other.clone(), 3, 7)] {
+        let session = rig.cache.make(&name, id(of), sessions::TLS12, &vec![0; payload]);
+        rig.cache.add(&session).unwrap();
+        rig.advance(1);
+    }
+    let first = sessions::BEGIN + Duration::from_secs(100);
+    let of = |name: &Namespace| {
+        let stats = rig.cache.namespace_stats(name);
+        (stats.sessions, stats.payload_bytes, stats.next_expiry)
+    };
+    assert_eq!(of(&namespace()), (2, 40, Some(first)));
+    assert_eq!(of(&other), (1, 7, Some(first + Duration::from_secs(2))));
+    assert_eq!(of(&Namespace::new(b"none").unwrap()), (0, 0, None));
+    rig.advance(97);
+    assert_eq!(of(&namespace()).0, 1, "what has expired does not count");
+}
+
+#[test]
 fn flush_of_a_namespace_leaves_what_has_expired_in_another() {
     let rig = rig_with(|builder| builder.modes(Modes::SERVER | Modes::NO_AUTO_CLEAR));
     let other = Namespace::new(b"other").unwrap();

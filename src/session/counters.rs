@@ -269,6 +269,19 @@ impl SessionStats {
     }
 }
 
+/// The live sessions of one namespace: see
+/// [`SessionCache::namespace_stats`](super::SessionCache::namespace_stats).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamespaceStats {
+    /// How many there are.
+    pub sessions: u64,
+    /// Bytes of their payloads together.
+    pub payload_bytes: u64,
+    /// When the first of them expires, since 1970; none: there is none.
+    pub next_expiry: Option<Duration>,
+}
+
 /// The counters of `SSL_CTX_sess_number(3)`. As there, a session that the get callback found
 /// counts as a miss (of the internal cache), as a `cb_hit` and, if it was used, as a hit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Look-ups: the internal cache, else the get callback (`outside.rs`).
 
 use super::SessionCache;
-use super::counters::Rejection;
+use super::counters::{NamespaceStats, Rejection};
 use super::entry::View;
 use super::id::{Key, Namespace};
 use super::modes::Modes;
@@ -144,6 +144,25 @@ impl<C: 'static> SessionCache<C> {
     pub fn find(&self, namespace: &Namespace, id: &[u8]) -> Option<Resumed<'_>> {
         let key = self.key_of_any(namespace, id)?;
         self.store.get(key.bytes()).map(|found| Resumed(Found::Inside(found)))
+    }
+
+    /// What the internal cache holds of a namespace, counted now: a walk over the whole cache, for
+    /// whoever asks now and then. Weakly consistent, as [`Cache::iter`](crate::Cache::iter); the
+    /// thread is pinned for one session at a time.
+    #[must_use]
+    pub fn namespace_stats(&self, namespace: &Namespace) -> NamespaceStats {
+        let mut stats = NamespaceStats::default();
+        for found in self.store.iter() {
+            let view = View { key: found.key(), value: found.value() };
+            if view.namespace() != namespace.as_bytes() {
+                continue;
+            }
+            stats.sessions += 1;
+            stats.payload_bytes += view.payload().len() as u64;
+            let end = view.times().not_after();
+            stats.next_expiry = Some(stats.next_expiry.map_or(end, |first| first.min(end)));
+        }
+        stats
     }
 
     /// As [`resume`](Self::resume), but for single use: of any number of concurrent takers exactly

@@ -110,7 +110,7 @@ pub use callbacks::{
 };
 pub use change::{Newly, NotStored, Side, Stage};
 pub use compat::Compat;
-pub use counters::{Rejection, SessionStats, SslCounters};
+pub use counters::{NamespaceStats, Rejection, SessionStats, SslCounters};
 pub use hello::Hello;
 pub use id::{ID_MAX, IdLength, NAMESPACE_MAX, Namespace, NamespaceLength, SessionId};
 pub use lookup::{Resumed, SessionHandle};
