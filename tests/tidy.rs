@@ -75,6 +75,7 @@ const ROOMS: &[Room] = &[
     safe("session/counters", 6),
     safe("session/entry", 6),
     safe("session/flights", 6),
+    safe("session/found", 6),
     safe("session/hello", 6),
     safe("session/id", 6),
     safe("session/lookup", 6),

@@ -6,8 +6,8 @@
 //! others who wait for the same answer go on with it.
 
 use super::flights::Before;
+use super::found::Resumed;
 use super::id::{Key, Namespace};
-use super::lookup::Resumed;
 use super::outcome::Seat;
 use super::outside::{Begun, Question, TakeOutside, Taking};
 use super::{Hello, SessionCache};

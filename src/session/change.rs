@@ -9,10 +9,10 @@ use super::counters::{Count, Rejection};
 #[cfg(feature = "rustls-0_23")]
 use super::entry::encode_parts;
 use super::entry::{View, content, encode, is_of, landing};
+use super::found::SessionHandle;
 #[cfg(feature = "rustls-0_23")]
 use super::id::SessionId;
 use super::id::{Key, Namespace, split};
-use super::lookup::SessionHandle;
 use super::modes::Modes;
 use super::record::Session;
 use crate::error::Refusal;

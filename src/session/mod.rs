@@ -85,6 +85,7 @@ mod compat;
 mod counters;
 mod entry;
 mod flights;
+mod found;
 mod hello;
 mod id;
 mod lookup;
@@ -111,9 +112,9 @@ pub use callbacks::{
 pub use change::{Newly, NotStored, Side, Stage};
 pub use compat::Compat;
 pub use counters::{NamespaceStats, Rejection, SessionStats, SslCounters};
+pub use found::{Resumed, SessionHandle};
 pub use hello::Hello;
 pub use id::{ID_MAX, IdLength, NAMESPACE_MAX, Namespace, NamespaceLength, SessionId};
-pub use lookup::{Resumed, SessionHandle};
 pub use modes::Modes;
 pub use record::{Malformed, Session, Times};
 #[cfg(feature = "seal")]
