@@ -93,6 +93,7 @@ pub mod session;
 mod stats;
 mod sync;
 mod table;
+mod wiping;
 
 pub use builder::{Builder, Maintenance};
 pub use cache::{

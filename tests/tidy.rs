@@ -25,6 +25,7 @@ const ROOMS: &[Room] = &[
     safe("clock", 0),
     safe("hash", 0),
     safe("holding", 0),
+    safe("wiping", 0),
     safe("panics", 0),
     unsafe_("prefetch", 0),
     unsafe_("reclaim", 1),

@@ -50,11 +50,11 @@ use crate::panics::discard;
 pub use crate::session::{NAMESPACE_MAX, Namespace, NamespaceLength};
 use crate::session::{Newly, NotStored, Resumed, SessionCache, SessionId};
 use crate::sync::{Ordering, PlainU64};
+use crate::wiping::Wiping;
 use rustls_0_23::server::StoresServerSessions;
 use std::fmt::{Debug, Formatter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 /// Session ids of rustls: nothing else reaches the cache.
 const ID_LEN: usize = 32;
@@ -132,7 +132,7 @@ impl<C: Send + Sync + 'static> SessionStore<C> {
 
     fn put_for(&self, connection: &C, id: Vec<u8>, value: Vec<u8>) -> bool {
         // Both are wiped after the copy.
-        let (id, value) = (Zeroizing::new(id), Zeroizing::new(value));
+        let (id, value) = (Wiping::new(id), Wiping::new(value));
         if id.len() != ID_LEN {
             return false;
         }

@@ -17,9 +17,9 @@ use super::modes::Modes;
 use super::record::Session;
 use crate::error::Refusal;
 use crate::removal::RemovalCause;
+use crate::wiping::Wiping;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// Whose session it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl<C: 'static> SessionCache<C> {
         (namespace, id): (&Namespace, &[u8]),
         timeout: Duration,
         payload_len: usize,
-        value: impl FnOnce() -> Zeroizing<Vec<u8>>,
+        value: impl FnOnce() -> Wiping,
     ) -> Result<(), NotStored> {
         let shared = &self.shared;
         let key = self.key_named(namespace, id);

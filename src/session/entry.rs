@@ -9,29 +9,24 @@
 
 use super::id::{Namespace, SessionId, split};
 use super::record::{Session, Times};
-use zeroize::Zeroizing;
+use crate::wiping::Wiping;
 
 const PAYLOAD_AT: usize = 34;
 
 /// The value of a session, wiped after the copy.
-pub(super) fn encode(session: &Session, landing: u64) -> Zeroizing<Vec<u8>> {
+pub(super) fn encode(session: &Session, landing: u64) -> Wiping {
     encode_parts(session.times(), session.version(), session.payload(), landing)
 }
 
 /// The same of a session that is no value (yet).
-pub(super) fn encode_parts(
-    times: Times,
-    version: u16,
-    payload: &[u8],
-    landing: u64,
-) -> Zeroizing<Vec<u8>> {
-    let mut value = Zeroizing::new(Vec::with_capacity(PAYLOAD_AT + payload.len()));
-    value.extend_from_slice(&landing.to_le_bytes());
+pub(super) fn encode_parts(times: Times, version: u16, payload: &[u8], landing: u64) -> Wiping {
+    let mut value = Wiping::new(Vec::with_capacity(PAYLOAD_AT + payload.len()));
+    value.push(&landing.to_le_bytes());
     for word in times.to_words() {
-        value.extend_from_slice(&word.to_le_bytes());
+        value.push(&word.to_le_bytes());
     }
-    value.extend_from_slice(&version.to_le_bytes());
-    value.extend_from_slice(payload);
+    value.push(&version.to_le_bytes());
+    value.push(payload);
     value
 }
 
