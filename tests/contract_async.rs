@@ -243,6 +243,44 @@ async fn panic_of_the_future_has_one_caller_and_the_others_miss() {
     rig.cache.clear_get_callback();
 }
 
+/// Panics when it is polled, as told, and when it is dropped.
+struct Grenade(Option<Answer>);
+
+impl Future for Grenade {
+    type Output = Answer;
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+        match &self.0 {
+            Some(answer) => Poll::Ready(answer.clone()),
+            None => panic!("the poll"),
+        }
+    }
+}
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        panic!("the end");
+    }
+}
+
+#[test]
+fn future_that_panics_again_when_it_is_dropped_aborts_nothing_and_loses_no_answer() {
+    for answers in [false, true] {
+        let rig = patient();
+        let answer = answers.then(|| Answer::borrowed(&rig.session(1)));
+        rig.cache.set_async_get_callback(move |_, _| Grenade(answer.clone()));
+        let asked = || pollster::block_on(resume(&rig.cache, 1));
+        assert!(catch_unwind(AssertUnwindSafe(asked)).is_err());
+        assert_eq!(rig.holds(1), answers, "what was brought is lost, or came from nowhere");
+        assert_eq!(rig.cache.stats().in_flight, 0);
+        rig.cache.clear_get_callback();
+    }
+    let rig = patient();
+    rig.cache.set_async_get_callback(|_, _| Grenade(None));
+    let taken = || pollster::block_on(take(&rig.cache, 1));
+    assert!(catch_unwind(AssertUnwindSafe(taken)).is_err());
+    assert_eq!(rig.cache.stats().in_flight, 0);
+}
+
 #[test]
 fn panic_of_the_callback_itself_leaves_nothing_behind() {
     let rig = patient();

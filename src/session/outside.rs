@@ -16,6 +16,7 @@ use super::outcome::{Bringing, Cargo, Outcome, Seat, TimedOut, block_on};
 use super::record::{Session, milliseconds};
 use super::{SessionCache, SessionId};
 use crate::clock::Stopwatch;
+use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::sync::per_thread;
 use std::cell::RefCell;
@@ -226,8 +227,10 @@ impl<C: 'static> SessionCache<C> {
             }
             Poll::Ready(answer) => {
                 let Cargo { future, flight, stores, since } = cargo;
-                drop(future);
+                // Its end is user code, too: what it has brought is not lost with it.
+                let ended = catch_unwind(AssertUnwindSafe(|| drop(future)));
                 self.arrive(outcome, flight, stores, since, answer);
+                ended.unwrap_or_else(|panic| resume_unwind(panic));
                 None
             }
         }
@@ -243,6 +246,11 @@ impl<C: 'static> SessionCache<C> {
         let _inside = Inside::of(flight);
         crate::holding::assert_none();
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        if polled.is_err() {
+            // Its end may panic in turn, and must not while this panic goes on.
+            let broken = std::mem::replace(future, Box::pin(std::future::pending()));
+            discard(catch_unwind(AssertUnwindSafe(|| drop(broken))).err());
+        }
         self.count_panic(polled)
     }
 
@@ -302,8 +310,9 @@ impl<C: 'static> SessionCache<C> {
             shared.breaker.succeeded();
         }
         if matches!(answer.0, Given::Nothing) {
-            let hash = shared.flights.hash(flight.key());
-            flight.found_nothing(|| shared.unknown.remember(hash, self.tick()));
+            // The clock may be the user's: it is read before the lock is taken.
+            let (hash, now) = (shared.flights.hash(flight.key()), self.tick());
+            flight.found_nothing(|| shared.unknown.remember(hash, now));
         }
         self.check(answer, flight.key())
     }
