@@ -4,77 +4,13 @@ mod sessions;
 
 use halfshake::RemovalCause::Taken;
 use halfshake::session::{Answer, Namespace, Purpose, Session};
-use sessions::{Cache, Call, Connection, Rig, id, namespace, rig, rig_with};
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use sessions::later::{Store, patient, poll_once, resume, take};
+use sessions::{Cache, Call, id, namespace, rig, rig_with};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-/// A store whose answers the test gives, when it likes; it counts its futures.
-#[derive(Default)]
-struct Store {
-    answer: Mutex<Option<Answer>>,
-    waiting: Mutex<Vec<Waker>>,
-    alive: Arc<()>,
-}
-
-impl Store {
-    fn of(rig: &Rig) -> Arc<Self> {
-        let store = Arc::new(Self::default());
-        let asked = store.clone();
-        rig.cache.set_async_get_callback(move |_, _| {
-            let (store, alive) = (asked.clone(), asked.alive.clone());
-            async move {
-                let answer = store.wait().await;
-                drop(alive);
-                answer
-            }
-        });
-        store
-    }
-
-    async fn wait(&self) -> Answer {
-        poll_fn(|cx| {
-            let answer = self.answer.lock().expect("no test panics under it").clone();
-            self.waiting.lock().expect("no test panics under it").push(cx.waker().clone());
-            answer.map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
-
-    fn answers(&self, answer: Answer) {
-        *self.answer.lock().expect("no test panics under it") = Some(answer);
-        let waiting = std::mem::take(&mut *self.waiting.lock().expect("no test panics under it"));
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    /// Futures that are not dropped.
-    fn futures(&self) -> usize {
-        Arc::strong_count(&self.alive) - 1
-    }
-}
-
-/// A rig on which nothing ends because of the time.
-fn patient() -> Rig {
-    rig_with(|builder| builder.lookup_timeout(Duration::from_secs(600)))
-}
-
-/// Whether a client may resume session 1, and where it was found.
-async fn resume(cache: &Cache, connection: Connection) -> Option<bool> {
-    let name = namespace();
-    let found = cache.resume_async(&connection, &name, &[1; 32]).await?;
-    Some(found.is_external())
-}
-
-async fn take(cache: &Cache, connection: Connection) -> bool {
-    cache.take_async(&connection, &namespace(), &[1; 32]).await.is_some()
-}
-
-fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
 
 #[test]
 fn hit_inside_is_ready_at_the_first_poll() {
@@ -209,93 +145,6 @@ fn last_one_who_leaves_ends_the_look_up() {
     store.answers(Answer::borrowed(&rig.session(1)));
     assert_eq!(pollster::block_on(resume(&rig.cache, 3)), Some(true), "it asks anew");
     assert_eq!(rig.cache.stats().asked, 2);
-}
-
-#[tokio::test]
-async fn panic_of_the_future_has_one_caller_and_the_others_miss() {
-    let rig = Arc::new(patient());
-    let all = rig.cache.clone();
-    rig.cache.set_async_get_callback(move |_, _| {
-        let cache = all.clone();
-        async move {
-            while cache.stats().joined < 3 {
-                tokio::task::yield_now().await;
-            }
-            panic!("injected")
-        }
-    });
-    let tasks: Vec<_> = (0..4)
-        .map(|connection| {
-            let rig = rig.clone();
-            tokio::task::spawn(async move { resume(&rig.cache, connection).await })
-        })
-        .collect();
-    let (mut panicked, mut missed) = (0, 0);
-    for task in tasks {
-        match task.await {
-            Ok(found) => missed += u32::from(found.is_none()),
-            Err(error) => panicked += u32::from(error.is_panic()),
-        }
-    }
-    assert_eq!((panicked, missed), (1, 3));
-    let stats = rig.cache.stats();
-    assert_eq!((stats.get_panics, stats.in_flight, rig.cache.len()), (1, 0, 0));
-    rig.cache.clear_get_callback();
-}
-
-/// Panics when it is polled, as told, and when it is dropped.
-struct Grenade(Option<Answer>);
-
-impl Future for Grenade {
-    type Output = Answer;
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
-        match &self.0 {
-            Some(answer) => Poll::Ready(answer.clone()),
-            None => panic!("the poll"),
-        }
-    }
-}
-
-impl Drop for Grenade {
-    fn drop(&mut self) {
-        panic!("the end");
-    }
-}
-
-#[test]
-fn future_that_panics_again_when_it_is_dropped_aborts_nothing_and_loses_no_answer() {
-    for answers in [false, true] {
-        let rig = patient();
-        let answer = answers.then(|| Answer::borrowed(&rig.session(1)));
-        rig.cache.set_async_get_callback(move |_, _| Grenade(answer.clone()));
-        let asked = || pollster::block_on(resume(&rig.cache, 1));
-        assert!(catch_unwind(AssertUnwindSafe(asked)).is_err());
-        assert_eq!(rig.holds(1), answers, "what was brought is lost, or came from nowhere");
-        assert_eq!(rig.cache.stats().in_flight, 0);
-        rig.cache.clear_get_callback();
-    }
-    let rig = patient();
-    rig.cache.set_async_get_callback(|_, _| Grenade(None));
-    let taken = || pollster::block_on(take(&rig.cache, 1));
-    assert!(catch_unwind(AssertUnwindSafe(taken)).is_err());
-    assert_eq!(rig.cache.stats().in_flight, 0);
-}
-
-#[test]
-fn panic_of_the_callback_itself_leaves_nothing_behind() {
-    let rig = patient();
-    let callback = |_: &u64,
-                    _: &halfshake::session::Asked<'_, u64>|
-     -> std::future::Ready<Answer> { panic!("injected") };
-    rig.cache.set_async_get_callback(callback);
-    for _ in 0..2 {
-        let asked = || pollster::block_on(resume(&rig.cache, 1));
-        assert!(catch_unwind(AssertUnwindSafe(asked)).is_err());
-        let taken = || pollster::block_on(take(&rig.cache, 1));
-        assert!(catch_unwind(AssertUnwindSafe(taken)).is_err());
-    }
-    let stats = rig.cache.stats();
-    assert_eq!((stats.get_panics, stats.in_flight), (4, 0));
 }
 
 #[test]

@@ -20,7 +20,9 @@ use super::callbacks::AnswerFuture;
 use super::flights::Departed;
 use super::record::Session;
 use crate::clock::Stopwatch;
+use crate::panics::discard;
 use crate::sync::Lock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -107,7 +109,10 @@ impl Outcome {
 
     fn wake_all(&self) {
         let waiting = std::mem::take(&mut self.0.lock().waiting);
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in waiting {
+            // One that panics must not keep the others asleep.
+            discard(catch_unwind(AssertUnwindSafe(|| waker.wake())).err());
+        }
     }
 }
 

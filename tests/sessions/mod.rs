@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod later;
+
 use halfshake::session::{
     Answer, Namespace, Purpose, Session, SessionBuilder, SessionCache, SessionId, Side, Times,
     Verdict,
