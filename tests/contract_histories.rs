@@ -10,7 +10,8 @@ mod sessions;
 
 use halfshake::RemovalCause;
 use halfshake::session::{
-    Answer, Modes, Purpose, Session, SessionBuilder, SessionCache, SessionId, Side, Verdict,
+    Answer, Modes, Newly, NotStored, Purpose, Session, SessionBuilder, SessionCache, SessionId,
+    Side, Verdict,
 };
 use halfshake::{Maintenance, ManualClock};
 use history::{Action, MOST, Operation, check};
@@ -23,6 +24,8 @@ use std::time::Duration;
 
 const IDS: u8 = 6;
 const STEPS: u64 = 24;
+/// The version of sessions that the store outside gives: it tells them from the others.
+const FROM_OUTSIDE: u16 = 0x0304;
 
 /// Gives numbers that only grow: moments, and the names of sessions.
 #[derive(Debug, Default)]
@@ -49,17 +52,20 @@ impl Log {
         self.operations.lock().expect("no panic under it").push((id, operation));
     }
 
-    fn event(&self, id: u8, name: u64, cause: RemovalCause) {
+    /// `may_lapse`: if it was replaced, it may have been absent for a while before.
+    fn event(&self, id: u8, name: u64, cause: RemovalCause, may_lapse: bool) {
         self.events.lock().expect("no panic under it").push((name, cause));
-        if cause != RemovalCause::Replaced {
-            self.note(id, 0, Action::Vanish(name));
+        match cause {
+            RemovalCause::Replaced if may_lapse => self.note(id, 0, Action::MayVanish(name)),
+            RemovalCause::Replaced => {}
+            _ => self.note(id, 0, Action::Vanish(name)),
         }
     }
 }
 
-fn session(cache: &SessionCache<u8>, id: u8, name: u64) -> Session {
+fn session(cache: &SessionCache<u8>, id: u8, name: u64, version: u16) -> Session {
     let id = SessionId::new(&[id; 32]).expect("32 bytes");
-    cache.make(&namespace(), id, TLS12, &name.to_le_bytes())
+    cache.make(&namespace(), id, version, &name.to_le_bytes())
 }
 
 fn name_of(payload: &[u8]) -> u64 {
@@ -87,10 +93,15 @@ fn cache(log: &Arc<Log>, clock: &Arc<ManualClock>, capacity: u64) -> SessionCach
             if question.purpose() == Purpose::Resume && name.is_multiple_of(3) {
                 return Answer::unknown();
             }
-            Answer::handed_over(session(question.cache(), id, name))
+            Answer::handed_over(session(question.cache(), id, name, FROM_OUTSIDE))
         })
         .remove_callback(move |gone| {
-            gone_to.event(gone.id()[0], name_of(gone.payload()), gone.cause());
+            // Causes go by the moment at which an operation began: it may have expired since. And
+            // what a look-up brings while a put is under way goes with it, as replaced, also if
+            // what was put has left by then.
+            let has_expired = gone.times().not_after() <= gone.cache().wall_now();
+            let may_lapse = has_expired || gone.to_session().version() == FROM_OUTSIDE;
+            gone_to.event(gone.id()[0], name_of(gone.payload()), gone.cause(), may_lapse);
         })
         .build()
         .expect("good settings")
@@ -102,15 +113,20 @@ fn step(cache: &SessionCache<u8>, clock: &ManualClock, log: &Log, random: u64) {
     match random % 64 {
         0..12 => {
             // Its name is its moment.
-            if cache.add(&session(cache, id, called)).is_ok() {
-                log.note(id, called, Action::Insert(called));
+            match cache.add(&session(cache, id, called, TLS12)) {
+                Ok(()) => log.note(id, called, Action::Insert(called)),
+                // The time went by meanwhile: nothing is stored, and what was there goes.
+                Err(NotStored::Expired) => log.note(id, called, Action::Clear),
+                Err(_) => {}
             }
         }
         12..20 => {
-            let new = session(cache, id, called);
-            let _newly = cache.new_session(&0, Side::Server, &new);
-            // Refused or not, it was there, unless there was no room or caching was off.
-            log.note(id, called, Action::MayInsertOver(called));
+            let new = session(cache, id, called, TLS12);
+            match cache.new_session(&0, Side::Server, &new) {
+                Newly::NotStored(NotStored::Expired) => log.note(id, called, Action::Clear),
+                // Refused or not, it was there, unless there was no room or caching was off.
+                _ => log.note(id, called, Action::MayInsertOver(called)),
+            }
         }
         20..36 => {
             let found = cache.find(&key, &[id; 32]).map(|found| name_of(found.payload()));

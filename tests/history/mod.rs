@@ -25,6 +25,8 @@ pub(crate) enum Action {
     Replace(u64, bool),
     Take(Option<u64>),
     Remove(bool),
+    /// The key is absent afterwards, whatever it had.
+    Clear,
     /// The entry went by itself; its event was delivered at `returned`.
     Vanish(u64),
     /// As `Vanish`, if the entry had expired before another operation removed it, which judged it
@@ -54,6 +56,7 @@ impl Action {
             Self::InsertIfAbsent(_, false) => now.is_some().then_some(now),
             Self::Replace(_, false) | Self::Remove(false) => now.is_none().then_some(None),
             Self::Take(taken) => (taken == now).then_some(None),
+            Self::Clear => Some(None),
             Self::Remove(true) => now.is_some().then_some(None),
             Self::Vanish(value) => (now == Some(value)).then_some(None),
             Self::MayVanish(_) | Self::MayInsert(_) | Self::MayInsertOver(_) => Some(now),
@@ -102,7 +105,9 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::Action::Vanish;
-    use super::Action::{Get, Insert, InsertIfAbsent, MayInsert, MayVanish, Remove, Replace, Take};
+    use super::Action::{
+        Clear, Get, Insert, InsertIfAbsent, MayInsert, MayVanish, Remove, Replace, Take,
+    };
     use super::*;
 
     /// Each operation with its call and its return.
@@ -169,6 +174,13 @@ mod tests {
         let back =
             [(1, 2, Insert(7)), (3, 4, Get(None)), (0, 7, MayVanish(7)), (5, 6, Get(Some(7)))];
         assert!(!accepts(&back));
+    }
+
+    #[test]
+    fn what_was_cleared_is_absent() {
+        assert!(accepts(&[(1, 2, Insert(7)), (3, 4, Clear), (5, 6, Get(None))]));
+        assert!(accepts(&[(1, 2, Clear), (3, 4, Insert(7)), (5, 6, Get(Some(7)))]));
+        assert!(!accepts(&[(1, 2, Insert(7)), (3, 4, Clear), (5, 6, Get(Some(7)))]));
     }
 
     #[test]
