@@ -304,6 +304,23 @@ impl<T> Swap<T> {
             _ => false,
         }
     }
+
+    /// Changes a copy of the value and stores it, unless `change` fails: it may run more than once.
+    /// Lock-free.
+    #[cfg(any(feature = "seal", feature = "tagged-ids"))]
+    pub(crate) fn try_update<E>(&self, change: impl Fn(&mut T) -> Result<(), E>) -> Result<(), E>
+    where
+        T: Clone + Default,
+    {
+        loop {
+            let old = self.load_full();
+            let mut new = old.as_deref().cloned().unwrap_or_default();
+            change(&mut new)?;
+            if self.replace_if(old.as_ref(), std::sync::Arc::new(new)) {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// A boxed value that whoever comes first takes out (crossbeam's `AtomicCell`). One swap each.

@@ -4,7 +4,7 @@ mod sessions;
 
 use halfshake::RemovalCause::Taken;
 use halfshake::session::{Answer, Namespace, Purpose, Session};
-use sessions::later::{Store, patient, poll_once, resume, take};
+use sessions::later::{Store, askers, patient, poll_once, resume, take};
 use sessions::{Cache, Call, id, namespace, rig, rig_with};
 use std::future::Future;
 use std::pin::pin;
@@ -62,15 +62,7 @@ fn blocking_callback_serves_asynchronous_look_ups_too() {
 async fn tasks_that_miss_one_id_ask_once_and_share_the_answer() {
     let rig = Arc::new(patient());
     let store = Store::of(&rig);
-    let tasks: Vec<_> = (0..8)
-        .map(|connection| {
-            let rig = rig.clone();
-            tokio::task::spawn(async move { resume(&rig.cache, connection).await })
-        })
-        .collect();
-    while rig.cache.stats().joined < 7 {
-        tokio::task::yield_now().await;
-    }
+    let tasks = askers(&rig, 8).await;
     store.answers(Answer::borrowed(&rig.session(1)));
     for task in tasks {
         assert_eq!(task.await.unwrap(), Some(true));
@@ -84,15 +76,7 @@ async fn cancelled_askers_strand_nobody_and_cost_no_second_call() {
     for cancelled in 1..8 {
         let rig = Arc::new(patient());
         let store = Store::of(&rig);
-        let mut tasks: Vec<_> = (0..8)
-            .map(|connection| {
-                let rig = rig.clone();
-                tokio::task::spawn(async move { resume(&rig.cache, connection).await })
-            })
-            .collect();
-        while rig.cache.stats().joined < 7 {
-            tokio::task::yield_now().await;
-        }
+        let mut tasks = askers(&rig, 8).await;
         // The one who asked first among them: it is he who has polled the store's future.
         for task in tasks.drain(..cancelled) {
             task.abort();

@@ -3,7 +3,7 @@
 mod sessions;
 
 use halfshake::session::Answer;
-use sessions::later::{Store, patient, poll_once, resume, take};
+use sessions::later::{Store, askers, patient, poll_once, resume, take};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -61,12 +61,7 @@ async fn panic_of_the_future_has_one_caller_and_the_others_miss() {
             panic!("injected")
         }
     });
-    let tasks: Vec<_> = (0..4)
-        .map(|connection| {
-            let rig = rig.clone();
-            tokio::task::spawn(async move { resume(&rig.cache, connection).await })
-        })
-        .collect();
+    let tasks = askers(&rig, 4).await;
     let (mut panicked, mut missed) = (0, 0);
     for task in tasks {
         match task.await {

@@ -203,7 +203,7 @@ impl<'c, C: 'static> Future for Take<'c, C> {
             this.waits = None; // as if it were dropped
             return Poll::Ready(None);
         };
-        let taken = cache.finish_taking(&waits.take, answer);
+        let taken = cache.arrive_taking(&waits.take.out, answer);
         if let Some(TakeWaits { take, mut end, .. }) = this.waits.take() {
             // As of a blocking take: off the board, then the end.
             drop(take);

@@ -8,13 +8,14 @@ use super::compat::Compat;
 use super::counters::{Count, Rejection};
 #[cfg(feature = "rustls-0_23")]
 use super::entry::encode_parts;
-use super::entry::{View, content, encode, is_of, landing};
+use super::entry::{View, content, encode, landing};
 use super::found::SessionHandle;
 #[cfg(feature = "rustls-0_23")]
 use super::id::SessionId;
 use super::id::{Key, Namespace, split};
 use super::modes::Modes;
 use super::record::Session;
+use crate::cache::PinnedRef;
 use crate::error::Refusal;
 use crate::removal::RemovalCause;
 use crate::wiping::Wiping;
@@ -142,9 +143,8 @@ impl<C: 'static> SessionCache<C> {
         payload: &[u8],
     ) -> Newly {
         let modes = self.modes();
-        let stores = modes.contains(Modes::SERVER) && !modes.contains(Modes::NO_INTERNAL_STORE);
         let strict = self.shared.compat == Compat::strict();
-        if !strict || !stores || self.shared.callbacks.new.load().is_some() {
+        if !strict || !modes.store_inside() || self.shared.callbacks.new.load().is_some() {
             let session = self.make(namespace, id, version, payload);
             return self.new_session(connection, Side::Server, &session);
         }
@@ -166,10 +166,11 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the remove callback does.
     pub fn add(&self, session: &Session) -> Result<(), NotStored> {
-        if self.modes().without(Modes::BOTH) == self.modes() {
+        let modes = self.modes();
+        if modes.without(Modes::BOTH) == modes {
             return Err(NotStored::Off);
         }
-        self.put(&self.dated(session, self.modes()))
+        self.put(&self.dated(session, modes))
     }
 
     fn put(&self, session: &Session) -> Result<(), NotStored> {
@@ -234,9 +235,9 @@ impl<C: 'static> SessionCache<C> {
         meant: impl Fn(&[u8]) -> bool,
     ) -> bool {
         let Some(landed) = landed else { return false };
-        let found = self.store.get(key.bytes());
-        self.count_own(found.is_some());
-        let late = found.and_then(|f| (landing(&f) > landed && meant(&f)).then(|| f.handle()));
+        let late = self
+            .look_for_itself(key)
+            .and_then(|f| (landing(&f) > landed && meant(&f)).then(|| f.handle()));
         late.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
     }
 
@@ -249,9 +250,12 @@ impl<C: 'static> SessionCache<C> {
         self.shared.unknown.forget(flights.hash(key.bytes()));
     }
 
-    /// A look-up that nobody has asked for.
-    pub(super) fn count_own(&self, hit: bool) {
+    /// A look-up that nobody has asked for, and that is counted as such.
+    fn look_for_itself(&self, key: &Key) -> Option<PinnedRef<'_, [u8], [u8]>> {
+        let found = self.store.get(key.bytes());
+        let hit = found.is_some();
         self.shared.counters.count(if hit { Count::OwnHits } else { Count::OwnMisses });
+        found
     }
 
     fn rejected(&self, rejection: Rejection) -> NotStored {
@@ -306,9 +310,8 @@ impl<C: 'static> SessionCache<C> {
             let (namespace, id) = (handle.key.namespace(), handle.key.id());
             return self.remove_key(&namespace, id, RemovalCause::Removed);
         }
-        let found = self.store.get(handle.key.bytes());
-        self.count_own(found.is_some());
-        let found = found.filter(|found| found.handle() == handle.handle);
+        let found =
+            self.look_for_itself(&handle.key).filter(|found| found.handle() == handle.handle);
         let Some(print) = found.map(|found| self.print(&found)) else {
             self.tell_of_absent(&handle.key, RemovalCause::Removed);
             return false;
@@ -318,16 +321,16 @@ impl<C: 'static> SessionCache<C> {
         self.remove_of(key, print, cause, || self.store.remove_exact_because(handle, cause))
     }
 
-    /// Removes a session if it is (still) this one that has its id, also if a look-up outside has
+    /// Removes a session if it is (still) this one that has its id, also if a look-up outside
     /// brings it.
     fn remove_session(&self, session: &Session, cause: RemovalCause) {
         let Some(key) = self.key_of(session) else { return };
-        let print = self.print(&encode(session, 0));
+        let value = encode(session, 0);
         // Looked for in the removal: what lands after that has come late.
-        self.remove_of(&key, print, cause, || {
-            let found = self.store.get(key.bytes());
-            self.count_own(found.is_some());
-            let handle = found.and_then(|found| is_of(&found, session).then(|| found.handle()));
+        self.remove_of(&key, self.print(&value), cause, || {
+            let is_it = |found: &PinnedRef<'_, [u8], [u8]>| content(found) == content(&value);
+            let found = self.look_for_itself(&key).filter(is_it);
+            let handle = found.map(|found| found.handle());
             handle.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
         });
     }

@@ -35,14 +35,9 @@ pub(super) fn landing(value: &[u8]) -> u64 {
     u64::from_le_bytes(chunk(value, 0))
 }
 
-/// What a value says of its session, wherever that came from.
+/// What a value says of its session, wherever that came from: equal for equal sessions.
 pub(super) fn content(value: &[u8]) -> &[u8] {
     value.get(8..).unwrap_or_default()
-}
-
-/// Whether a value is that of a session, wherever it came from.
-pub(super) fn is_of(value: &[u8], session: &Session) -> bool {
-    content(value) == content(&encode(session, 0))
 }
 
 fn chunk<const N: usize>(value: &[u8], at: usize) -> [u8; N] {

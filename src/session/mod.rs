@@ -235,7 +235,7 @@ impl<C: 'static> SessionCache<C> {
         // Under the lock, for the two are to say the same.
         self.store.core.keep_expired(self.shared.compat.keeps_expired(modes));
         drop(one_at_a_time);
-        if !modes.store_answers() {
+        if !modes.store_inside() {
             // What has landed had landed before this returned: it may stay.
             self.shared.flights.mark_all();
         }

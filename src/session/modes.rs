@@ -96,8 +96,9 @@ impl Modes {
         self.contains(Self::RENEWS)
     }
 
-    /// Whether what a look-up outside brings is stored.
-    pub(super) fn store_answers(self) -> bool {
+    /// Whether a server's sessions are stored by themselves: new ones, and what a look-up outside
+    /// brings.
+    pub(super) fn store_inside(self) -> bool {
         self.contains(Self::SERVER) && !self.contains(Self::NO_INTERNAL_STORE)
     }
 

@@ -63,11 +63,11 @@ pub(super) enum Taking<'c> {
 /// A take that is out, of an asynchronous callback.
 pub(super) struct TakeOutside {
     future: AnswerFuture,
-    out: TakeOut,
+    pub(super) out: TakeOut,
 }
 
 /// A take that is on the board.
-struct TakeOut {
+pub(super) struct TakeOut {
     flight: Departed<Outcome>,
     since: Stopwatch,
     /// Whether the internal cache was looked at.
@@ -158,7 +158,7 @@ impl<C: 'static> SessionCache<C> {
         };
         // Again, after boarding: whoever changes them marks the flights that he finds, and those
         // that board later see what he did (the board's lock).
-        let stores = modes.store_answers() && self.modes().store_answers();
+        let stores = modes.store_inside() && self.modes().store_inside();
         let bringing = Bringing(seat.outcome());
         let _inside = Inside::of(&flight);
         // It may have been put since it was looked for: what is inside hides what is outside.
@@ -436,7 +436,8 @@ impl<C: 'static> SessionCache<C> {
         self.poll(&mut take.future, &take.out.flight, cx)
     }
 
-    fn arrive_taking(&self, take: &TakeOut, answer: Answer) -> Option<Resumed<'static>> {
+    /// The end of a take that was out: whether its answer may be used, and is the caller's.
+    pub(super) fn arrive_taking(&self, take: &TakeOut, answer: Answer) -> Option<Resumed<'static>> {
         let session = self.judge(answer, &take.flight, take.since)?;
         if !take.flight.claim() {
             return None;
@@ -446,15 +447,5 @@ impl<C: 'static> SessionCache<C> {
             self.store.remove_because(take.flight.key(), RemovalCause::Taken);
         }
         self.use_answer(Some(session))
-    }
-
-    /// As `arrive_taking`, at the end of a take that was out.
-    #[cfg(feature = "async")]
-    pub(super) fn finish_taking(
-        &self,
-        take: &TakeOutside,
-        answer: Answer,
-    ) -> Option<Resumed<'static>> {
-        self.arrive_taking(&take.out, answer)
     }
 }

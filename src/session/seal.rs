@@ -166,7 +166,7 @@ impl KeyRing {
     /// # Errors
     /// [`SealError::UnknownKey`]; nothing has changed then.
     pub fn promote(&self, number: u32) -> Result<(), SealError> {
-        self.change(|keys| {
+        self.keys.try_update(|keys| {
             let at = keys.iter().position(|key| key.number == number);
             keys[..=at.ok_or(SealError::UnknownKey(number))?].rotate_right(1);
             Ok(())
@@ -174,7 +174,7 @@ impl KeyRing {
     }
 
     fn add(&self, key: Arc<SealKey>, at: usize) -> Result<(), SealError> {
-        self.change(|keys| {
+        self.keys.try_update(|keys| {
             if keys.iter().any(|k| k.number == key.number) {
                 return Err(SealError::SameNumber(key.number));
             }
@@ -182,20 +182,6 @@ impl KeyRing {
             keys.truncate(self.most);
             Ok(())
         })
-    }
-
-    fn change(
-        &self,
-        change: impl Fn(&mut Vec<Arc<SealKey>>) -> Result<(), SealError>,
-    ) -> Result<(), SealError> {
-        loop {
-            let old = self.keys();
-            let mut new = (*old).clone();
-            change(&mut new)?;
-            if self.keys.replace_if(Some(&old), Arc::new(new)) {
-                return Ok(());
-            }
-        }
     }
 
     /// The numbers of the keys: the first one seals, all of them open.

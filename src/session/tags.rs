@@ -8,6 +8,7 @@
 use super::id::{Namespace, SessionId};
 use crate::sync::Swap;
 use siphasher::sip::SipHasher24;
+use std::convert::Infallible;
 use std::fmt::{Debug, Formatter};
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -105,19 +106,14 @@ impl IdTags {
     }
 
     fn put(&self, key: &IdTagKey, at: usize) {
-        loop {
-            let old = self.keys.load_full();
-            let mut new = old.as_deref().cloned().unwrap_or_default();
-            let first = new.first() == Some(key);
-            if !first {
-                new.retain(|other| other != key);
-                new.insert(at.min(new.len()), key.clone());
-                new.truncate(self.most);
+        let Ok(()) = self.keys.try_update::<Infallible>(|keys| {
+            if keys.first() != Some(key) {
+                keys.retain(|other| other != key);
+                keys.insert(at.min(keys.len()), key.clone());
+                keys.truncate(self.most);
             }
-            if first || self.keys.replace_if(old.as_ref(), Arc::new(new)) {
-                return;
-            }
-        }
+            Ok(())
+        });
     }
 
     /// A new id.

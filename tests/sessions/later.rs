@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// A store whose answers the test gives, when it likes; it counts its futures.
 #[derive(Default)]
@@ -66,6 +67,19 @@ pub(crate) async fn resume(cache: &Cache, connection: Connection) -> Option<bool
 
 pub(crate) async fn take(cache: &Cache, connection: Connection) -> bool {
     cache.take_async(&connection, &namespace(), &[1; 32]).await.is_some()
+}
+
+/// Tasks that propose session 1, once all but the first have joined it.
+pub(crate) async fn askers(rig: &Arc<Rig>, count: u64) -> Vec<JoinHandle<Option<bool>>> {
+    let tasks = (0..count).map(|connection| {
+        let rig = rig.clone();
+        tokio::task::spawn(async move { resume(&rig.cache, connection).await })
+    });
+    let tasks = tasks.collect();
+    while rig.cache.stats().joined < count - 1 {
+        tokio::task::yield_now().await;
+    }
+    tasks
 }
 
 pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
