@@ -88,6 +88,7 @@ const ROOMS: &[Room] = &[
     safe("session/renew", 6),
     safe("session/seal", 6),
     safe("session/tags", 6),
+    safe("session/taking", 6),
     safe("session/unknown", 6),
     safe("adapters", 7),
     safe("adapters/rustls", 7),

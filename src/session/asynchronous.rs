@@ -5,17 +5,14 @@
 //! called by the first poll, and blocks it. Dropping one of these futures gives the look-up up:
 //! others who wait for the same answer go on with it.
 
-use super::flights::Before;
 use super::found::Resumed;
 use super::id::{Key, Namespace};
 use super::outcome::Seat;
-use super::outside::{Begun, Question, TakeOutside, Taking};
+use super::outside::{Begun, Question};
+use super::taking::{TakeOutside, Taking};
 use super::{Hello, SessionCache};
-use crate::panics::discard;
-use crate::removal::RemovalCause;
 use futures_timer::Delay;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -111,6 +108,12 @@ impl<'c, C: 'static> Asker<'c, C> {
             None => self.ask(&key, |question| cache.depart(question, modes)),
         }
     }
+
+    fn take(&self) -> Taking<'c> {
+        let cache = self.cache;
+        let Some(key) = cache.key(self.namespace, self.id) else { return Taking::Over(None) };
+        self.ask(&key, |question| cache.depart_taking(question))
+    }
 }
 
 /// A look-up. Not an async block, which would keep a session that was found inside, and is not
@@ -150,32 +153,7 @@ impl<'c, C: 'static> Future for LookUp<'c, C> {
 /// A take: as `LookUp`.
 struct Take<'c, C: 'static> {
     asker: Asker<'c, C>,
-    waits: Option<TakeWaits<'c, C>>,
-}
-
-/// A take that is out.
-struct TakeWaits<'c, C: 'static> {
-    take: TakeOutside,
-    delay: Delay,
-    /// Dropped last: the take is off the board by then.
-    end: EndOfTake<'c, C>,
-}
-
-impl<'c, C: 'static> Take<'c, C> {
-    /// Begins: `Err` if it is over.
-    fn begin(&self) -> Result<TakeWaits<'c, C>, Option<Resumed<'c>>> {
-        let cache = self.asker.cache;
-        let key = cache.key(self.asker.namespace, self.asker.id).ok_or(None)?;
-        let before = cache.shared.flights.before(key.bytes());
-        let mut end = EndOfTake { cache, key, before, is_over: false };
-        match self.asker.ask(&key, |question| cache.depart_taking(question)) {
-            Taking::Over(taken) => {
-                end.mark(taken.is_some());
-                Err(taken)
-            }
-            Taking::Waits(take) => Ok(TakeWaits { take, delay: cache.delay(), end }),
-        }
-    }
+    waits: Option<(TakeOutside, Delay)>,
 }
 
 impl<'c, C: 'static> Future for Take<'c, C> {
@@ -184,60 +162,27 @@ impl<'c, C: 'static> Future for Take<'c, C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let cache = this.asker.cache;
-        if this.waits.is_none() {
-            match this.begin() {
-                Ok(waits) => this.waits = Some(waits),
-                Err(taken) => return Poll::Ready(taken),
-            }
-        }
-        let Some(waits) = &mut this.waits else { return Poll::Ready(None) };
-        let answer = match cache.fly_taking(&mut waits.take, cx) {
+        let (take, delay) = match &mut this.waits {
+            Some(waits) => waits,
+            None => match this.asker.take() {
+                Taking::Over(taken) => return Poll::Ready(taken),
+                Taking::Waits(take) => this.waits.insert((take, cache.delay())),
+            },
+        };
+        let answer = match cache.fly_taking(take, cx) {
             Poll::Ready(answer) => Some(answer),
-            Poll::Pending => match Pin::new(&mut waits.delay).poll(cx) {
+            Poll::Pending => match Pin::new(delay).poll(cx) {
                 Poll::Ready(()) => None,
                 Poll::Pending => return Poll::Pending,
             },
         };
-        let Some(answer) = answer else {
-            cache.give_up_taking();
-            this.waits = None; // as if it were dropped
-            return Poll::Ready(None);
-        };
-        let taken = cache.arrive_taking(&waits.take.out, answer);
-        if let Some(TakeWaits { take, mut end, .. }) = this.waits.take() {
-            // As of a blocking take: off the board, then the end.
-            drop(take);
-            end.mark(taken.is_some());
-        }
-        Poll::Ready(taken)
-    }
-}
-
-/// What a take ends with, also if it is dropped, or panics, half-way.
-struct EndOfTake<'t, C: 'static> {
-    cache: &'t SessionCache<C>,
-    key: Key,
-    before: Before,
-    is_over: bool,
-}
-
-impl<C: 'static> EndOfTake<'_, C> {
-    fn mark(&mut self, has_taken: bool) {
-        self.is_over = true;
-        let key = self.key.bytes();
-        let landed = self.cache.shared.flights.mark(self.before, |name| name == key);
-        if has_taken {
-            self.cache.remove_late(&self.key, landed, RemovalCause::Taken, |_| true);
-        }
-    }
-}
-
-impl<C: 'static> Drop for EndOfTake<'_, C> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            // Counted by the engine; there is nobody to hand it to.
-            let marked = catch_unwind(AssertUnwindSafe(|| self.mark(true)));
-            marked.unwrap_or_else(discard);
-        }
+        let Some((take, _)) = this.waits.take() else { return Poll::Ready(None) };
+        Poll::Ready(match answer {
+            Some(answer) => cache.arrive_taking(take, answer),
+            None => {
+                cache.give_up_taking(take);
+                None
+            }
+        })
     }
 }

@@ -214,6 +214,21 @@ impl<'a, C> New<'a, C> {
     pub fn is_stored(&self) -> bool {
         self.stored
     }
+
+    /// Whether the internal cache has stored it, and holds no session of its id any more: it was
+    /// removed, flushed, evicted or has expired while this callback ran.
+    ///
+    /// The remove callback may have been told of that before this callback has written the session
+    /// to an external store. So ask after that, and delete there what has left here; what leaves
+    /// later is told of later.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        let is_there = || {
+            let key = self.cache.key_of(self.session);
+            key.is_some_and(|key| self.cache.look_for_itself(&key).is_some())
+        };
+        self.stored && !is_there()
+    }
 }
 
 /// What a look-up outside is for.

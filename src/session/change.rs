@@ -78,10 +78,10 @@ pub enum Newly {
 impl<C: 'static> SessionCache<C> {
     /// A session was negotiated: stores it, and asks the new callback.
     ///
-    /// In this order: the session can be found while the callback runs (a client may come back
-    /// before a slow callback is done), and a refusal takes that very session out again, with one
-    /// `RefusedByNew`, unless it has left meanwhile. The callback is called whether or not the
-    /// session could be stored, and never while caching is off for that side.
+    /// In this order: the session can be resumed while the callback runs (a client may come back
+    /// before a slow callback is done), but not taken, and a refusal takes that very session out
+    /// again, with one `RefusedByNew`, unless it has left meanwhile. The callback is called whether
+    /// or not the session could be stored, and never while caching is off for that side.
     ///
     /// # Panics
     /// If the new callback does, which is a refusal; or if the remove callback does.
@@ -96,6 +96,9 @@ impl<C: 'static> SessionCache<C> {
         if !modes.contains(side) {
             return Newly::NotStored(NotStored::Off);
         }
+        let callback = self.shared.callbacks.new.load_full();
+        let key = if callback.is_some() { self.key_of(session) } else { None };
+        let _told = key.map(|key| self.shared.flights.board_told(key.bytes()));
         let stored = if modes.contains(Modes::NO_INTERNAL_STORE) {
             Err(NotStored::NoInternalStore)
         } else {
@@ -107,7 +110,7 @@ impl<C: 'static> SessionCache<C> {
         if stored.is_ok() {
             self.count_for_flush(Compat::FLUSHES_BY_NEW_SESSIONS, 255);
         }
-        let Some(callback) = self.shared.callbacks.new.load_full() else {
+        let Some(callback) = callback else {
             return stored.map_or_else(Newly::NotStored, |()| Newly::Stored);
         };
         counters.count(Count::NewCalls);
@@ -251,7 +254,7 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// A look-up that nobody has asked for, and that is counted as such.
-    fn look_for_itself(&self, key: &Key) -> Option<PinnedRef<'_, [u8], [u8]>> {
+    pub(super) fn look_for_itself(&self, key: &Key) -> Option<PinnedRef<'_, [u8], [u8]>> {
         let found = self.store.get(key.bytes());
         let hit = found.is_some();
         self.shared.counters.count(if hit { Count::OwnHits } else { Count::OwnMisses });

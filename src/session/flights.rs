@@ -64,26 +64,33 @@
 //!
 //! # Single use
 //!
-//! A flight of a `take` is for one asker alone: it joins none, and none joins it. Its departure
-//! marks the other flights of the key, and while it is out nothing of the key lands: an answer that
-//! is older than the external store's deletion would be found until the taker took it back. So the
-//! taker looks inside once more after it has departed, and then asks.
+//! A copy of what is taken may lie in the external store, inside, or be under way in a flight; the
+//! store learns of a taking inside only from its event. So a `take` is a flight, too, and it is on
+//! the board from before it looks inside until its event is delivered. It is for one asker alone:
+//! it joins none, and none joins it. While it is out, nothing of its key lands; when it leaves, it
+//! marks all other flights of the key. So when it has left, no copy lies inside, none lies outside
+//! (its event or the store's atomic delete has seen to that), and none comes: what asks later finds
+//! none, and what has asked before is marked.
 //!
-//! Between two takers outside, the store's atomic delete decides. Between one inside and one
-//! outside, the board does: a copy may lie in both places, and the store learns of the taking
-//! inside only from the event. The one outside *claims* its answer, which counts as a landing; the
-//! one inside, when its event is delivered, makes the flights of takers that are out void, and
-//! gives up what it took if such a claim was made since it began. So one of them gets it.
+//! Two takers that both have a copy, one from inside and one from outside, are on the board at the
+//! same time. Each *claims* its copy before it leaves, which makes the others void: the first one
+//! gets it. One who has it from outside removes what lies inside before that, for it may have been
+//! put there, and to the store, after the look inside.
+//!
+//! A new session lies inside before the new callback writes it to the store, and a taking between
+//! the two would leave a copy there. So the board has an entry from before the session is put until
+//! the callback has ended: takers that come meanwhile get nothing, and those that are out are made
+//! void. (No client knows the session then: it is sent the ticket afterwards.)
+//!
+//! While there is no get callback nothing can land, and a take goes without the board, unless a
+//! flight is out in its stripe. Should one of its key be out afterwards, or have landed, a callback
+//! has just been set: then the take gives up what it got.
 //!
 //! Covered by the models in `loom-tests/tests/models/flights.rs`.
 
 use crate::sync::{AtomicU64, Lock, Ordering};
 use crossbeam_utils::CachePadded;
-use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// More claims than this while a taker inside is between two steps, and it gives up.
-const CLAIMS: usize = 16;
 
 /// Enough that two look-ups which are out at the same time rarely share one.
 const STRIPES: usize = if cfg!(halfshake_loom) { 1 } else { 64 };
@@ -109,8 +116,6 @@ struct Stripe<T> {
 #[derive(Debug)]
 struct Board<T> {
     flights: Vec<Flight<T>>,
-    /// The latest claims of takers outside: landing number and key, oldest first.
-    claims: VecDeque<(u64, Box<[u8]>)>,
     /// Flights that have departed, ever.
     departed: u64,
 }
@@ -120,11 +125,43 @@ struct Flight<T> {
     key: Box<[u8]>,
     /// Its key was changed while it was out.
     marked: bool,
-    /// Its key was taken inside: what it brings must not be used.
+    /// Another taker has claimed its key: what this one got must not be used.
     void: bool,
     number: FlightNumber,
-    /// `None`: it is for one asker alone.
-    shared: Option<Arc<T>>,
+    errand: Errand<T>,
+}
+
+/// What a flight is out for.
+#[derive(Debug)]
+enum Errand<T> {
+    /// To look up, and with what its joiners share.
+    Resume(Arc<T>),
+    Take,
+    /// Not for anything: the new callback is told of a session.
+    Tell,
+}
+
+impl<T> Flight<T> {
+    fn is_taker(&self) -> bool {
+        matches!(self.errand, Errand::Take)
+    }
+
+    fn is_told(&self) -> bool {
+        matches!(self.errand, Errand::Tell)
+    }
+}
+
+impl<T> Board<T> {
+    fn of_key(&mut self, key: &[u8]) -> impl Iterator<Item = &mut Flight<T>> {
+        self.flights.iter_mut().filter(move |flight| *flight.key == *key)
+    }
+
+    fn depart(&mut self, key: &[u8], errand: Errand<T>) -> FlightNumber {
+        let number = FlightNumber(self.departed);
+        self.departed += 1;
+        self.flights.push(Flight { key: key.into(), marked: false, void: false, number, errand });
+        number
+    }
 }
 
 /// Which flight of its stripe.
@@ -157,6 +194,7 @@ pub(crate) struct Departed<T> {
     stripe: usize,
     key: Box<[u8]>,
     number: FlightNumber,
+    is_out: bool,
 }
 
 /// A flight among those of all caches, while it is out: the address of its cache's stripes, which
@@ -172,7 +210,7 @@ impl<T> Flights<T> {
         let stripe = || Stripe {
             out: AtomicU64::new(0),
             landed: AtomicU64::new(0),
-            board: Lock::new(Board { flights: Vec::new(), claims: VecDeque::new(), departed: 0 }),
+            board: Lock::new(Board { flights: Vec::new(), departed: 0 }),
         };
         let stripes = (0..STRIPES).map(|_| CachePadded::new(stripe())).collect();
         Self { hasher: crate::hash::random_state(), stripes }
@@ -205,16 +243,30 @@ impl<T> Flights<T> {
         (0..self.stripes.len()).map(|stripe| self.before_in(stripe)).collect()
     }
 
+    /// Whether no flight of the stripe is out, and none has landed since.
+    pub(crate) fn is_quiet(&self, since: Before) -> bool {
+        let stripe = &self.stripes[since.stripe];
+        // SeqCst: pairs with `depart`, `land` and the end of a flight (module documentation).
+        let none_out = stripe.out.load(Ordering::SeqCst) == 0;
+        // SeqCst: as above; read second, so that what a flight stored before its end is seen.
+        none_out && stripe.landed.load(Ordering::SeqCst) == since.landed
+    }
+
+    /// After a take without the board: whether there can be no other copy of what it took.
+    pub(crate) fn was_alone(&self, since: Before, key: &[u8]) -> bool {
+        let stripe = &self.stripes[since.stripe];
+        let is_out = || stripe.board.lock().of_key(key).next().is_some();
+        // SeqCst: as in `is_quiet`, and behind the lock.
+        self.is_quiet(since) || (!is_out() && stripe.landed.load(Ordering::SeqCst) == since.landed)
+    }
+
     /// After it, with its events: marks the flights whose key it names. `Some(number)`: an entry of
     /// such a key with a landing number above that one has come too late, and has to go.
     pub(crate) fn mark(&self, before: Before, names: impl Fn(&[u8]) -> bool) -> Option<u64> {
-        let stripe = &self.stripes[before.stripe];
-        // SeqCst: pairs with `depart`, `land` and the end of a flight (module documentation).
-        let quiet = stripe.out.load(Ordering::SeqCst) == 0;
-        // SeqCst: as above; read second, so that what a flight stored before its end is seen.
-        if quiet && stripe.landed.load(Ordering::SeqCst) == before.landed {
+        if self.is_quiet(before) {
             return None;
         }
+        let stripe = &self.stripes[before.stripe];
         let mut board = stripe.board.lock();
         let named = board.flights.iter_mut().filter(|flight| names(&flight.key));
         named.for_each(|flight| flight.marked = true);
@@ -233,54 +285,65 @@ impl<T> Flights<T> {
         }
     }
 
-    /// After a take inside that got something, with its event, and before `mark`: whether it is
-    /// the caller's, or a taker outside has claimed it meanwhile.
-    pub(crate) fn keeps(&self, before: Before, key: &[u8]) -> bool {
-        let stripe = &self.stripes[before.stripe];
-        // SeqCst: as in `mark`.
-        let quiet = stripe.out.load(Ordering::SeqCst) == 0;
-        // SeqCst: as in `mark`.
-        if quiet && stripe.landed.load(Ordering::SeqCst) == before.landed {
-            return true;
-        }
-        let mut board = stripe.board.lock();
-        let of_key = board.flights.iter_mut().filter(|flight| *flight.key == *key);
-        of_key.for_each(|flight| flight.void = true);
-        let mut since = board.claims.iter().filter(|(number, _)| *number > before.landed);
-        let forgotten = board.claims.len() == CLAIMS && since.clone().count() == CLAIMS;
-        !forgotten && !since.any(|(_, claimed)| **claimed == *key)
-    }
-
-    /// Departs, or joins a flight of the key that may be joined (`shared`: what others may wait
-    /// on). `inside`: the flights that the caller is inside of.
+    /// Departs, or joins a flight of the key, if one `may_join` and it is not marked. `shared`:
+    /// what others may wait on. `inside`: the flights that the caller is inside of.
     pub(crate) fn board(
         &self,
         key: &[u8],
-        shared: Option<Arc<T>>,
+        shared: Arc<T>,
         inside: &[FlightName],
         may_join: bool,
     ) -> Boarding<T> {
         let at = self.stripe_of(key);
-        let stripe = &self.stripes[at];
-        let mut guard = stripe.board.lock();
-        let board = &mut *guard;
-        for flight in board.flights.iter_mut().filter(|flight| *flight.key == *key) {
-            flight.marked |= shared.is_none();
+        let mut board = self.stripes[at].board.lock();
+        for flight in board.of_key(key) {
             if inside.contains(&(address(&self.stripes), at, flight.number)) {
                 return Boarding::Own;
             }
-            if let (Some(theirs), true) = (&flight.shared, may_join)
-                && !flight.marked
-            {
+            if let (Errand::Resume(theirs), true) = (&flight.errand, may_join && !flight.marked) {
                 return Boarding::Joined(theirs.clone());
             }
         }
-        let (key, number): (Box<[u8]>, _) = (key.into(), FlightNumber(board.departed));
-        board.departed += 1;
-        board.flights.push(Flight { key: key.clone(), marked: false, void: false, number, shared });
-        // SeqCst: pairs with `mark`; before the external store is asked.
-        stripe.out.fetch_add(1, Ordering::SeqCst);
-        Boarding::Departed(Departed { stripes: self.stripes.clone(), stripe: at, key, number })
+        Boarding::Departed(self.depart(at, &mut board, key, Errand::Resume(shared)))
+    }
+
+    /// A taker departs, unless the new callback is told of such a session right now. The flag: the
+    /// caller is inside of a look-up of this very key.
+    pub(crate) fn board_taker(
+        &self,
+        key: &[u8],
+        inside: &[FlightName],
+    ) -> Option<(Departed<T>, bool)> {
+        let at = self.stripe_of(key);
+        let mut board = self.stripes[at].board.lock();
+        if board.of_key(key).any(|flight| flight.is_told()) {
+            return None;
+        }
+        let name = |flight: &Flight<T>| (address(&self.stripes), at, flight.number);
+        let own = board.of_key(key).any(|flight| inside.contains(&name(flight)));
+        Some((self.depart(at, &mut board, key, Errand::Take), own))
+    }
+
+    /// While what this gives lives, the new callback may write to the external store.
+    pub(crate) fn board_told(&self, key: &[u8]) -> Departed<T> {
+        let at = self.stripe_of(key);
+        let mut board = self.stripes[at].board.lock();
+        board.of_key(key).filter(|flight| flight.is_taker()).for_each(|taker| taker.void = true);
+        self.depart(at, &mut board, key, Errand::Tell)
+    }
+
+    fn depart(
+        &self,
+        stripe: usize,
+        board: &mut Board<T>,
+        key: &[u8],
+        errand: Errand<T>,
+    ) -> Departed<T> {
+        let number = board.depart(key, errand);
+        // SeqCst: pairs with `is_quiet`; before the external store is asked.
+        self.stripes[stripe].out.fetch_add(1, Ordering::SeqCst);
+        let (stripes, key) = (self.stripes.clone(), key.into());
+        Departed { stripes, stripe, key, number, is_out: true }
     }
 
     /// Flights that are out.
@@ -316,7 +379,7 @@ impl<T> Departed<T> {
         let stripe = self.stripe();
         let board = stripe.board.lock();
         let mut of_key = board.flights.iter().filter(|flight| flight.key == self.key);
-        if of_key.any(|f| f.shared.is_none() || (self.is(f) && f.marked)) {
+        if of_key.any(|f| f.is_taker() || (self.is(f) && f.marked)) {
             return false;
         }
         // SeqCst: for uniformity; only changed under the lock.
@@ -338,20 +401,43 @@ impl<T> Departed<T> {
         }
     }
 
-    /// Claims what a taker was given outside; whether it is the taker's, or was taken inside.
-    pub(crate) fn claim(&self) -> bool {
-        let stripe = self.stripe();
-        let mut board = stripe.board.lock();
-        if board.flights.iter().any(|flight| self.is(flight) && flight.void) {
+    /// Whether another taker has claimed its key. It may do so yet.
+    pub(crate) fn is_void(&self) -> bool {
+        let board = self.stripe().board.lock();
+        board.flights.iter().any(|flight| self.is(flight) && flight.void)
+    }
+
+    /// A taker leaves with what it got; whether that is its own, and no other taker's.
+    pub(crate) fn claim(mut self) -> bool {
+        self.leave(true)
+    }
+
+    /// Off the board, if that has not been done; whether a claim was good.
+    fn leave(&mut self, claims: bool) -> bool {
+        if !std::mem::replace(&mut self.is_out, false) {
             return false;
         }
-        // SeqCst: pairs with `before` and `keeps`.
-        let number = stripe.landed.fetch_add(1, Ordering::SeqCst) + 1;
-        if board.claims.len() == CLAIMS {
-            board.claims.pop_front();
+        let stripe = &self.stripes[self.stripe];
+        let mut board = stripe.board.lock();
+        let at = board.flights.iter().position(|flight| flight.number == self.number);
+        let gone = at.map(|at| board.flights.swap_remove(at));
+        let mine = claims && gone.as_ref().is_some_and(|flight| !flight.void);
+        if gone.as_ref().is_some_and(Flight::is_taker) {
+            for flight in board.of_key(&self.key) {
+                flight.marked = true;
+                flight.void |= mine;
+            }
         }
-        board.claims.push_back((number, self.key.clone()));
-        true
+        if mine {
+            // SeqCst: pairs with `is_quiet`, for takers that go without the board.
+            stripe.landed.fetch_add(1, Ordering::SeqCst);
+        }
+        // SeqCst: pairs with `is_quiet`: who sees it sees what was stored, and `landed`.
+        stripe.out.fetch_sub(1, Ordering::SeqCst);
+        drop(board);
+        // What it shares may be the last of its kind, and end a future of the user's.
+        drop(gone);
+        mine
     }
 }
 
@@ -361,14 +447,6 @@ impl<T> Drop for Departed<T> {
         if cfg!(halfshake_loom) && std::thread::panicking() {
             return; // a loom step while unwinding aborts the process
         }
-        let stripe = self.stripe();
-        let mut board = stripe.board.lock();
-        let gone = board.flights.iter().position(|flight| self.is(flight));
-        let gone = gone.map(|at| board.flights.swap_remove(at));
-        // SeqCst: pairs with `mark`: who sees it sees what was stored, and `landed`.
-        stripe.out.fetch_sub(1, Ordering::SeqCst);
-        drop(board);
-        // What it shares may be the last of its kind, and end a future of the user's.
-        drop(gone);
+        self.leave(false);
     }
 }

@@ -7,8 +7,6 @@ use super::found::{Found, Resumed};
 use super::id::{Key, Namespace};
 use super::modes::Modes;
 use super::outside::Question;
-use crate::removal::RemovalCause;
-use std::panic::resume_unwind;
 
 impl<C: 'static> SessionCache<C> {
     /// A client proposes a session: looks it up in the internal cache, else (absent, expired, or
@@ -105,14 +103,7 @@ impl<C: 'static> SessionCache<C> {
         spend: &dyn Fn() -> bool,
     ) -> Option<Resumed<'_>> {
         let key = self.key(namespace, id)?;
-        let question = Question { connection, namespace, id, key: &key, spend };
-        let take = || self.take_anywhere(&question);
-        let (taken, landed) = self.change(&key, take);
-        if !matches!(taken, Ok(Ok(None))) {
-            // What has landed meanwhile is a copy of what was taken, or may have been.
-            self.remove_late(&key, landed, RemovalCause::Taken, |_| true);
-        }
-        taken.unwrap_or_else(|panic| resume_unwind(panic)).ok().flatten()
+        self.take_anywhere(&Question { connection, namespace, id, key: &key, spend })
     }
 
     /// `None`, counted: no session has such an id. Neither table nor callback is asked.

@@ -101,6 +101,7 @@ mod renew;
 mod seal;
 #[cfg(feature = "tagged-ids")]
 mod tags;
+mod taking;
 mod unknown;
 
 pub use breaker::BreakerState;

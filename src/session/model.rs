@@ -5,6 +5,7 @@
 //! the name of the session that it holds, or 0. Look-ups that would wait for another one give up.
 
 use super::modes::Modes;
+use super::outcome::Seat;
 use super::outside::{Begun, Question};
 use super::{
     Answer, Namespace, Newly, Purpose, Session, SessionCache, SessionHandle, SessionId, Side,
@@ -14,9 +15,10 @@ use crate::builder::Maintenance;
 use crate::clock::ManualClock;
 use crate::engine::forget_model_locals;
 use crate::removal::RemovalCause;
-use crate::sync::{AtomicU64, Ordering, yield_now};
+use crate::sync::{AtomicU64, Lock, Ordering, PlainBool, yield_now};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 const ID: [u8; 32] = [7; 32];
@@ -48,7 +50,7 @@ impl Sessions {
         forget_model_locals();
         let store = Arc::new(AtomicU64::new(outside));
         let events = Arc::new(Mutex::new(Vec::new()));
-        let (asked, told, log) = (store.clone(), store.clone(), events.clone());
+        let (told, log) = (store.clone(), events.clone());
         let clock = ManualClock::new();
         let cache = SessionCache::builder()
             .capacity(4)
@@ -58,30 +60,47 @@ impl Sessions {
             .maintenance(Maintenance::Embedder)
             .lookup_timeout(Duration::ZERO)
             .breaker(0, Duration::ZERO)
-            .get_callback(move |(), question| {
-                // AcqRel: a store orders those who use it. A read-modify-write: it answers with
-                // the latest.
-                let name = match question.purpose() {
-                    Purpose::Resume => asked.fetch_add(0, Ordering::AcqRel),
-                    Purpose::Take => asked.swap(0, Ordering::AcqRel),
-                };
-                match name {
-                    0 => Answer::unknown(),
-                    name => Answer::handed_over(session(question.cache(), name)),
-                }
-            })
             .remove_callback(move |gone| {
                 let name = name_of(gone.payload());
                 log.lock().expect("one thread").push((name, gone.cause()));
                 if gone.cause() == RemovalCause::Replaced {
                     return;
                 }
-                // AcqRel, Acquire: as above. What is gone here is deleted there, if it is the same.
-                let _ = told.compare_exchange(name, 0, Ordering::AcqRel, Ordering::Acquire);
+                // What is gone here is deleted there, if it is the same.
+                // AcqRel: a store orders those who use it, also those who find nothing to delete. A
+                // read-modify-write: it sees the latest.
+                if told.fetch_add(0, Ordering::AcqRel) == name {
+                    // AcqRel, Acquire: as above.
+                    let _ = told.compare_exchange(name, 0, Ordering::AcqRel, Ordering::Acquire);
+                }
             })
             .build()
             .expect("good settings");
-        Self { cache, store, events, clock }
+        let sessions = Self { cache, store, events, clock };
+        sessions.ask_outside();
+        sessions
+    }
+
+    /// Asks the store from now on.
+    pub fn ask_outside(&self) {
+        let asked = self.store.clone();
+        self.cache.set_get_callback(move |(), question| {
+            // AcqRel: a store orders those who use it. A read-modify-write: it answers with the
+            // latest.
+            let name = match question.purpose() {
+                Purpose::Resume => asked.fetch_add(0, Ordering::AcqRel),
+                Purpose::Take => asked.swap(0, Ordering::AcqRel),
+            };
+            match name {
+                0 => Answer::unknown(),
+                name => Answer::handed_over(session(question.cache(), name)),
+            }
+        });
+    }
+
+    /// Asks the store no longer.
+    pub fn ask_nobody(&self) {
+        self.cache.clear_get_callback();
     }
 
     /// Stores a session in the cache alone.
@@ -134,6 +153,36 @@ impl Sessions {
                 Poll::Pending => yield_now(),
             }
         }
+    }
+
+    /// A store that answers once it is told to.
+    pub fn ask_later(&self) -> Later {
+        let later = Later(Arc::new(Lock::new((None, Vec::new()))));
+        let asked = later.0.clone();
+        self.cache.set_async_get_callback(move |(), question| {
+            let (asked, cache) = (asked.clone(), question.cache().clone());
+            poll_fn(move |cx| {
+                let mut asked = asked.lock();
+                let Some(name) = asked.0 else {
+                    asked.1.push(cx.waker().clone());
+                    return Poll::Pending;
+                };
+                Poll::Ready(Answer::handed_over(session(&cache, name)))
+            })
+        });
+        later
+    }
+
+    /// A client proposes the id, of a store that answers later.
+    pub fn wait(&self) -> Waits {
+        let (name, key) = (namespace(), self.cache.key(&namespace(), &ID).expect("a good id"));
+        let question =
+            Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true };
+        let Begun::Waits(seat) = self.cache.depart(&question, self.cache.rules()) else {
+            panic!("the store answers later")
+        };
+        let woken = Arc::new(Woken(PlainBool::new(true)));
+        Waits { cache: self.cache.clone(), seat, woken }
     }
 
     /// What the internal cache holds.
@@ -203,6 +252,22 @@ impl Sessions {
         self.cache.new_session(&(), Side::Server, &session(&self.cache, name))
     }
 
+    /// A session is negotiated. The new callback writes it to the store, and deletes it there again
+    /// if it has left here meanwhile.
+    pub fn negotiate_with_care(&self, name: u64) -> Newly {
+        let store = self.store.clone();
+        self.cache.set_new_callback(move |(), new| {
+            // AcqRel: as in `new`.
+            store.swap(name_of(new.session().payload()), Ordering::AcqRel);
+            if new.has_left() {
+                // AcqRel: as in `new`.
+                store.swap(0, Ordering::AcqRel);
+            }
+            Verdict::Keep
+        });
+        self.cache.new_session(&(), Side::Server, &session(&self.cache, name))
+    }
+
     /// A session is negotiated while nothing is stored by itself. The new callback switches storing
     /// on, deletes what the store holds, and refuses.
     pub fn refuse_unstored(&self, name: u64) -> Newly {
@@ -230,6 +295,73 @@ impl Sessions {
         assert_eq!(stats.engine.inserts, events.len() as u64, "one event for each: {events:?}");
         drop(self);
         forget_model_locals();
+    }
+}
+
+/// See [`Sessions::ask_later`].
+#[derive(Clone, Debug)]
+pub struct Later(Arc<Lock<(Option<u64>, Vec<Waker>)>>);
+
+impl Later {
+    /// Answers with the session of this name.
+    pub fn answer(&self, name: u64) {
+        let mut asked = self.0.lock();
+        asked.0 = Some(name);
+        let waiting = std::mem::take(&mut asked.1);
+        drop(asked);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[derive(Debug)]
+struct Woken(PlainBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        // Relaxed: a flag of the model's own, which orders nothing.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A look-up that waits.
+pub struct Waits {
+    cache: SessionCache<()>,
+    seat: Seat,
+    woken: Arc<Woken>,
+}
+
+impl std::fmt::Debug for Waits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waits")
+    }
+}
+
+impl Waits {
+    /// Polls it, if it was woken since the last time: the name of the session that it has brought.
+    pub fn poll_if_woken(&self) -> Option<u64> {
+        // Relaxed: as in `wake`.
+        if !self.woken.0.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        let (outcome, waker) = (self.seat.outcome().clone(), Waker::from(self.woken.clone()));
+        let fly = |cargo, cx: &mut Context<'_>| self.cache.fly(&outcome, cargo, cx);
+        match self.seat.poll(&mut Context::from_waker(&waker), fly) {
+            Poll::Ready(answer) => Some(name_of(answer.expect("the store has it").payload())),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Polls it as long as it is woken.
+    pub fn poll_while_woken(&self) -> Option<u64> {
+        // Relaxed: as in `wake`.
+        let is_woken = || self.woken.0.load(Ordering::Relaxed);
+        while is_woken() {
+            let polled = self.poll_if_woken();
+            if polled.is_some() {
+                return polled;
+            }
+        }
+        None
     }
 }
 

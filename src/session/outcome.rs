@@ -8,9 +8,17 @@
 //!
 //! # Nobody is stranded
 //!
-//! Between two polls of the cargo somebody must be woken. The future wakes all seats that wait.
-//! One that finds the cargo out waits: whoever has it polls it again if it was woken meanwhile, for
-//! that one was woken, too. And if he leaves instead, he wakes all others.
+//! Between two polls of the cargo somebody must be woken. The future wakes all seats that wait, so
+//! whoever leaves, or is polled no more, strands nobody: the others go on. One that finds the cargo
+//! out waits in vain if the future has woken him just then. So whoever puts the cargo back, and was
+//! woken meanwhile, wakes all others once more. (Model: `flights::woken`.)
+//!
+//! # Too long
+//!
+//! Each asker waits for the time-out at most, and a look-up that takes longer is joined no more:
+//! who would join has a miss at once. So a future that never wakes is dropped, within two
+//! time-outs, by the last one who leaves, and the next asker asks anew. (A callback that blocks for
+//! ever has no end: its id is a miss at once, and costs no second thread.)
 //!
 //! # The lock
 //!
@@ -21,7 +29,8 @@ use super::flights::Departed;
 use super::record::Session;
 use crate::clock::Stopwatch;
 use crate::panics::discard;
-use crate::sync::Lock;
+use crate::sync::{Lock, Ordering, PlainBool};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -36,15 +45,17 @@ impl std::fmt::Debug for Outcome {
     }
 }
 
-#[derive(Default)]
 struct State {
+    begun: Stopwatch,
     answer: Option<Option<Session>>,
     cargo: Option<Cargo>,
     /// By the number of their seat.
-    waiting: Vec<(u64, Waker)>,
+    waiting: BTreeMap<u64, Waker>,
     /// Askers that have come, ever, and that have left.
     came: u64,
     left: u64,
+    /// It takes too long, or has failed, and the breaker has heard of it.
+    has_failed: bool,
 }
 
 impl State {
@@ -66,7 +77,15 @@ pub(super) struct Cargo {
 pub(super) struct Seat {
     outcome: Arc<Outcome>,
     number: u64,
-    has_left: bool,
+}
+
+/// What becomes of one who would join.
+pub(super) enum Joining {
+    Waits(Seat),
+    /// The answer is not there, and should be: he has waited long enough without coming.
+    TooLate,
+    /// Everybody has left.
+    Abandoned,
 }
 
 /// The answer did not come in time.
@@ -86,19 +105,35 @@ impl Drop for Bringing<'_> {
 impl Outcome {
     /// The first asker's seat.
     pub(super) fn open() -> Seat {
-        let outcome = Self(Lock::new(State { came: 1, ..State::default() }));
-        Seat { outcome: Arc::new(outcome), number: 0, has_left: false }
+        let state = State {
+            begun: Stopwatch::start(),
+            answer: None,
+            cargo: None,
+            waiting: BTreeMap::new(),
+            came: 1,
+            left: 0,
+            has_failed: false,
+        };
+        Seat { outcome: Arc::new(Self(Lock::new(state))), number: 0 }
     }
 
-    /// A seat for one who joins; `None` if everybody has left.
-    pub(super) fn join(self: &Arc<Self>) -> Option<Seat> {
+    /// A seat for one who joins, unless the answer is overdue.
+    pub(super) fn join(self: &Arc<Self>, timeout: Duration) -> Joining {
         let mut state = self.0.lock();
         if state.is_abandoned() {
-            return None;
+            return Joining::Abandoned;
+        }
+        if state.answer.is_none() && state.begun.elapsed() > timeout {
+            return Joining::TooLate;
         }
         let number = state.came;
         state.came += 1;
-        Some(Seat { outcome: self.clone(), number, has_left: false })
+        Joining::Waits(Seat { outcome: self.clone(), number })
+    }
+
+    /// Whether this is the first time that the look-up is said to fail.
+    pub(super) fn fails_first(&self) -> bool {
+        !std::mem::replace(&mut self.0.lock().has_failed, true)
     }
 
     /// Tells everybody, once: what comes later changes nothing.
@@ -109,7 +144,7 @@ impl Outcome {
 
     fn wake_all(&self) {
         let waiting = std::mem::take(&mut self.0.lock().waiting);
-        for (_, waker) in waiting {
+        for waker in waiting.into_values() {
             // One that panics must not keep the others asleep.
             discard(catch_unwind(AssertUnwindSafe(|| waker.wake())).err());
         }
@@ -147,7 +182,14 @@ impl Seat {
         let Some(cargo) = self.outcome.0.lock().cargo.take() else { return Poll::Pending };
         let all = Waker::from(self.outcome.clone());
         if let Some(cargo) = fly(cargo, &mut Context::from_waker(&all)) {
-            self.outcome.0.lock().cargo = Some(cargo);
+            let mut state = self.outcome.0.lock();
+            state.cargo = Some(cargo);
+            let was_woken = !state.waiting.contains_key(&self.number);
+            drop(state);
+            if was_woken {
+                // Others were woken, too, and found the cargo out.
+                self.outcome.wake_all();
+            }
             return Poll::Pending;
         }
         let answer = self.outcome.0.lock().answer.clone();
@@ -160,9 +202,7 @@ impl Seat {
         if state.answer.is_some() {
             return state.answer.clone();
         }
-        let old = state.waiting.iter().position(|(number, _)| *number == self.number);
-        let old = old.map(|at| state.waiting.swap_remove(at));
-        state.waiting.push((self.number, waker));
+        let old = state.waiting.insert(self.number, waker);
         drop(state);
         drop(old);
         None
@@ -178,45 +218,30 @@ impl Seat {
     }
 }
 
-impl Seat {
-    /// Leaves; whether that has ended the look-up.
-    pub(super) fn leave(mut self) -> bool {
-        self.go()
-    }
-
-    fn go(&mut self) -> bool {
-        if std::mem::replace(&mut self.has_left, true) {
-            return false;
-        }
+impl Drop for Seat {
+    /// The last one who leaves ends the look-up.
+    fn drop(&mut self) {
         let mut state = self.outcome.0.lock();
         state.left += 1;
-        let mine = state.waiting.iter().position(|(number, _)| *number == self.number);
-        let mine = mine.map(|at| state.waiting.swap_remove(at));
-        let abandoned = state.is_abandoned();
-        let cargo = if abandoned { state.cargo.take() } else { None };
+        let mine = state.waiting.remove(&self.number);
+        let cargo = if state.is_abandoned() { state.cargo.take() } else { None };
         drop(state);
-        let ends = cargo.is_some();
         drop((mine, cargo));
-        if !abandoned {
-            // Somebody has to go on with it.
-            self.outcome.wake_all();
-        }
-        ends
     }
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.go();
-    }
+/// Wakes a thread. That it is woken is noted, too: whatever it does while it polls may park it, and
+/// use up what `unpark` leaves.
+struct Unpark {
+    thread: std::thread::Thread,
+    woken: PlainBool,
 }
-
-/// Wakes a thread.
-struct Unpark(std::thread::Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        // Release: pairs with the Acquire in `block_on`.
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }
 
@@ -225,13 +250,20 @@ pub(super) fn block_on<T>(
     timeout: Duration,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, TimedOut> {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let unpark = Arc::new(Unpark { thread: std::thread::current(), woken: PlainBool::new(false) });
+    let waker = Waker::from(unpark.clone());
     let begin = Stopwatch::start();
     loop {
         if let Poll::Ready(answer) = poll(&mut Context::from_waker(&waker)) {
             return Ok(answer);
         }
-        let left = timeout.checked_sub(begin.elapsed()).ok_or(TimedOut)?;
-        std::thread::park_timeout(left);
+        // Acquire: pairs with the Release in `wake`.
+        while !unpark.woken.swap(false, Ordering::Acquire) {
+            let left = timeout.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return Err(TimedOut);
+            }
+            std::thread::park_timeout(left);
+        }
     }
 }

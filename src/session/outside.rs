@@ -12,12 +12,11 @@ use super::flights::{Boarding, Departed, FlightName};
 use super::found::{Found, Resumed};
 use super::id::{Key, Namespace, split};
 use super::modes::Modes;
-use super::outcome::{Bringing, Cargo, Outcome, Seat, TimedOut, block_on};
+use super::outcome::{Bringing, Cargo, Joining, Outcome, Seat, TimedOut};
 use super::record::{Session, milliseconds};
 use super::{SessionCache, SessionId};
 use crate::clock::Stopwatch;
 use crate::panics::discard;
-use crate::removal::RemovalCause;
 use crate::sync::per_thread;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -31,12 +30,17 @@ per_thread! {
 }
 
 /// The thread is inside of a callback.
-struct Inside;
+pub(super) struct Inside;
 
 impl Inside {
-    fn of<T>(flight: &Departed<T>) -> Self {
+    pub(super) fn of<T>(flight: &Departed<T>) -> Self {
         INSIDE.with(|inside| inside.borrow_mut().push(flight.name()));
         Self
+    }
+
+    /// What this thread is inside of.
+    pub(super) fn names<R>(use_names: impl FnOnce(&[FlightName]) -> R) -> R {
+        INSIDE.with(|inside| use_names(&inside.borrow()))
     }
 }
 
@@ -54,30 +58,22 @@ pub(super) enum Begun<'c> {
     Waits(Seat),
 }
 
-/// As `Begun`, for one who takes.
-pub(super) enum Taking<'c> {
-    Over(Option<Resumed<'c>>),
-    Waits(TakeOutside),
-}
-
-/// A take that is out, of an asynchronous callback.
-pub(super) struct TakeOutside {
-    future: AnswerFuture,
-    pub(super) out: TakeOut,
-}
-
-/// A take that is on the board.
-pub(super) struct TakeOut {
-    flight: Departed<Outcome>,
-    since: Stopwatch,
-    /// Whether the internal cache was looked at.
-    inside: bool,
-}
-
 /// What the callback said.
-enum Said {
+pub(super) enum Said {
     Now(Answer),
     Later(AnswerFuture),
+}
+
+/// What the first one brought, unless one of them has panicked.
+pub(super) fn first_panic<R>(first: Caught<R>, second: Caught<()>) -> R {
+    match (first, second) {
+        (Ok(brought), Ok(())) => brought,
+        (Ok(_), Err(panic)) => resume_unwind(panic),
+        (Err(panic), second) => {
+            discard(second.err());
+            resume_unwind(panic)
+        }
+    }
 }
 
 /// Who asks for what: a connection, a namespace, an id.
@@ -114,8 +110,14 @@ impl<C: 'static> SessionCache<C> {
 
     /// One who waits does so no longer.
     pub(super) fn give_up(&self, seat: Seat) {
+        self.count_time_out(seat.outcome());
+        drop(seat);
+    }
+
+    /// The breaker hears once of a look-up that takes too long, however many wait for it.
+    fn count_time_out(&self, outcome: &Outcome) {
         self.shared.counters.count(Count::TimedOut);
-        if seat.leave() {
+        if outcome.fails_first() {
             self.failed();
         }
     }
@@ -135,21 +137,24 @@ impl<C: 'static> SessionCache<C> {
         let counters = &self.shared.counters;
         let seat = Outcome::open();
         let key = question.key.bytes();
-        let mut may_join = INSIDE.with(|inside| inside.borrow().is_empty());
+        let mut may_join = Inside::names(<[_]>::is_empty);
         let flight = loop {
-            let shared = Some(seat.outcome().clone());
-            let board =
-                |i: &RefCell<Vec<_>>| self.shared.flights.board(key, shared, &i.borrow(), may_join);
-            match INSIDE.with(board) {
+            let shared = seat.outcome().clone();
+            let board = |names: &[_]| self.shared.flights.board(key, shared, names, may_join);
+            match Inside::names(board) {
                 Boarding::Departed(flight) => break flight,
-                Boarding::Joined(outcome) => {
-                    if let Some(seat) = outcome.join() {
+                Boarding::Joined(outcome) => match outcome.join(self.shared.lookup_timeout) {
+                    Joining::Waits(seat) => {
                         counters.count(Count::Joined);
                         return Begun::Waits(seat);
                     }
+                    Joining::TooLate => {
+                        self.count_time_out(&outcome);
+                        return Begun::Over(None);
+                    }
                     // Everybody has left that one, and it is about to leave the board.
-                    may_join = false;
-                }
+                    Joining::Abandoned => may_join = false,
+                },
                 Boarding::Own => {
                     counters.count(Count::Nested);
                     return Begun::Over(None);
@@ -188,7 +193,7 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// The callback, if this question may be put to it.
-    fn may_ask(&self, question: &Question<'_, C>) -> Option<std::sync::Arc<Getter<C>>> {
+    pub(super) fn may_ask(&self, question: &Question<'_, C>) -> Option<std::sync::Arc<Getter<C>>> {
         let shared = &self.shared;
         let callback = shared.callbacks.get.load_full()?;
         if shared.unknown.has(shared.flights.hash(question.key.bytes()), self.tick()) {
@@ -198,7 +203,7 @@ impl<C: 'static> SessionCache<C> {
         (question.spend)().then_some(callback)
     }
 
-    fn lets_through(&self) -> bool {
+    pub(super) fn lets_through(&self) -> bool {
         let lets = self.shared.breaker.lets_through(self.tick());
         if !lets {
             self.shared.counters.count(Count::Broken);
@@ -206,7 +211,7 @@ impl<C: 'static> SessionCache<C> {
         lets
     }
 
-    fn failed(&self) {
+    pub(super) fn failed(&self) {
         if self.shared.breaker.failed(self.tick()) {
             self.shared.counters.count(Count::Opened);
         }
@@ -227,17 +232,26 @@ impl<C: 'static> SessionCache<C> {
             }
             Poll::Ready(answer) => {
                 let Cargo { future, flight, stores, since } = cargo;
-                // Its end is user code, too: what it has brought is not lost with it.
-                let ended = catch_unwind(AssertUnwindSafe(|| drop(future)));
-                self.arrive(outcome, flight, stores, since, answer);
-                ended.unwrap_or_else(|panic| resume_unwind(panic));
+                // Both may panic, and neither must keep the other from being done.
+                let arrived = catch_unwind(AssertUnwindSafe(|| {
+                    self.arrive(outcome, flight, stores, since, answer);
+                }));
+                // After all have been told: it may ask for the same id.
+                let ended = catch_unwind(AssertUnwindSafe(|| self.end(future)));
+                first_panic(arrived, ended);
                 None
             }
         }
     }
 
+    /// Ends a future of the callback's that has answered.
+    pub(super) fn end(&self, future: AnswerFuture) {
+        crate::holding::assert_none();
+        self.count_panic(catch_unwind(AssertUnwindSafe(|| drop(future))));
+    }
+
     /// Polls a future of the callback's: no lock is held, nothing is pinned.
-    fn poll(
+    pub(super) fn poll(
         &self,
         future: &mut AnswerFuture,
         flight: &Departed<Outcome>,
@@ -255,7 +269,12 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// Calls the get callback: no lock is held, nothing is pinned.
-    fn ask(&self, question: &Question<'_, C>, callback: &Getter<C>, purpose: Purpose) -> Said {
+    pub(super) fn ask(
+        &self,
+        question: &Question<'_, C>,
+        callback: &Getter<C>,
+        purpose: Purpose,
+    ) -> Said {
         let Question { connection, namespace, id, .. } = *question;
         let asked = Asked { cache: self, namespace, id, purpose };
         self.shared.counters.count(Count::Asked);
@@ -285,7 +304,7 @@ impl<C: 'static> SessionCache<C> {
         answer: Answer,
     ) -> Option<Session> {
         let answer = self.before_check(answer, self.rules());
-        let session = self.judge(answer, &flight, since)?;
+        let session = self.judge(answer, &flight, since, || outcome.fails_first())?;
         // Before it lands: what that evicts is told about, and nobody waits for that.
         outcome.tell(Some(session.clone()));
         if stores {
@@ -294,20 +313,22 @@ impl<C: 'static> SessionCache<C> {
         Some(session)
     }
 
-    /// Says how a look-up went; the session, if it is one that may be used.
-    fn judge(
+    /// Says how a look-up went; the session, if it is one that may be used. `fails_first`: whether
+    /// the breaker has not heard yet that it fails.
+    pub(super) fn judge(
         &self,
         answer: Answer,
         flight: &Departed<Outcome>,
         since: Stopwatch,
+        fails_first: impl FnOnce() -> bool,
     ) -> Option<Session> {
         let (shared, took) = (&self.shared, since.elapsed());
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         shared.counters.sum_up(Count::ExternalMicroseconds, microseconds);
-        if matches!(answer.0, Given::Failed) || took > shared.lookup_timeout {
-            self.failed();
-        } else {
+        if !matches!(answer.0, Given::Failed) && took <= shared.lookup_timeout {
             shared.breaker.succeeded();
+        } else if fails_first() {
+            self.failed();
         }
         if matches!(answer.0, Given::Nothing) {
             // The clock may be the user's: it is read before the lock is taken.
@@ -370,82 +391,5 @@ impl<C: 'static> SessionCache<C> {
         if !landed {
             self.shared.counters.count(Count::NotStoredMarked);
         }
-    }
-
-    /// Waits for a take on this thread.
-    pub(super) fn take_anywhere(
-        &self,
-        question: &Question<'_, C>,
-    ) -> Result<Option<Resumed<'_>>, TimedOut> {
-        let mut take = match self.depart_taking(question) {
-            Taking::Over(taken) => return Ok(taken),
-            Taking::Waits(take) => take,
-        };
-        let answer = block_on(self.shared.lookup_timeout, |cx| self.fly_taking(&mut take, cx));
-        let answer = answer.inspect_err(|TimedOut| self.give_up_taking())?;
-        Ok(self.arrive_taking(&take.out, answer))
-    }
-
-    pub(super) fn give_up_taking(&self) {
-        self.shared.counters.count(Count::TimedOut);
-        self.failed();
-    }
-
-    /// Takes inside, or begins to take outside.
-    pub(super) fn depart_taking(&self, question: &Question<'_, C>) -> Taking<'_> {
-        let key = question.key.bytes();
-        let inside = self.rules().look_inside();
-        // A claim of another taker may come between: then it is that one's.
-        let before = self.shared.flights.before(key);
-        let take_inside = || {
-            let taken = if inside { self.store.take(key) } else { None };
-            taken.map(|taken| {
-                let keeps = self.shared.flights.keeps(before, key);
-                Taking::Over(keeps.then_some(Resumed(Found::Taken(taken))))
-            })
-        };
-        if let Some(taken) = take_inside() {
-            return taken;
-        }
-        let Some(callback) = self.may_ask(question) else { return Taking::Over(None) };
-        let board = |i: &RefCell<Vec<_>>| self.shared.flights.board(key, None, &i.borrow(), false);
-        let Boarding::Departed(flight) = INSIDE.with(board) else {
-            self.shared.counters.count(Count::Nested);
-            return Taking::Over(None);
-        };
-        let _inside = Inside::of(&flight);
-        // Nothing lands any more; what has landed before is taken here, and not asked for.
-        if inside
-            && self.store.contains(key)
-            && let Some(taken) = take_inside()
-        {
-            return taken;
-        }
-        if !self.lets_through() {
-            return Taking::Over(None);
-        }
-        let out = TakeOut { flight, since: Stopwatch::start(), inside };
-        match self.ask(question, &callback, Purpose::Take) {
-            Said::Now(answer) => Taking::Over(self.arrive_taking(&out, answer)),
-            Said::Later(future) => Taking::Waits(TakeOutside { future, out }),
-        }
-    }
-
-    /// Polls a take that is out.
-    pub(super) fn fly_taking(&self, take: &mut TakeOutside, cx: &mut Context<'_>) -> Poll<Answer> {
-        self.poll(&mut take.future, &take.out.flight, cx)
-    }
-
-    /// The end of a take that was out: whether its answer may be used, and is the caller's.
-    pub(super) fn arrive_taking(&self, take: &TakeOut, answer: Answer) -> Option<Resumed<'static>> {
-        let session = self.judge(answer, &take.flight, take.since)?;
-        if !take.flight.claim() {
-            return None;
-        }
-        if !take.inside {
-            // A copy may lie there all the same, and be looked for later.
-            self.store.remove_because(take.flight.key(), RemovalCause::Taken);
-        }
-        self.use_answer(Some(session))
     }
 }

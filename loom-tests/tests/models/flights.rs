@@ -6,6 +6,7 @@
 use halfshake::RemovalCause;
 use halfshake::session::model::{Found, Sessions};
 use loom_tests::{LoneRole, Race, model};
+use std::rc::Rc;
 
 /// The session that lies outside at first, and others.
 const NAME: u64 = 5;
@@ -142,7 +143,156 @@ fn taken_once(race: &Race) {
 }
 model!(taken_once, least 50, sees ["first", "second"]);
 
-/// A new session is refused or taken: it leaves once, for one of the two reasons, and for good.
+fn resumes_then_takes(sessions: &Sessions) -> LoneRole<&'static str> {
+    acts(sessions, |sessions| {
+        let found = sessions.resume();
+        match (found, sessions.take()) {
+            (_, None) => "not taken after a look-up",
+            (Found::Outside(_), Some(_)) => "taken after a look-up outside",
+            (_, Some(_)) => "taken after a look-up inside",
+        }
+    })
+}
+
+/// Runs roles of which at most one may take, also counting a take afterwards.
+fn taken_by<const N: usize>(race: &Race, sessions: &Sessions, roles: [LoneRole<&'static str>; N]) {
+    let seen = race.run_alone(roles);
+    seen.into_iter().for_each(|what| race.saw(what));
+    let again = sessions.take().map(|_| "taken");
+    let taken = seen.iter().chain(&again).filter(|what| what.starts_with("taken")).count();
+    assert!(taken <= 1, "taken {taken} times");
+}
+
+/// A session that lies outside is taken by one at most, also if a look-up brings it inside.
+///
+/// Threads: two that take, one that looks up.
+fn taken_beside_a_look_up(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    let roles = [takes(&sessions), resumes(&sessions), takes(&sessions)];
+    taken_by(race, &sessions, roles);
+    sessions.end();
+}
+model!(
+    taken_beside_a_look_up, least 50, preemptions 1,
+    sees ["taken", "not taken", "nothing", "outside"]
+);
+
+/// The same where it lies inside at first, too.
+///
+/// Threads: the same.
+fn taken_inside_beside_a_look_up(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    sessions.add(NAME);
+    let roles = [takes(&sessions), resumes(&sessions), takes(&sessions)];
+    taken_by(race, &sessions, roles);
+    sessions.end();
+}
+model!(
+    taken_inside_beside_a_look_up, least 50, preemptions 1,
+    sees ["taken", "not taken", "nothing", "inside", "outside"]
+);
+
+/// The same with fewer threads, and more switches between them.
+///
+/// Threads: one takes; one looks up, then takes.
+fn taken_after_a_look_up(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    taken_by(race, &sessions, [takes(&sessions), resumes_then_takes(&sessions)]);
+    sessions.end();
+}
+model!(
+    taken_after_a_look_up, least 50,
+    sees ["taken", "not taken", "taken after a look-up outside"]
+);
+
+/// The same where it lies inside at first, too.
+///
+/// Threads: the same.
+fn taken_inside_after_a_look_up(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    sessions.add(NAME);
+    taken_by(race, &sessions, [takes(&sessions), resumes_then_takes(&sessions)]);
+    sessions.end();
+}
+model!(
+    taken_inside_after_a_look_up, least 50,
+    sees ["taken", "not taken", "taken after a look-up outside"]
+);
+
+/// A new session, which comes to lie inside and then outside, is taken by one at most.
+///
+/// Threads: one negotiates, and the new callback writes to the store; one takes.
+fn taken_while_negotiated(race: &Race) {
+    let sessions = Sessions::new(0);
+    let negotiates = acts(&sessions, |sessions| {
+        sessions.negotiate(NAME, false);
+        "negotiated"
+    });
+    taken_by(race, &sessions, [negotiates, takes(&sessions)]);
+    sessions.end();
+}
+model!(taken_while_negotiated, least 50, preemptions 3, sees ["taken", "not taken"]);
+
+/// A new session that is removed while the new callback writes it to the store lies nowhere then.
+///
+/// Threads: one negotiates, one removes.
+fn removed_while_negotiated(race: &Race) {
+    let sessions = Sessions::new(0);
+    let negotiates = acts(&sessions, |sessions| {
+        sessions.negotiate_with_care(NAME);
+        "negotiated"
+    });
+    let removes =
+        acts(&sessions, |sessions| if sessions.remove() { "removed" } else { "too early" });
+    let seen = race.run_alone([negotiates, removes]);
+    race.saw(seen[1]);
+    let there = if seen[1] == "removed" { Found::Nothing } else { Found::Inside(NAME) };
+    assert_eq!(sessions.resume(), there, "removed, and there");
+    sessions.end();
+}
+model!(removed_while_negotiated, least 50, sees ["removed", "too early"]);
+
+/// A session that is added, and then kept outside, is taken by one at most.
+///
+/// Threads: one adds it and keeps it, one takes.
+fn taken_while_added(race: &Race) {
+    let sessions = Sessions::new(0);
+    let adds = acts(&sessions, |sessions| {
+        sessions.add(NAME);
+        sessions.keep_outside(NAME);
+        "added"
+    });
+    let taken = race.run_alone([adds, takes(&sessions)]);
+    race.saw(taken[1]);
+    // A take that is over by the time that it is kept leaves it there.
+    let again = sessions.found().and_then(|_| sessions.take());
+    assert!(taken[1] == "not taken" || again.is_none(), "taken 2 times");
+    sessions.end();
+}
+model!(taken_while_added, least 50, sees ["taken", "not taken"]);
+
+/// A session that lies inside and outside is taken by one at most, also if the store is asked only
+/// since a moment ago.
+///
+/// Threads: one takes; one sets the get callback, looks up and takes.
+fn taken_while_the_callback_is_set(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    sessions.ask_nobody();
+    sessions.add(NAME);
+    let then = resumes_then_takes(&sessions);
+    let sets = acts(&sessions, |sessions| {
+        sessions.ask_outside();
+        then()
+    });
+    taken_by(race, &sessions, [takes(&sessions), sets]);
+    sessions.end();
+}
+model!(
+    taken_while_the_callback_is_set, least 50,
+    sees ["taken", "not taken", "taken after a look-up outside"]
+);
+
+/// A new session that is refused leaves once, and for good; nobody takes it meanwhile.
 ///
 /// Threads: one negotiates and refuses, one takes.
 fn refused_or_taken(race: &Race) {
@@ -154,16 +304,17 @@ fn refused_or_taken(race: &Race) {
         "refused"
     });
     let seen = race.run_alone([refuses, takes(&sessions)]);
-    race.saw(seen[1]);
+    assert_eq!(seen[1], "not taken");
     assert_eq!(sessions.found(), None, "refused, and there");
     let events = sessions.events();
     let by = |cause| events.iter().filter(|event| **event == (NAME, cause)).count();
+    // A take that was out already is too late to be stopped, but gives up what it got.
     let (refused, taken) = (by(RemovalCause::RefusedByNew), by(RemovalCause::Taken));
     assert_eq!((refused + taken, events.len()), (1, 1), "{events:?}");
     race.saw(if taken == 1 { "event: taken" } else { "event: refused" });
     sessions.end();
 }
-model!(refused_or_taken, least 50, sees ["taken", "not taken", "event: taken", "event: refused"]);
+model!(refused_or_taken, least 50, sees ["event: refused"]);
 
 /// A refused session is not brought back by a look-up that is out.
 ///
@@ -206,6 +357,55 @@ fn joined(race: &Race) {
     sessions.end();
 }
 model!(joined, least 20, sees ["asked once"]);
+
+/// One who waits for another's look-up is woken when the answer is there, also if that one polls it
+/// no more.
+///
+/// Threads: one polls once, one polls twice if it is woken, the store answers.
+fn woken(race: &Race) {
+    let sessions = Sessions::new(0);
+    let later = sessions.ask_later();
+    let (first, second) = (Rc::new(sessions.wait()), Rc::new(sessions.wait()));
+    let (polls, waits) = (first.clone(), second.clone());
+    let roles: [LoneRole<Option<u64>>; 3] = [
+        Box::new(move || polls.poll_if_woken()),
+        Box::new(move || waits.poll_if_woken().or_else(|| waits.poll_if_woken())),
+        Box::new(move || {
+            later.answer(NAME);
+            None
+        }),
+    ];
+    let [_, got, _] = race.run_alone(roles);
+    race.saw(if got.is_some() { "at once" } else { "later" });
+    assert_eq!(got.or_else(|| second.poll_while_woken()), Some(NAME), "stranded");
+    drop((first, second));
+    sessions.end();
+}
+model!(woken, least 50, preemptions 3, sees ["at once", "later"]);
+
+/// The same if that one leaves instead.
+///
+/// Threads: one polls once and leaves, one polls twice if it is woken, the store answers.
+fn woken_by_who_leaves(race: &Race) {
+    let sessions = Sessions::new(0);
+    let later = sessions.ask_later();
+    let (first, second) = (sessions.wait(), Rc::new(sessions.wait()));
+    let waits = second.clone();
+    let roles: [LoneRole<Option<u64>>; 3] = [
+        Box::new(move || first.poll_if_woken()),
+        Box::new(move || waits.poll_if_woken().or_else(|| waits.poll_if_woken())),
+        Box::new(move || {
+            later.answer(NAME);
+            None
+        }),
+    ];
+    let [_, got, _] = race.run_alone(roles);
+    race.saw(if got.is_some() { "at once" } else { "later" });
+    assert_eq!(got.or_else(|| second.poll_while_woken()), Some(NAME), "stranded");
+    drop(second);
+    sessions.end();
+}
+model!(woken_by_who_leaves, least 50, preemptions 3, sees ["at once", "later"]);
 
 /// A session that is renewed when it is used does not come back if it was removed meanwhile.
 ///

@@ -1,0 +1,217 @@
+//! Nobody is left waiting: not by a look-up that hangs, nor by one whose asker goes away, nor by
+//! what its future does.
+
+mod sessions;
+
+use halfshake::session::{Answer, BreakerState};
+use sessions::later::{patient, poll_once, resume};
+use sessions::{Cache, Rig, namespace, rig_with};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+fn resumes(cache: &Cache) -> bool {
+    resumes_that(cache, 1)
+}
+
+fn resumes_that(cache: &Cache, id: u8) -> bool {
+    cache.resume(&3, &namespace(), &[id; 32]).is_some()
+}
+
+/// A rig on which so many failures open the breaker.
+fn impatient(timeout: Duration, failures: u64) -> Rig {
+    rig_with(|builder| {
+        let builder = builder.lookup_timeout(timeout);
+        builder.breaker(failures, Duration::from_secs(600))
+    })
+}
+
+#[test]
+fn look_up_that_hangs_is_joined_no_longer_than_the_time_out() {
+    let rig = impatient(Duration::from_millis(300), 1);
+    rig.cache.set_async_get_callback(|_, _| std::future::pending());
+    let mut first = pin!(resume(&rig.cache, 1));
+    assert!(poll_once(first.as_mut()).is_pending());
+    // The second asker may join, and waits for the time-out; the others come later than that.
+    assert!(!resumes(&rig.cache));
+    let joined = rig.cache.stats().joined;
+    for _ in 0..2 {
+        assert!(!resumes(&rig.cache));
+    }
+    let stats = rig.cache.stats();
+    assert_eq!((stats.joined, stats.timed_out, stats.asked), (joined, 3, 1));
+    assert_eq!((stats.failed, stats.breaker), (0, BreakerState::Open), "it has not heard of it");
+    // The first asker is past its time, too: then nobody is left, and the next one asks anew.
+    assert_eq!(pollster::block_on(first), None);
+    assert_eq!(rig.cache.stats().in_flight, 0);
+}
+
+#[test]
+fn callback_that_blocks_for_ever_is_a_miss_for_all_others_and_heard_of_once() {
+    let rig = impatient(Duration::from_nanos(1), 2);
+    let (go, goes) = channel::<()>();
+    let goes = Mutex::new(goes);
+    rig.cache.set_get_callback(move |_, _| {
+        goes.lock().expect("no test panics under it").recv().expect("it is told");
+        Answer::unknown()
+    });
+    std::thread::scope(|scope| {
+        let blocks = |id| {
+            let (cache, asked) = (&rig.cache, rig.cache.stats().asked);
+            let blocked = scope.spawn(move || resumes_that(cache, id));
+            while cache.stats().asked == asked {
+                std::thread::yield_now();
+            }
+            blocked
+        };
+        let first = blocks(1);
+        for _ in 0..5 {
+            assert!(!resumes(&rig.cache));
+        }
+        assert_eq!(rig.cache.stats().breaker, BreakerState::Closed, "one look-up is one failure");
+        let second = blocks(2);
+        assert!(!resumes_that(&rig.cache, 2));
+        let stats = rig.cache.stats();
+        assert_eq!((stats.timed_out, stats.asked, stats.breaker), (6, 2, BreakerState::Open));
+        for blocked in [first, second] {
+            go.send(()).expect("it waits");
+            assert!(!blocked.join().expect("no panic"));
+        }
+    });
+}
+
+/// Notes that it was woken.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Polls a look-up when it is told, and tells how that went, and whether it has been woken since.
+fn joins(cache: Cache, told: Receiver<()>, tells: Sender<Option<bool>>) {
+    let flag = Arc::new(Flag::default());
+    let mut look_up = pin!(resume(&cache, 2));
+    while told.recv().is_ok() {
+        let waker = Waker::from(flag.clone());
+        let polled = look_up.as_mut().poll(&mut Context::from_waker(&waker));
+        let over = match polled {
+            Poll::Ready(found) => found,
+            Poll::Pending => None,
+        };
+        tells.send(over).expect("the test listens");
+        if over.is_some() {
+            return;
+        }
+        // Told again: whether it was woken.
+        if told.recv().is_ok() {
+            tells.send(Some(flag.0.swap(false, SeqCst))).expect("the test listens");
+        }
+    }
+}
+
+#[test]
+fn asker_who_finds_another_one_polling_is_woken_when_that_one_leaves_it() {
+    let rig = patient();
+    let answer = Answer::borrowed(&rig.session(1));
+    let (tell, told) = channel();
+    let (tells, hears) = channel();
+    let (tell, hears) = (Arc::new(Mutex::new(tell)), Arc::new(Mutex::new(hears)));
+    let asks_other = {
+        let (tell, hears) = (tell.clone(), hears.clone());
+        move || -> Option<bool> {
+            tell.lock().unwrap().send(()).unwrap();
+            hears.lock().unwrap().recv().unwrap()
+        }
+    };
+    let (polls, other) = (Arc::new(AtomicU64::new(0)), asks_other.clone());
+    rig.cache.set_async_get_callback(move |_, _| {
+        let (answer, polls, other) = (answer.clone(), polls.clone(), other.clone());
+        poll_fn(move |cx| match polls.fetch_add(1, SeqCst) {
+            // By the first asker, then by the one who has joined.
+            0 | 1 => Poll::Pending,
+            2 => {
+                // Both are woken; the other one comes first, and finds it out.
+                cx.waker().wake_by_ref();
+                assert_eq!(other(), Some(true), "woken");
+                assert_eq!(other(), None);
+                Poll::Pending
+            }
+            _ => Poll::Ready(answer.clone()),
+        })
+    });
+    let cache = rig.cache.clone();
+    let mut first = pin!(resume(&rig.cache, 1));
+    assert!(poll_once(first.as_mut()).is_pending());
+    let joining = std::thread::spawn(move || joins(cache, told, tells));
+    assert_eq!(asks_other(), None);
+    // The first one is polled once more, and then never again, as by a `select!` that goes on with
+    // something else.
+    assert!(poll_once(first.as_mut()).is_pending());
+    assert_eq!(asks_other(), Some(true), "nobody goes on with it");
+    assert_eq!(asks_other(), Some(true), "from outside");
+    joining.join().unwrap();
+}
+
+/// A future that has answered, and looks the same session up when it is dropped.
+struct LooksUpAgain {
+    cache: Cache,
+    answer: Answer,
+    found: Arc<Mutex<Option<bool>>>,
+}
+
+impl Future for LooksUpAgain {
+    type Output = Answer;
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+        Poll::Ready(self.answer.clone())
+    }
+}
+
+impl Drop for LooksUpAgain {
+    fn drop(&mut self) {
+        let found = resumes(&self.cache);
+        *self.found.lock().expect("no test panics under it") = Some(found);
+    }
+}
+
+#[test]
+fn end_of_a_future_may_look_the_same_session_up() {
+    let rig = patient();
+    let found: Arc<Mutex<Option<bool>>> = Arc::default();
+    let (cache, answer) = (rig.cache.clone(), Answer::borrowed(&rig.session(1)));
+    let seen = found.clone();
+    rig.cache.set_async_get_callback(move |_, _| LooksUpAgain {
+        cache: cache.clone(),
+        answer: answer.clone(),
+        found: seen.clone(),
+    });
+    assert_eq!(pollster::block_on(resume(&rig.cache, 1)), Some(true));
+    assert_eq!(found.lock().unwrap().take(), Some(true), "it is inside by then");
+    rig.cache.clear_get_callback();
+}
+
+#[test]
+fn future_that_parks_the_thread_after_it_was_woken_strands_nobody() {
+    let rig = patient();
+    let answer = Answer::borrowed(&rig.session(1));
+    rig.cache.set_async_get_callback(move |_, _| {
+        let (answer, mut polled) = (answer.clone(), false);
+        poll_fn(move |cx| {
+            if std::mem::replace(&mut polled, true) {
+                return Poll::Ready(answer.clone());
+            }
+            cx.waker().wake_by_ref();
+            // As a lock or a channel may: what wakes the thread is used up.
+            std::thread::park();
+            Poll::Pending
+        })
+    });
+    assert!(resumes(&rig.cache));
+    assert_eq!(rig.cache.stats().timed_out, 0);
+}
