@@ -64,14 +64,27 @@ fn refusal_does_not_touch_another_session_that_took_the_id_meanwhile() {
 }
 
 #[test]
-fn refusal_of_a_session_that_was_taken_meanwhile_delivers_nothing_more() {
+fn refusal_of_a_session_that_was_removed_meanwhile_delivers_nothing_more() {
     let rig = rig();
     rig.cache.set_new_callback(|_, new| {
-        assert!(new.cache().take(&9, &namespace(), &[1; 32]).is_some());
+        assert!(new.cache().remove(&namespace(), &[1; 32]));
         Verdict::Refuse
     });
     assert_eq!(rig.begin(1), Newly::Refused);
-    assert_eq!(rig.world.calls(), [Call::Remove(1, Taken)]);
+    assert_eq!(rig.world.calls(), [Call::Remove(1, Removed)]);
+}
+
+#[test]
+fn panic_of_the_new_callback_comes_before_that_of_the_remove_callback() {
+    let rig = rig();
+    rig.cache.set_new_callback(|_, _| panic!("new"));
+    rig.cache.set_remove_callback(|_| panic!("remove"));
+    let begins = catch_unwind(AssertUnwindSafe(|| rig.begin(1)));
+    assert_eq!(begins.unwrap_err().downcast_ref(), Some(&"new"));
+    let stats = rig.cache.stats();
+    assert_eq!((stats.new_panics, stats.new_refusals), (1, 1));
+    assert_eq!((stats.engine.listener_panics, rig.holds(1)), (1, false));
+    rig.cache.clear_remove_callback();
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::modes::Modes;
 use super::record::Session;
 use crate::cache::PinnedRef;
 use crate::error::Refusal;
+use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::wiping::Wiping;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -123,16 +124,17 @@ impl<C: 'static> SessionCache<C> {
         }
         counters.count(Count::NewRefusals);
         // What is refused is the session itself, not another one that has taken its id since.
-        if verdict.is_err() || !self.shared.compat.contains(Compat::REFUSED_STAYS) {
-            self.remove_session(session, RemovalCause::RefusedByNew);
-        }
-        match verdict {
-            Ok(_) => Newly::Refused,
-            Err(panic) => {
-                counters.count(Count::NewPanics);
-                resume_unwind(panic)
+        let refuse = || self.remove_session(session, RemovalCause::RefusedByNew);
+        let Err(panic) = verdict else {
+            if !self.shared.compat.contains(Compat::REFUSED_STAYS) {
+                refuse();
             }
-        }
+            return Newly::Refused;
+        };
+        counters.count(Count::NewPanics);
+        // The remove callback may panic, too: that was counted, and this one came first.
+        discard(catch_unwind(AssertUnwindSafe(refuse)).err());
+        resume_unwind(panic)
     }
 
     /// As [`new_session`](Self::new_session), for a server's session that begins now. It becomes a

@@ -346,10 +346,13 @@ impl<T> Flights<T> {
         Departed { stripes, stripe, key, number, is_out: true }
     }
 
-    /// Flights that are out.
+    /// Look-ups that are out.
     pub(crate) fn out(&self) -> u64 {
-        // SeqCst: for uniformity; a gauge.
-        self.stripes.iter().map(|stripe| stripe.out.load(Ordering::SeqCst)).sum()
+        let look_ups = |stripe: &Stripe<T>| {
+            let board = stripe.board.lock();
+            board.flights.iter().filter(|flight| !flight.is_told()).count() as u64
+        };
+        self.stripes.iter().map(|stripe| look_ups(stripe)).sum()
     }
 }
 
