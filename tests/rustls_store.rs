@@ -5,7 +5,7 @@ mod handshakes;
 mod world;
 
 use halfshake::rustls::{Namespace, NamespaceLength, SessionStore, session_store};
-use halfshake::session::SessionCache;
+use halfshake::session::{Rejection, SessionCache};
 use halfshake::{Maintenance, ManualClock, RemovalCause};
 use handshakes::{BOTH, answers, fresh_client, hello, resumes, server};
 use rustls::HandshakeKind;
@@ -156,14 +156,16 @@ fn look_ups_beyond_the_budget_cost_nothing_and_find_nothing() {
 }
 
 #[test]
-fn ids_of_other_lengths_never_reach_the_table() {
+fn ids_of_other_lengths_are_counted_and_never_reach_the_table() {
     let (cache, _) = cache();
     let store = store(&cache);
     for len in (0..100).filter(|len| *len != 32) {
         assert!(!store.put(vec![1; len], vec![2]));
         assert_eq!((store.get(&vec![1; len]), store.take(&vec![1; len])), (None, None));
     }
-    assert_eq!((cache.stats().engine.lookups(), cache.stats().engine.inserts), (0, 0));
+    let stats = cache.stats();
+    assert_eq!((stats.engine.lookups(), stats.engine.inserts), (0, 0));
+    assert_eq!(stats.rejected_for(Rejection::IdLength), 3 * 99);
     assert!(store.put(vec![1; 32], vec![2]) && store.can_cache());
     assert_eq!((store.take(&[1; 32]), store.take(&[1; 32])), (Some(vec![2]), None));
     cache.validate();

@@ -56,7 +56,8 @@ use std::fmt::{Debug, Formatter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Session ids of rustls: nothing else reaches the cache.
+/// Session ids of rustls: nothing else reaches the cache, which counts it as an id of a wrong
+/// length.
 const ID_LEN: usize = 32;
 /// Look-ups that one connection may cause: honest clients offer one or two sessions.
 const LOOKUPS_PER_CONNECTION: u64 = 4;
@@ -134,6 +135,7 @@ impl<C: Send + Sync + 'static> SessionStore<C> {
         // Both are wiped after the copy.
         let (id, value) = (Wiping::new(id), Wiping::new(value));
         if id.len() != ID_LEN {
+            self.cache.reject_id();
             return false;
         }
         let Ok(id) = SessionId::new(&id) else { return false };
@@ -173,6 +175,7 @@ impl<C: Send + Sync + 'static> SessionStore<C> {
         look: impl FnOnce() -> Option<Resumed<'c>>,
     ) -> Option<Vec<u8>> {
         if id.len() != ID_LEN {
+            self.cache.reject_id();
             return None;
         }
         without_panic(|| look().map(|found| found.payload().to_vec()))

@@ -126,6 +126,12 @@ impl<C: 'static> SessionCache<C> {
         minted
     }
 
+    /// An id can't be one of a session: counted, where an adapter knows it before the cache does.
+    #[cfg(feature = "rustls-0_23")]
+    pub(crate) fn reject_id(&self) {
+        self.shared.counters.reject(Rejection::IdLength);
+    }
+
     /// As `key`, also for ids that were minted elsewhere.
     fn key_of_any(&self, namespace: &Namespace, id: &[u8]) -> Option<Key> {
         let key = self.key_named(namespace, id);
