@@ -98,6 +98,22 @@ fn key_of_the_same_number_and_another_secret_opens_nothing() {
 }
 
 #[test]
+fn key_that_is_read_again_goes_on_counting() {
+    let before = ring();
+    (0..3).for_each(|_| drop(before.seal(&session()).unwrap()));
+    assert_eq!((before.sealed(1), before.sealed(2)), (Some(3), None));
+    let again = KeyRing::new(SealKey::new(1, &[7; 32]).counting_on(&before), 2);
+    again.rotate(SealKey::new(2, &[8; 32]).counting_on(&before)).unwrap();
+    assert_eq!((again.sealed(1), again.sealed(2)), (Some(3), Some(0)));
+    again.promote(1).unwrap();
+    let sealed = again.seal(&session()).unwrap();
+    assert_eq!(before.open(&name(b"a"), b"bc", &sealed), Ok(session()));
+    // Who still seals with the old ring is counted, too.
+    before.seal(&session()).unwrap();
+    assert_eq!((again.sealed(1), before.sealed(1)), (Some(5), Some(5)));
+}
+
+#[test]
 fn keys_are_never_printed() {
     let shown = format!("{:?} {:?}", ring(), SealKey::new(9, &[77; 32]));
     assert!(!shown.contains("77") && !shown.contains("7, 7"), "{shown}");

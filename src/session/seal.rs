@@ -21,8 +21,9 @@
 //! out twice, and keep as many keys as a session may live through. Where several servers share a
 //! store, give a new key to all of them first ([`KeyRing::accept`]), and let them seal with it only
 //! then ([`KeyRing::promote`]). A key must seal 2^32 sessions at
-//! most, for nonces are random: each [`SealKey`] counts its own, so where a key outlives the
-//! process, or several servers have it, rotate before they have sealed as many together. ring does
+//! most, for nonces are random: each [`SealKey`] counts its own ([`SealKey::counting_on`] keeps the
+//! count of one that is read again), so where a key outlives the process, or several servers have
+//! it, rotate before they have sealed as many together. ring does
 //! not wipe what it expands a secret to; wiping the secret that a key is made from is up to whoever
 //! brings it.
 
@@ -77,7 +78,8 @@ pub enum SealError {
 pub struct SealKey {
     number: u32,
     key: LessSafeKey,
-    sealed: PlainU64,
+    /// Shared with the same key in another ring.
+    sealed: Arc<PlainU64>,
 }
 
 impl SealKey {
@@ -86,7 +88,7 @@ impl SealKey {
     #[expect(clippy::missing_panics_doc, reason = "the length is the type's")]
     pub fn new(number: u32, secret: &[u8; SECRET_LEN]) -> Self {
         let key = UnboundKey::new(&AES_256_GCM, secret).expect("32 bytes are a key");
-        Self { number, key: LessSafeKey::new(key), sealed: PlainU64::new(0) }
+        Self { number, key: LessSafeKey::new(key), sealed: Arc::new(PlainU64::new(0)) }
     }
 
     /// A key that nobody else has: what it seals can't be opened after a restart.
@@ -97,6 +99,16 @@ impl SealKey {
         let mut secret = Zeroizing::new([0; SECRET_LEN]);
         SystemRandom::new().fill(&mut *secret).map_err(|_| SealError::Random)?;
         Ok(Self::new(number, &secret))
+    }
+
+    /// The key, counting what it seals together with the key of its number in another ring, if
+    /// there is one: for a key that has been read again.
+    #[must_use]
+    pub fn counting_on(mut self, ring: &KeyRing) -> Self {
+        if let Some(same) = ring.keys().iter().find(|key| key.number == self.number) {
+            self.sealed = same.sealed.clone();
+        }
+        self
     }
 
     /// Its number.
@@ -188,6 +200,16 @@ impl KeyRing {
     #[must_use]
     pub fn numbers(&self) -> Vec<u32> {
         self.keys().iter().map(|key| key.number).collect()
+    }
+
+    /// What the key of that number has sealed, if the ring has one: see the module's documentation
+    /// for how much it may.
+    #[must_use]
+    pub fn sealed(&self, number: u32) -> Option<u64> {
+        let keys = self.keys();
+        let key = keys.iter().find(|key| key.number == number)?;
+        // Relaxed: a counter.
+        Some(key.sealed.load(Ordering::Relaxed))
     }
 
     /// Seals a session under its own id and namespace.
