@@ -102,6 +102,13 @@ pub(crate) enum SetupError {
     SealKeyOpen { path: PathBuf },
 
     #[error(
+        "{path:?} (--seal-key) belongs to another user, who knows the keys; make a file of this \
+         user's, with new ones",
+        path = path.display().to_string()
+    )]
+    SealKeyOwner { path: PathBuf },
+
+    #[error(
         "line {line} of {path:?} (--seal-key): {reason}; openssl rand -hex 32 makes one",
         path = path.display().to_string()
     )]

@@ -1,15 +1,17 @@
 //! The file of the keys that sessions are sealed with.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use halfshake::session::{KeyRing, SealKey};
 use ring::digest::{Context, SHA256};
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use super::owner;
 use crate::setup_error::SetupError;
 
 const SECRET_LEN: usize = 32;
@@ -19,16 +21,30 @@ const MOST_BYTES: u64 = 1 << 20;
 /// Whoever is not the owner.
 const OTHERS: u32 = 0o077;
 
-/// One key a line, the newest first: it seals, and all of them open.
-pub(super) fn read(path: &Path) -> Result<KeyRing, SetupError> {
+/// One key a line, the newest first: it seals, and all of them open. A key that is in the ring
+/// before, too, goes on counting what it has sealed.
+pub(super) fn read(path: &Path, before: Option<&KeyRing>) -> Result<KeyRing, SetupError> {
     let unreadable = |source| SetupError::SealKeyUnreadable { path: path.into(), source };
-    let mut file = File::open(path).map_err(unreadable)?;
+    // A pipe would be waited for.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+    let mut file = opened.map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(unreadable(io::Error::other("not a regular file")));
+    }
+    if !owner::is_trusted(metadata.uid()) {
+        return Err(SetupError::SealKeyOwner { path: path.into() });
+    }
     if metadata.mode() & OTHERS != 0 {
         return Err(SetupError::SealKeyOpen { path: path.into() });
     }
     let text = read_text(&mut file, metadata.len()).map_err(unreadable)?;
-    parse(&text).map_err(|(line, reason)| SetupError::SealKey { path: path.into(), line, reason })
+    parse(&text, before).map_err(|(line, reason)| SetupError::SealKey {
+        path: path.into(),
+        line,
+        reason,
+    })
 }
 
 fn read_text(file: &mut File, length: u64) -> io::Result<Zeroizing<String>> {
@@ -40,7 +56,7 @@ fn read_text(file: &mut File, length: u64) -> io::Result<Zeroizing<String>> {
 }
 
 /// The line that is wrong, counted from 1, and how.
-fn parse(text: &str) -> Result<KeyRing, (usize, &'static str)> {
+fn parse(text: &str, before: Option<&KeyRing>) -> Result<KeyRing, (usize, &'static str)> {
     let mut keys = Vec::new();
     let mut last = 1;
     for (number, line) in (1..).zip(text.lines()) {
@@ -50,7 +66,12 @@ fn parse(text: &str) -> Result<KeyRing, (usize, &'static str)> {
             continue;
         }
         let secret = secret(line).ok_or((number, "a key has 64 hexadecimal digits"))?;
-        keys.push((number, SealKey::new(number_of(&secret), &secret)));
+        let key = SealKey::new(number_of(&secret), &secret);
+        let key = match before {
+            Some(before) => key.counting_on(before),
+            None => key,
+        };
+        keys.push((number, key));
     }
     let most = keys.len();
     let mut oldest_first = keys.into_iter().rev();
@@ -82,13 +103,19 @@ fn number_of(secret: &[u8; SECRET_LEN]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
+    use super::{parse, read};
+    use crate::setup_error::SetupError;
 
     #[test]
     fn the_first_key_seals_and_all_of_them_open() {
         let (new, old) = ("a5".repeat(32), "5A".repeat(32));
-        let both = parse(&format!("# newest first\n{new}\n\n  {old}\n")).expect("two keys");
-        let alone = |key: &str| parse(key).expect("a key").numbers()[0];
+        let both = parse(&format!("# newest first\n{new}\n\n  {old}\n"), None).expect("two keys");
+        let alone = |key: &str| parse(key, None).expect("a key").numbers()[0];
         assert_eq!(both.numbers(), [alone(&new), alone(&old)]);
     }
 
@@ -103,8 +130,35 @@ mod tests {
             (format!("{key}\n\n{}g", &key[1..]), 3, "64"),
             (format!("{key}\n{}", key.to_uppercase()), 1, "twice"),
         ] {
-            let (at, why) = parse(&text).map(|_| ()).expect_err("a mistake");
+            let (at, why) = parse(&text, None).map(|_| ()).expect_err("a mistake");
             assert!(at == line && why.contains(reason), "{text:?}: {at}, {why}");
         }
+    }
+
+    #[test]
+    fn a_pipe_is_no_file_of_keys_and_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pipe = folder.path().join("keys");
+        mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).expect("a pipe");
+        let error = read(&pipe, None).expect_err("nobody writes into it");
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+        let error = read(folder.path(), None).expect_err("a folder");
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            // Nobody else can give a file away: `owner.rs` tests the rule.
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("keys");
+        fs::write(&file, "a5".repeat(32)).expect("it is written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        read(&file, None).expect("a key of ours");
+        chown(&file, Some(1), None).expect("root may");
+        let error = read(&file, None).expect_err("another user's");
+        assert!(matches!(error, SetupError::SealKeyOwner { .. }), "{error}");
     }
 }

@@ -36,6 +36,7 @@ mod counters;
 mod directory;
 mod keys;
 mod name;
+mod owner;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,19 +77,16 @@ pub(crate) struct External {
 
 impl External {
     pub(crate) fn open(settings: ExternalSettings) -> Result<Arc<Self>, SetupError> {
-        let keys = ArcSwap::from_pointee(keys::read(&settings.seal_key)?);
+        let keys = ArcSwap::from_pointee(keys::read(&settings.seal_key, None)?);
         let directory = Directory::open(&settings.directory, settings.most_files, settings.shared)?;
         Ok(Arc::new(Self { settings, directory, keys, counters: Counters::default() }))
     }
 
     /// Reads the keys again; if that fails, the old ones stay.
     pub(crate) fn reload_keys(&self) -> Result<(), SetupError> {
-        match keys::read(&self.settings.seal_key) {
+        match keys::read(&self.settings.seal_key, Some(&self.keys.load())) {
             Ok(keys) => {
-                // The same keys go on counting what they have sealed.
-                if keys.numbers() != self.keys.load().numbers() {
-                    self.keys.store(Arc::new(keys));
-                }
+                self.keys.store(Arc::new(keys));
                 self.counters.key_reloads.inc();
                 Ok(())
             }
