@@ -81,6 +81,13 @@ pub(crate) enum SetupError {
     ExternalDirOpen { path: PathBuf },
 
     #[error(
+        "{path:?} (--external-dir) belongs to another user, who could let others in; give a \
+         directory of this user's",
+        path = path.display().to_string()
+    )]
+    ExternalDirOwner { path: PathBuf },
+
+    #[error(
         "another process uses {path:?} (--external-dir); stop it, or give --external-shared to \
          both",
         path = path.display().to_string()

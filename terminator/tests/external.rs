@@ -54,9 +54,7 @@ impl Disk {
     /// The files of sessions, in one order.
     fn files(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path("sessions")).expect("the directory is there");
-        let paths = entries.map(|entry| entry.expect("an entry").path());
-        let mut files: Vec<_> =
-            paths.filter(|path| path.file_name().is_some_and(|name| name != "lock")).collect();
+        let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
         files.sort();
         files
     }

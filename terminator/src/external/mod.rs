@@ -4,7 +4,7 @@
 //! ```text
 //! new callback     a session is negotiated     seal ─ write under a temporary name ─ rename
 //! get callback     the cache does not hold it  TLS 1.2: read ─ open
-//!                                              TLS 1.3: rename away ─ read ─ unlink ─ open
+//!                                              TLS 1.3: rename away ─ read ─ open ─ unlink
 //! remove callback  it left the cache           unlink, or leave it
 //! ```
 //!
@@ -21,6 +21,22 @@
 //! `Replaced` is told of before the new callback writes the new session, so deleting would do no
 //! harm either; but a file that is renamed over is never missing in between.
 //!
+//! # A session that leaves while it is written
+//!
+//! It can be found before the new callback has run, so it may have left before its file is there,
+//! and must not come back from it. So the callback announces the file first, then looks whether the
+//! session is still in memory, then writes. If it has left before that look, nothing is written. If
+//! it leaves later, the remove callback is called, and before a taker gets it: that forestalls the
+//! file, or deletes it if it is there. What is evicted after the look keeps its file; before it, it
+//! has none, for nobody can tell any more why it left. A file that a newer session of its id would
+//! overwrite is forestalled, too, lest it come last.
+//!
+//! # Files that can't be used
+//!
+//! A damaged file is deleted, and only that one: what was written under its name since it was read
+//! stays. A file whose key is unknown stays, for a key can come back: who has taken it puts it
+//! back, unless it was to be deleted meanwhile.
+//!
 //! A disk that fails is a miss and a counter, never a failed handshake. What is read is trusted
 //! only if it opens under one of the keys, for the very id and namespace that are asked for; then
 //! the cache checks it once more. One thing no seal can do: who may write to the directory can put
@@ -28,16 +44,20 @@
 //!
 //! # Several processes
 //!
-//! A process that has the directory for itself (a lock says so) asks its memory first. Processes
-//! that share one can't: a session in the memory of one may have been taken through another. So
-//! they keep none in memory ([`Modes::NO_INTERNAL`]), and the rename decides who gets it.
+//! A process that has the directory for itself (it holds a lock on it) asks its memory first.
+//! Processes that share one can't: a session in the memory of one may have been taken through
+//! another. So they keep none in memory ([`Modes::NO_INTERNAL`]), and the rename decides who gets
+//! it.
 
 mod counters;
 mod directory;
 mod keys;
 mod name;
 mod owner;
+#[cfg(test)]
+mod tests;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,12 +65,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use halfshake::RemovalCause;
 use halfshake::session::{
-    Answer, Asked, KeyRing, Modes, New, Purpose, Removed, SealError, Session, SessionBuilder,
-    SessionCache, Verdict,
+    Answer, Asked, KeyRing, Modes, New, Purpose, Removed, Session, SessionBuilder, SessionCache,
+    Verdict,
 };
 
 pub(crate) use self::counters::{Counters, Unopened};
-use self::directory::{Deleted, Directory, Written};
+use self::directory::{Coming, Deleted, Directory, Written};
 use self::name::Name;
 use crate::setup_error::SetupError;
 
@@ -126,12 +146,22 @@ impl External {
 
     /// The new callback. A session that only the memory has is good all the same.
     fn keep(&self, new: &New<'_, ()>) -> Verdict {
-        if self.write(new.session()) || new.is_stored() { Verdict::Keep } else { Verdict::Refuse }
+        let session = new.session();
+        let name = Name::of(session.namespace().as_bytes(), session.id().as_bytes());
+        // First announced, then looked for: who removes it later forestalls the file.
+        let coming = self.directory.announce(name);
+        if new.has_left() {
+            return Verdict::Keep;
+        }
+        if self.write(&coming, session) || new.is_stored() {
+            Verdict::Keep
+        } else {
+            Verdict::Refuse
+        }
     }
 
     /// Whether it is in a file now.
-    fn write(&self, session: &Session) -> bool {
-        let name = Name::of(session.namespace().as_bytes(), session.id().as_bytes());
+    fn write(&self, coming: &Coming<'_>, session: &Session) -> bool {
         let sealed = match self.keys.load().seal(session) {
             Ok(sealed) => sealed,
             Err(error) => {
@@ -140,7 +170,7 @@ impl External {
                 return false;
             }
         };
-        match self.directory.write(&name, session.times().not_after(), &sealed) {
+        match self.directory.write(coming, session.times().not_after(), &sealed) {
             Ok(Written::Now) => {
                 self.counters.written.inc();
                 self.counters.works();
@@ -150,6 +180,7 @@ impl External {
                 self.counters.full.inc();
                 false
             }
+            Ok(Written::NotItWasForestalled) => false,
             Err(error) => {
                 self.counters.write_failures.inc();
                 self.counters.fails("write", &error);
@@ -161,42 +192,59 @@ impl External {
     /// The get callback.
     fn find(&self, asked: &Asked<'_, ()>) -> Answer {
         let name = Name::of(asked.namespace().as_bytes(), asked.id());
-        let take = asked.purpose() != Purpose::Resume;
-        let read = if take { self.directory.take(&name) } else { self.directory.read(&name) };
-        let sealed = match read {
-            Ok(Some(sealed)) => sealed,
-            Ok(None) => return Answer::unknown(),
+        let answer = match asked.purpose() {
+            Purpose::Resume => self.read(asked, &name),
+            _ => self.take(asked, &name),
+        };
+        match answer {
+            Ok(Some(session)) => Answer::handed_over(session),
+            Ok(None) => Answer::unknown(),
             Err(error) => {
                 self.counters.fails("read", &error);
-                return Answer::failed();
+                Answer::failed()
             }
-        };
-        if take {
+        }
+    }
+
+    fn read(&self, asked: &Asked<'_, ()>, name: &Name) -> io::Result<Option<Session>> {
+        let Some(sealed) = self.directory.read(name)? else { return Ok(None) };
+        let opened = self.open_sealed(asked, &sealed);
+        // A key can come back; what is damaged stays damaged.
+        if opened.as_ref().is_err_and(|why| *why != Unopened::UnknownKey) {
+            self.count_deleted(self.directory.discard(name, &sealed));
+        }
+        Ok(opened.ok())
+    }
+
+    fn take(&self, asked: &Asked<'_, ()>, name: &Name) -> io::Result<Option<Session>> {
+        let Some(taken) = self.directory.take(name)? else { return Ok(None) };
+        let opened = self.open_sealed(asked, taken.bytes());
+        if opened.as_ref().is_err_and(|why| *why == Unopened::UnknownKey) {
+            taken.put_back()?;
+        } else {
+            drop(taken);
             self.counters.deleted.inc();
         }
-        match self.keys.load().open(asked.namespace(), asked.id(), &sealed) {
-            Ok(session) => Answer::handed_over(session),
-            Err(error) => {
-                self.counters.unopened(Unopened::of(error));
-                // A key can come back; what is damaged stays damaged.
-                if !take && !matches!(error, SealError::UnknownKey(_)) {
-                    self.delete(&name);
-                }
-                Answer::unknown()
-            }
-        }
+        Ok(opened.ok())
+    }
+
+    fn open_sealed(&self, asked: &Asked<'_, ()>, sealed: &[u8]) -> Result<Session, Unopened> {
+        let opened = self.keys.load().open(asked.namespace(), asked.id(), sealed);
+        opened.map_err(Unopened::of).inspect_err(|why| self.counters.unopened(*why))
     }
 
     /// The remove callback.
     fn left(&self, gone: &Removed<'_, ()>) {
+        let name = || Name::of(gone.namespace(), gone.id());
         match gone.cause() {
-            RemovalCause::Evicted | RemovalCause::Shutdown | RemovalCause::Replaced => {}
-            _ => self.delete(&Name::of(gone.namespace(), gone.id())),
+            RemovalCause::Evicted | RemovalCause::Shutdown => {}
+            RemovalCause::Replaced => self.directory.forestall(&name()),
+            _ => self.count_deleted(self.directory.delete(&name())),
         }
     }
 
-    fn delete(&self, name: &Name) {
-        match self.directory.delete(name) {
+    fn count_deleted(&self, deleted: io::Result<Deleted>) {
+        match deleted {
             Ok(Deleted::Now) => drop(self.counters.deleted.inc()),
             Ok(Deleted::NothingThere) => {}
             Err(error) => {

@@ -26,9 +26,16 @@ impl Name {
         &self.0
     }
 
-    /// Whether a file of the directory has the name of a session.
-    pub(super) fn is_one(name: &str) -> bool {
-        name.len() == LENGTH && name.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    /// If a file of the directory has the name of a session.
+    pub(super) fn read(name: &str) -> Option<Self> {
+        let is_digit = |digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        (name.len() == LENGTH && name.bytes().all(is_digit)).then(|| Self(name.to_owned()))
+    }
+
+    /// As good as the name itself for telling names apart: 64 bits of the digest.
+    pub(super) fn number(&self) -> u64 {
+        let (number, _) = self.0.split_at(LENGTH / 4);
+        u64::from_str_radix(number, 16).expect("a name has hexadecimal digits alone")
     }
 }
 
@@ -46,11 +53,13 @@ mod tests {
     fn a_name_is_one_of_a_pair_alone_and_shows_neither() {
         let names = [Name::of(b"a", b"bc"), Name::of(b"ab", b"c"), Name::of(b"a", b"bd")];
         for name in &names {
-            assert!(Name::is_one(name.as_str()), "{name:?}");
+            assert_eq!(Name::read(name.as_str()).as_ref(), Some(name));
             assert_eq!(names.iter().filter(|other| *other == name).count(), 1);
+            let same_number = names.iter().filter(|other| other.number() == name.number());
+            assert_eq!(same_number.count(), 1);
         }
         for other in ["lock", "", &"A".repeat(64), &"0".repeat(63), &"0".repeat(65)] {
-            assert!(!Name::is_one(other), "{other}");
+            assert_eq!(Name::read(other), None, "{other}");
         }
     }
 }
