@@ -202,7 +202,10 @@ fn new_callback_sees_that_its_session_has_left_meanwhile() {
     *store.lock().unwrap() = None;
     let written = store.clone();
     rig.cache.set_new_callback(move |_, new| {
+        let lookups = || new.cache().stats().engine.lookups();
+        let before = lookups();
         assert!(!new.has_left());
+        assert_eq!(lookups(), before, "nobody's hit");
         let cache = new.cache().clone();
         let removes = move || cache.remove(&namespace(), &[1; 32]);
         assert!(spawn(removes).join().unwrap());

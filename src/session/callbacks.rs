@@ -225,7 +225,8 @@ impl<'a, C> New<'a, C> {
     pub fn has_left(&self) -> bool {
         let is_there = || {
             let key = self.cache.key_of(self.session);
-            key.is_some_and(|key| self.cache.look_for_itself(&key).is_some())
+            // Not a hit: who asks is no client.
+            key.is_some_and(|key| self.cache.store.contains(key.bytes()))
         };
         self.stored && !is_there()
     }

@@ -256,7 +256,7 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// A look-up that nobody has asked for, and that is counted as such.
-    pub(super) fn look_for_itself(&self, key: &Key) -> Option<PinnedRef<'_, [u8], [u8]>> {
+    fn look_for_itself(&self, key: &Key) -> Option<PinnedRef<'_, [u8], [u8]>> {
         let found = self.store.get(key.bytes());
         let hit = found.is_some();
         self.shared.counters.count(if hit { Count::OwnHits } else { Count::OwnMisses });
