@@ -50,6 +50,7 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
+//! | `openssl` | `halfshake::openssl`: the three callbacks for servers on the `openssl` crate |
 //! | `rustls-0_23` | `halfshake::rustls`: a session store for rustls 0.23 |
 //! | `seal` | `halfshake::session::KeyRing`: sessions sealed for disks and databases |
 //! | `validate` | `Cache::validate`, which checks every invariant of a quiescent cache |
@@ -107,6 +108,8 @@ pub use reader::{Pinned, Reader, Ref};
 pub use removal::RemovalCause;
 pub use stats::Stats;
 
+#[cfg(feature = "openssl")]
+pub use adapters::openssl;
 #[cfg(feature = "rustls-0_23")]
 pub use adapters::rustls;
 

@@ -91,6 +91,12 @@ const ROOMS: &[Room] = &[
     safe("session/taking", 6),
     safe("session/unknown", 6),
     safe("adapters", 7),
+    safe("adapters/openssl", 7),
+    unsafe_("adapters/openssl/callbacks", 7),
+    safe("adapters/openssl/connection", 7),
+    safe("adapters/openssl/hello", 7),
+    safe("adapters/openssl/objects", 7),
+    unsafe_("adapters/openssl/sys", 7),
     safe("adapters/rustls", 7),
 ];
 

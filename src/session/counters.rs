@@ -65,11 +65,13 @@ pub enum Rejection {
     TooLarge,
     /// Its id was not minted here: see `SessionBuilder::id_tags`.
     ForeignId,
+    /// A session of another protocol version than the connection's (where the adapter can tell).
+    Version,
 }
 
 impl Rejection {
     /// Every reason, in the order of the counters in [`SessionStats::rejected`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::IdLength,
         Self::Malformed,
         Self::Namespace,
@@ -78,6 +80,7 @@ impl Rejection {
         Self::FromTheFuture,
         Self::TooLarge,
         Self::ForeignId,
+        Self::Version,
     ];
 
     /// The name as metrics and logs use it.
@@ -92,6 +95,7 @@ impl Rejection {
             Self::FromTheFuture => "from_the_future",
             Self::TooLarge => "too_large",
             Self::ForeignId => "foreign_id",
+            Self::Version => "version",
         }
     }
 }

@@ -295,6 +295,12 @@ impl<C: 'static> SessionCache<C> {
         self.shared.counters.read(self.store.stats(), self.shared.flights.out(), breaker)
     }
 
+    /// Counts what an adapter rejects.
+    #[cfg(feature = "openssl")]
+    pub(crate) fn reject(&self, rejection: Rejection) {
+        self.shared.counters.reject(rejection);
+    }
+
     /// Does what the maintenance thread would: see
     /// [`Cache::run_maintenance`](crate::Cache::run_maintenance).
     ///

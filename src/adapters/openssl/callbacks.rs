@@ -1,0 +1,167 @@
+//! The page's three callbacks over a cache.
+
+use super::objects::Objects;
+use super::{Describe, connection, sys};
+use crate::panics::discard;
+use crate::session::{Namespace, Rejection, Session, SessionCache, SessionId, Side, Times};
+use openssl::ssl::{
+    SslContextBuilder, SslContextRef, SslRef, SslSession, SslSessionRef, SslVersion,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+const TLS13: u16 = 0x0304;
+
+/// A cache that is attached to a context.
+pub(super) struct Attached<C: 'static> {
+    pub(super) cache: SessionCache<C>,
+    pub(super) namespace: Namespace,
+    pub(super) describe: Arc<Describe<C>>,
+    pub(super) objects: Objects,
+    pub(super) looks_up_first: bool,
+    pub(super) reuses_tls13: bool,
+    /// Whether the context speaks TLS 1.3.
+    pub(super) knows_tls13: bool,
+}
+
+/// Sets the three of them.
+pub(super) fn set<C: Send + Sync + 'static>(
+    context: &mut SslContextBuilder,
+    attached: &Arc<Attached<C>>,
+) {
+    let (new, get, remove) = (attached.clone(), attached.clone(), attached.clone());
+    context.set_new_session_callback(move |ssl, session| {
+        without_panic(|| new.begins(ssl, &session));
+    });
+    // SAFETY: what it gives was made for this call, or belongs to this context alone: the objects
+    // are this attachment's, which is this context's.
+    unsafe {
+        context.set_get_session_callback(move |ssl, id| {
+            without_panic(|| get.proposes(ssl, id)).flatten()
+        });
+    }
+    context.set_remove_session_callback(move |context, session| {
+        without_panic(|| remove.has_failed(context, session));
+    });
+}
+
+/// No panic reaches OpenSSL's frames.
+pub(super) fn without_panic<R>(call: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(discard).ok()
+}
+
+impl<C: Send + Sync + 'static> Attached<C> {
+    /// A session was negotiated.
+    fn begins(&self, ssl: &mut SslRef, negotiated: &SslSessionRef) {
+        // A session without an id is its client's to keep.
+        let Ok(id) = SessionId::new(negotiated.id()) else { return };
+        let Some(version) = number(negotiated.protocol_version()) else { return };
+        let Ok(bytes) = negotiated.to_der() else { return };
+        let bytes = crate::wiping::Wiping::new(bytes);
+        let first = connection::with_known(ssl, |state| state.auth_not_after).flatten();
+        let times = self.times(negotiated, first.filter(|_| ssl.session_reused()));
+        let session = Session::new(&self.namespace, id, version, times, &bytes);
+        self.cache.new_session(&(self.describe)(ssl), Side::Server, &session);
+        let lasts = times.not_after().saturating_sub(self.cache.wall_now());
+        self.objects.keep(id, &bytes, negotiated, lasts);
+    }
+
+    /// Its own end, or the cache's, whichever comes first. A connection that was resumed was
+    /// authenticated when its session was (`first`).
+    fn times(&self, session: &SslSessionRef, first: Option<Duration>) -> Times {
+        let now = self.cache.times();
+        let seconds = |s: i64| Duration::from_secs(u64::try_from(s).unwrap_or(0));
+        let end = seconds(session.time().saturating_add(session.timeout()));
+        let auth_not_after = first.map_or(now.auth_not_after(), |f| f.min(now.auth_not_after()));
+        Times::new(now.created(), now.not_after().min(end), auth_not_after)
+    }
+
+    /// A client proposes a session.
+    fn proposes(&self, ssl: &mut SslRef, id: &[u8]) -> Option<SslSession> {
+        let version = ssl.version2().and_then(number)?;
+        let known = connection::with_known(ssl, |state| {
+            let known = state.known.iter_mut().find(|(known, _)| known.as_bytes() == id);
+            known.map(|(_, session)| session.take())
+        });
+        let (session, auth_not_after) = match known.flatten() {
+            // Looked up before: it is taken out, for it may have been single use.
+            Some(session) => {
+                let session = session?;
+                let object = self.object(id, version, session.version(), session.payload())?;
+                (object, session.times().auth_not_after())
+            }
+            None => self.look_up(ssl, id, version)?,
+        };
+        connection::with(ssl, |state| state.auth_not_after = Some(auth_not_after));
+        Some(session)
+    }
+
+    fn look_up(&self, ssl: &mut SslRef, id: &[u8], version: u16) -> Option<(SslSession, Duration)> {
+        // What is outside was looked up before, or is not looked up.
+        let left = connection::with(ssl, |state| state.lookups)?;
+        let budget = if self.looks_up_first { 0 } else { left };
+        let context = (self.describe)(ssl);
+        let namespace = self.namespace.proposing(version);
+        let hello = self.cache.hello_with_budget(&context, &namespace, budget);
+        let found = if self.is_single_use(version) { hello.take(id) } else { hello.resume(id) };
+        let left = hello.left();
+        let found = found.and_then(|found| {
+            let object = self.object(id, version, found.version(), found.payload())?;
+            Some((object, found.times().auth_not_after()))
+        });
+        connection::with_known(ssl, |state| state.lookups = state.lookups.min(left));
+        found
+    }
+
+    pub(super) fn is_single_use(&self, version: u16) -> bool {
+        version == TLS13 && !self.reuses_tls13
+    }
+
+    /// The object of what was found, if it is what was asked for.
+    fn object(&self, id: &[u8], version: u16, found: u16, bytes: &[u8]) -> Option<SslSession> {
+        let name = SessionId::new(id).ok()?;
+        let reject = |why| {
+            self.cache.reject(why);
+            None
+        };
+        if found != version {
+            return reject(Rejection::Version);
+        }
+        if let Some(object) = self.objects.find(&name, bytes) {
+            return Some(object);
+        }
+        let Ok(object) = SslSession::from_der(bytes) else { return reject(Rejection::Malformed) };
+        if object.id() != id {
+            return reject(Rejection::Id);
+        }
+        if sys::id_context(&object) != self.namespace.as_bytes() {
+            return reject(Rejection::Namespace);
+        }
+        if number(object.protocol_version()) != Some(version) {
+            return reject(Rejection::Version);
+        }
+        Some(object)
+    }
+
+    /// A connection has failed: its session is not to be used again.
+    fn has_failed(&self, _: &SslContextRef, session: &SslSessionRef) {
+        let Ok(id) = SessionId::new(session.id()) else { return };
+        self.objects.forget(&id);
+        let version = number(session.protocol_version()).unwrap_or(0);
+        self.cache.connection_failed(&self.namespace.proposing(version), id.as_bytes());
+    }
+}
+
+/// A version as on the wire.
+pub(super) fn number(version: SslVersion) -> Option<u16> {
+    [
+        (SslVersion::TLS1_3, TLS13),
+        (SslVersion::TLS1_2, 0x0303),
+        (SslVersion::TLS1_1, 0x0302),
+        (SslVersion::TLS1, 0x0301),
+        (SslVersion::SSL3, 0x0300),
+    ]
+    .into_iter()
+    .find_map(|(known, number)| (known == version).then_some(number))
+}

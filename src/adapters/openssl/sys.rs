@@ -1,0 +1,92 @@
+//! What the `openssl` crate does not say of the page's family: time-outs, the id context, what the
+//! library itself has counted.
+
+use crate::session::SslCounters;
+use foreign_types::ForeignTypeRef;
+use openssl::ssl::{SslContextBuilder, SslContextRef, SslRef, SslSessionRef};
+use openssl_sys::{SSL_CTX, SSL_CTX_ctrl, SSL_SESSION, SSL_client_hello_get0_ext};
+use std::ffi::{c_int, c_long, c_uchar, c_uint};
+use std::time::Duration;
+
+unsafe extern "C" {
+    fn SSL_CTX_set_timeout(context: *mut SSL_CTX, seconds: c_long) -> c_long;
+    fn SSL_CTX_get_timeout(context: *const SSL_CTX) -> c_long;
+    fn SSL_SESSION_get0_id_context(session: *const SSL_SESSION, len: *mut c_uint)
+    -> *const c_uchar;
+    fn SSL_SESSION_is_resumable(session: *const SSL_SESSION) -> c_int;
+}
+
+/// `SSL_OP_NO_ANTI_REPLAY`: since 1.1.1.
+pub(super) const NO_ANTI_REPLAY: u64 = 1 << 24;
+
+fn seconds(time: Duration) -> c_long {
+    c_long::try_from(time.as_secs()).unwrap_or(c_long::MAX)
+}
+
+/// How long sessions of this context live that are made from now on. In whole seconds.
+pub(super) fn set_timeout(context: &mut SslContextBuilder, timeout: Duration) {
+    // SAFETY: the context is alive, and exclusively borrowed.
+    unsafe { SSL_CTX_set_timeout(context.as_ptr(), seconds(timeout)) };
+}
+
+pub(super) fn timeout(context: &SslContextRef) -> Duration {
+    // SAFETY: the context is alive.
+    let seconds = unsafe { SSL_CTX_get_timeout(context.as_ptr()) };
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+/// The context in which a session was negotiated.
+pub(super) fn id_context(session: &SslSessionRef) -> &[u8] {
+    let mut len = 0;
+    // SAFETY: the session is alive, and `len` is written to.
+    let context = unsafe { SSL_SESSION_get0_id_context(session.as_ptr(), &raw mut len) };
+    let Ok(len @ 1..) = usize::try_from(len) else { return &[] };
+    // SAFETY: it points into the session, which nobody changes while it is borrowed.
+    unsafe { std::slice::from_raw_parts(context, len) }
+}
+
+/// Whether the library has not marked it as one that must not be resumed.
+pub(super) fn is_resumable(session: &SslSessionRef) -> bool {
+    // SAFETY: the session is alive.
+    unsafe { SSL_SESSION_is_resumable(session.as_ptr()) == 1 }
+}
+
+/// An extension of the ClientHello, inside of the callback for it.
+pub(super) fn client_hello_extension(ssl: &SslRef, kind: u16) -> Option<&[u8]> {
+    let (mut extension, mut len) = (std::ptr::null(), 0);
+    // SAFETY: the connection is alive; outside of the callback the answer is 0.
+    let found = unsafe {
+        SSL_client_hello_get0_ext(ssl.as_ptr(), kind.into(), &raw mut extension, &raw mut len)
+    };
+    if found != 1 || extension.is_null() {
+        return None;
+    }
+    // SAFETY: it points into the ClientHello, which is there until the callback has ended.
+    Some(unsafe { std::slice::from_raw_parts(extension, len) })
+}
+
+/// What the library has counted.
+pub(super) fn statistics(context: &SslContextRef) -> SslCounters {
+    // Of `SSL_CTRL_SESS_NUMBER`.
+    const FIRST: c_int = 20;
+    let read = |command| {
+        // SAFETY: the context is alive; these commands read a number, and nothing else.
+        let number =
+            unsafe { SSL_CTX_ctrl(context.as_ptr(), FIRST + command, 0, std::ptr::null_mut()) };
+        u64::try_from(number).unwrap_or(0)
+    };
+    SslCounters {
+        number: read(0),
+        connect: read(1),
+        connect_good: read(2),
+        connect_renegotiate: read(3),
+        accept: read(4),
+        accept_good: read(5),
+        accept_renegotiate: read(6),
+        hits: read(7),
+        cb_hits: read(8),
+        misses: read(9),
+        timeouts: read(10),
+        cache_full: read(11),
+    }
+}
