@@ -6,7 +6,7 @@ use crate::engine::{Delivery, Engine, Listener, Settings};
 use crate::entry::ADDRESS_BITS;
 use crate::error::{BadSetting, ConfigError};
 use crate::hash::Geometry;
-use crate::maintenance::Threads;
+use crate::maintenance::{Process, Threads};
 use crate::once::Flights;
 use crate::sync::{PlainBool, PlainU64};
 use crate::table::away::MOST_SETS;
@@ -31,10 +31,19 @@ pub enum Maintenance {
     /// A thread of the cache's own, and one that delivers the events of what it expires. All
     /// operations then read a time that this thread advances about every 4 ms (later, if the
     /// machine is busy): an entry may expire that much before or after its timeout by another
-    /// clock. Threads do not survive a
-    /// `fork`: build the cache after it.
+    /// clock. Threads do not survive a `fork`: build the cache after it, or take
+    /// [`Lazy`](Self::Lazy).
     #[default]
     Thread,
+    /// The same threads, started by the first insert, in the process that inserts: for a cache that
+    /// is built before a `fork` (a master process that reads the configuration) and used after it,
+    /// in each child for itself. Operations read the clock themselves, and an insert asks the
+    /// system for the number of its process. If the system has no thread to give, the next insert
+    /// tries again; until then nothing sweeps.
+    ///
+    /// The parent must have used neither this cache nor have had threads that did when it forked.
+    /// Else the child can but drop the cache, which tells and waits for nothing then.
+    Lazy,
     /// The embedder, through [`Cache::run_maintenance`]. Operations then read the clock
     /// themselves.
     Embedder,
@@ -243,6 +252,7 @@ where
         let most_entries = self.max_capacity.unwrap_or(self.capacity);
         let geometry = self.check(most_entries)?;
         let threads = self.maintenance == Maintenance::Thread;
+        let lazy = self.maintenance == Maintenance::Lazy;
         let settings = Settings {
             geometry,
             entries: self.capacity,
@@ -261,12 +271,13 @@ where
             ended: PlainBool::new(false),
             flights: Flights::default(),
             threads: Threads::default(),
+            process: Process::new(lazy),
         };
         // From here on the handle's drop ends what was begun.
         let engine = Engine::new(settings, extra);
         let cache = Cache::from_core(engine.map_err(|bytes| BadSetting::Memory { bytes })?);
         cache.core.set_listener(self.listener);
-        let deliverer = threads || self.delivery == Delivery::Thread;
+        let deliverer = threads || (self.delivery == Delivery::Thread && !lazy);
         crate::maintenance::start(&cache.core, &cache.core.extra.threads, threads, deliverer)?;
         Ok(cache)
     }

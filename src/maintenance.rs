@@ -2,11 +2,18 @@
 //! other delivers what the first one expired (and everything, if the cache is set up so), and drops
 //! keys and values whose `Drop` is user code. A blocked listener thus delays other events, never
 //! time.
+//!
+//! # Processes
+//!
+//! Threads do not survive a `fork`. A cache belongs to the process that built it, or, under
+//! `Maintenance::Lazy`, to the one that first inserted into it, which starts its threads then. In
+//! any other process nothing is told of its end, and nobody waits for threads that are not there.
 
 use crate::engine::{Engine, Local, Untouched};
 use crate::entry::Object;
 use crate::error::BadSetting;
 use crate::panics::discard;
+use crate::sync::{Ordering, PlainU64};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +51,60 @@ impl Threads {
             }
         }
     }
+}
+
+/// To which process a cache belongs, and where its threads are.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Whether the threads start with the first insert.
+    lazy: bool,
+    /// 0: to none yet.
+    owner: PlainU64,
+    /// Under `lazy`, the process that has started its threads.
+    maintained: PlainU64,
+}
+
+impl Process {
+    pub(crate) fn new(lazy: bool) -> Self {
+        let owner = if lazy { 0 } else { this_process() };
+        Self { lazy, owner: PlainU64::new(owner), maintained: PlainU64::new(0) }
+    }
+
+    /// For an insert: starts the threads, under `lazy`, if this process has none. If the system has
+    /// no thread to give, the next insert tries again.
+    #[inline]
+    pub(crate) fn enter(&self, start: impl FnOnce() -> Result<(), BadSetting>) {
+        if self.lazy {
+            self.enter_lazily(start);
+        }
+    }
+
+    /// Whether it belongs to another process: this one is a child of that.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        // Relaxed: of this process it is known, and of another one it was written before the fork.
+        let owner = self.owner.load(Ordering::Relaxed);
+        owner != 0 && owner != this_process()
+    }
+
+    #[cold]
+    fn enter_lazily(&self, start: impl FnOnce() -> Result<(), BadSetting>) {
+        let this = this_process();
+        // Relaxed: nothing is published by it; the compare-exchange lets one thread start them.
+        let seen = self.maintained.load(Ordering::Relaxed);
+        if seen == this {
+            return;
+        }
+        // Relaxed: see `is_elsewhere`. The first one stays.
+        let _known = self.owner.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed);
+        let (kept, old) = (Ordering::Relaxed, Ordering::Relaxed);
+        if self.maintained.compare_exchange(seen, this, kept, old).is_ok() && start().is_err() {
+            self.maintained.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+fn this_process() -> u64 {
+    std::process::id().into()
 }
 
 /// Starts the threads that a cache needs.

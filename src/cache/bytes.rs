@@ -92,7 +92,7 @@ where
     /// As for [`insert`](Self::insert), after the last one.
     pub fn insert_many(&self, entries: &[(&[u8], &[u8])]) -> Vec<Result<(), Refusal>> {
         let core = &self.core;
-        let (local, now) = (core.local(), core.time.now());
+        let (local, now) = (self.local_to_insert(), core.time.now());
         let deadline = now.saturating_add(core.extra.timeout);
         let mut owed = Owed::new(core, &local);
         let mut done = Vec::with_capacity(entries.len());
@@ -152,7 +152,7 @@ where
         lock: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<bool, Refusal>) -> bool,
     ) -> bool {
         let place = self.place(key);
-        let (local, now) = (self.core.local(), self.core.time.now());
+        let (local, now) = (self.local_to_insert(), self.core.time.now());
         let deadline = now.saturating_add(ticks_up(timeout));
         let mut owed = Owed::new(&self.core, &local);
         owed.hold(true);

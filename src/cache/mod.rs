@@ -11,7 +11,7 @@ use crate::engine::{Engine, Held, HeldMany, Listener, Local, Mode, Owed, Put};
 use crate::entry::{Object, Owned, Pair, Record};
 use crate::error::{BadSetting, ConfigError};
 use crate::hash::Place;
-use crate::maintenance::{Progress, Threads};
+use crate::maintenance::{Process, Progress, Threads};
 use crate::once::Flights;
 use crate::panics::discard;
 use crate::removal::RemovalCause;
@@ -59,6 +59,7 @@ pub(crate) struct Extra<K: ?Sized, V: ?Sized, S> {
     pub(crate) ended: PlainBool,
     pub(crate) flights: Flights,
     pub(crate) threads: Threads,
+    pub(crate) process: Process,
 }
 
 pub(crate) type Core<K, V, S> = Engine<<K as Stored<V>>::Object, Extra<K, V, S>>;
@@ -166,6 +167,13 @@ where
         (self.place(key), self.core.local(), self.core.time.now())
     }
 
+    /// The thread's membership, for an operation that inserts.
+    pub(crate) fn local_to_insert(&self) -> Rc<Local> {
+        let Extra { process, threads, .. } = &self.core.extra;
+        process.enter(|| crate::maintenance::start(&self.core, threads, true, true));
+        self.core.local()
+    }
+
     /// Makes an entry and inserts it. The set is fetched while the entry is made, and the likely
     /// victim while the insert begins.
     fn put_made<E>(
@@ -178,7 +186,7 @@ where
     ) -> Result<Put<K::Object>, E> {
         let (core, table) = (&self.core, &self.core.table);
         table.shard(place.shard).prefetch(place.set);
-        let (local, now) = (core.local(), core.time.now());
+        let (local, now) = (self.local_to_insert(), core.time.now());
         let entry = make(&local, now.saturating_add(timeout))?;
         table.set(place).prefetch_victim();
         let mut owed = Owed::new(core, &local);
@@ -409,6 +417,9 @@ where
     /// # Panics
     /// If a removal listener does; the cache is shut down then, too.
     pub fn shutdown(&self) {
+        if self.core.extra.process.is_elsewhere() {
+            return;
+        }
         if let Some(panic) = self.core.shutdown(&self.core.local()) {
             std::panic::resume_unwind(panic);
         }
@@ -456,6 +467,10 @@ where
         let last = self.core.extra.handles.fetch_sub(1, Ordering::AcqRel) == 1;
         // Once: a listener that is told of the end may make handles of its own, and drop them.
         if last && !self.core.extra.ended.swap(true, Ordering::Relaxed) {
+            if self.core.extra.process.is_elsewhere() {
+                self.core.ask_to_stop();
+                return;
+            }
             let local = self.core.local();
             discard(self.core.shutdown(&local));
             self.core.ask_to_stop();

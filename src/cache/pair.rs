@@ -81,7 +81,7 @@ where
         entries: impl IntoIterator<Item = (K, V)>,
     ) -> Vec<Result<(), Refused<K, V>>> {
         let core = &self.core;
-        let (local, now) = (core.local(), core.time.now());
+        let (local, now) = (self.local_to_insert(), core.time.now());
         let deadline = now.saturating_add(core.extra.timeout);
         let mut owed = Owed::new(core, &local);
         let mut entries = entries.into_iter();
