@@ -129,6 +129,8 @@ pub(crate) struct Model {
     open_until: Option<u64>,
     /// Sessions taken outside, by key.
     claims: BTreeMap<Key, u64>,
+    /// Keys of sessions that the new callback is told of.
+    told: Vec<Key>,
     pub(crate) stored: u64,
     pub(crate) events: u64,
     pub(crate) asked: u64,
@@ -157,6 +159,7 @@ impl Model {
             failures: 0,
             open_until: None,
             claims: BTreeMap::new(),
+            told: Vec::new(),
             stored: 0,
             events: 0,
             asked: 0,

@@ -1,7 +1,7 @@
 //! The operations: each one is performed, and what it answers is held against the model.
 
 use crate::Cache;
-use crate::model::{Doing, Frame, Is, Key, MOST_PAYLOAD, copy, stores_answers};
+use crate::model::{Arrival, Doing, Frame, Is, Key, MOST_PAYLOAD, copy, stores_answers};
 use crate::script::{Does, Op, Reply};
 use crate::world::{CONNECTION, Injected, World, key};
 use halfshake::Refusal;
@@ -80,7 +80,9 @@ pub(crate) fn look_up(
             Is::Maybe => assert!(count <= 1, "the get callback was asked twice"),
             Is::Yes => assert_eq!(count, 1, "the get callback was not asked"),
         }
-        let lost = model.claims(key) != claims;
+        let given = |arrival: &Arrival| arrival.key == *key && arrival.session.is_some();
+        let own = u64::from(takes && model.frame().arrivals.iter().any(given));
+        let lost = model.claims(key) > claims + own;
         let taken = found.as_ref().and_then(Option::as_ref).is_some_and(|f| !f.is_external);
         let took = taken || lost && inside.iter().any(Option::is_some);
         if takes && took {
@@ -90,7 +92,7 @@ pub(crate) fn look_up(
             assert!(inside.contains(&None), "what is inside was not found");
             return;
         }
-        if takes && !key.1.is_empty() && key.1.len() <= model.setup.id_max {
+        if takes && (took || count > 0) {
             model.mark(Is::Yes, |other| other == key);
         }
         let got = found.as_ref().is_some_and(Option::is_some);
@@ -125,7 +127,7 @@ fn judge(
             assert!(right || landing.as_ref() == Some(&session), "not what was stored");
         }
         None => {
-            assert!(given.is_none(), "what the get callback gave was not used");
+            assert!(given.is_none() || lost, "what the get callback gave was not used");
             assert!(inside.contains(&None) || lost, "what is inside was not found");
         }
     }
@@ -356,8 +358,12 @@ fn new_session(
         expected,
         Err(NotStored::Off | NotStored::NoInternalStore | NotStored::Rejected(_))
     );
+    let tells = has_new && expected != Err(NotStored::Off);
     let run = || {
         world.model().frame().half_way = true;
+        if tells {
+            world.model().tell(&key, true);
+        }
         before_put(world, &key, session, expected);
         world
             .on_new((refuses, does), was_put, || {
@@ -368,6 +374,9 @@ fn new_session(
     };
     framed(world, cache, Doing::New(key.clone()), run, |said| {
         let calls = world.model().frame().new_calls;
+        if tells {
+            world.model().tell(&key, false);
+        }
         // A removal event that panics comes before it.
         assert!(calls == u32::from(is_told) || said.is_none() && calls == 0, "calls: {calls}");
         let is_refused = calls > 0 && (refuses || does.panics);

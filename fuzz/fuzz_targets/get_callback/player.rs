@@ -109,7 +109,7 @@ impl<'c> Player<'c> {
         let Pending { mut future, key, takes, flights } = self.pending.swap_remove(at);
         let (world, cache) = (self.world, self.cache);
         let doing = if takes { Doing::Take(key.clone()) } else { Doing::Resume(key.clone()) };
-        let mut is_pending = false;
+        let (mut is_pending, claims) = (false, world.model().claims(&key));
         let run = || match poll(&mut future) {
             Poll::Ready(found) => Some(found),
             Poll::Pending => None,
@@ -127,7 +127,12 @@ impl<'c> Player<'c> {
                     assert!(found.as_ref().is_none_or(|found| found.is_external), "found inside");
                     let earlier = || flights.iter().map(|flight| &model.flights[*flight]);
                     let right = match &here {
-                        Some(arrival) => arrival.session.as_ref() == given,
+                        // Another taker may have claimed it while its removal was told of.
+                        Some(arrival) => {
+                            let own = u64::from(arrival.session.is_some());
+                            let lost = takes && model.claims(&key) > claims + own;
+                            arrival.session.as_ref() == given || lost && given.is_none()
+                        }
                         None => earlier().any(|f| f.is_over && f.outcome.as_ref() == given),
                     };
                     assert!(right, "not what the get callback gave");

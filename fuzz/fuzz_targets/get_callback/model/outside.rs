@@ -1,8 +1,8 @@
 //! What look-ups outside come to: who may ask, what an answer is good for, what is remembered.
 
 use super::{
-    Arrival, BREAK_MS, Flight, Is, Key, MOST_PAYLOAD, Model, ROUGHLY_MS, SKEW_MS, copy, key_of,
-    looks_inside, stores_answers,
+    Arrival, BREAK_MS, Doing, Flight, Is, Key, MOST_PAYLOAD, Model, ROUGHLY_MS, SKEW_MS, copy,
+    key_of, looks_inside, stores_answers,
 };
 use crate::script::Getter;
 use halfshake::session::{Purpose, Session};
@@ -21,9 +21,6 @@ impl Model {
         }
         let takes = purpose == Purpose::Take;
         let stores = !takes && stores_answers(self.modes);
-        if takes {
-            self.mark(Is::Yes, |other| other == key);
-        }
         self.asked += 1;
         let (number, key) = (self.flights.len(), key.clone());
         self.flights.push(Flight {
@@ -49,6 +46,9 @@ impl Model {
     pub(crate) fn leave(&mut self, flight: usize) {
         let flight = &mut self.flights[flight];
         (flight.is_over, flight.is_inside) = (true, false);
+        let taken = flight.takes.then(|| flight.key.clone());
+        // A take marks the others when it leaves.
+        taken.into_iter().for_each(|key| self.mark(Is::Yes, |other| *other == key));
     }
 
     pub(crate) fn is_inside_of(&self, key: &Key) -> bool {
@@ -103,11 +103,14 @@ impl Model {
         let (takes, is_void) = (flies.takes, flies.is_void);
         let may_land =
             flies.stores && !taking && flies.marked != Is::Yes && self.closed() != Is::Yes;
-        let sure = flies.marked == Is::No && self.closed() == Is::No;
+        // Nothing lands while what was taken inside is told of.
+        let telling =
+            self.frames.iter().any(|frame| matches!(&frame.doing, Doing::Take(k) if *k == key));
+        let sure = flies.marked == Is::No && self.closed() == Is::No && !telling;
         let must = may_land && sure && self.visible(&key) == [None];
         let given = good.filter(|_| !is_void).map(copy);
         if takes && given.is_some() {
-            *self.claims.entry(key.clone()).or_default() += 1;
+            self.void(&key);
         }
         if let Some(session) = good.filter(|_| may_land && self.visible(&key).contains(&None)) {
             self.put(&key, session, must);
@@ -147,12 +150,23 @@ impl Model {
         self.claims.get(key).copied().unwrap_or(0)
     }
 
-    /// Taken inside: those who are outside for it get nothing.
+    /// Taken, or told of as new: the others who are taking it get nothing.
     pub(crate) fn void(&mut self, key: &Key) {
+        *self.claims.entry(key.clone()).or_default() += 1;
         self.flights
             .iter_mut()
             .filter(|f| f.takes && !f.is_over && f.key == *key)
             .for_each(|f| f.is_void = true);
+    }
+
+    /// The new callback will be told of such a session, or has been.
+    pub(crate) fn tell(&mut self, key: &Key, begins: bool) {
+        if begins {
+            self.void(key);
+            self.told.push(key.clone());
+        } else if let Some(at) = self.told.iter().position(|told| told == key) {
+            self.told.swap_remove(at);
+        }
     }
 
     /// Whether a look-up that asks now would join another one.
@@ -174,6 +188,9 @@ impl Model {
         may_spend: bool,
     ) -> (Vec<Option<Session>>, Is) {
         if key.1.is_empty() || key.1.len() > self.setup.id_max {
+            return (vec![None], Is::No);
+        }
+        if takes && self.told.contains(key) {
             return (vec![None], Is::No);
         }
         let inside = if looks_inside(self.modes) { self.visible(key) } else { vec![None] };
