@@ -365,6 +365,12 @@ impl<'a, C> Removed<'a, C> {
         self.view.namespace()
     }
 
+    /// The protocol version that it was negotiated for.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.view.version()
+    }
+
     /// Its times.
     #[must_use]
     pub fn times(&self) -> Times {

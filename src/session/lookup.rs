@@ -7,6 +7,7 @@ use super::found::{Found, Resumed};
 use super::id::{Key, Namespace};
 use super::modes::Modes;
 use super::outside::Question;
+use super::record::Session;
 
 impl<C: 'static> SessionCache<C> {
     /// A client proposes a session: looks it up in the internal cache, else (absent, expired, or
@@ -60,6 +61,16 @@ impl<C: 'static> SessionCache<C> {
     pub fn find(&self, namespace: &Namespace, id: &[u8]) -> Option<Resumed<'_>> {
         let key = self.key_of_any(namespace, id)?;
         self.store.get(key.bytes()).map(|found| Resumed(Found::Inside(found)))
+    }
+
+    /// Copies of the sessions that are live when the walk comes by, for whoever writes them down.
+    /// Weakly consistent, as [`Cache::iter`](crate::Cache::iter); between two of them the thread
+    /// is not pinned, and may call the cache or block.
+    pub fn sessions(&self) -> impl Iterator<Item = Session> {
+        let mut found = self.store.iter();
+        std::iter::from_fn(move || {
+            found.next().map(|one| View { key: one.key(), value: one.value() }.to_session())
+        })
     }
 
     /// What the internal cache holds of a namespace, counted now: a walk over the whole cache, for

@@ -1,0 +1,21 @@
+//! The functions of the library, in the order of the header.
+//!
+//! Each is `guard` around a body; arguments are checked before anything else is done, and what is
+//! given to C is set in every case. `attach` will be a file of its own here, with what it needs of
+//! a TLS library beside it.
+
+mod arguments;
+#[expect(unsafe_code, reason = "exported symbols, and what C points to")]
+pub mod cache;
+#[expect(unsafe_code, reason = "exported symbols")]
+pub mod callbacks;
+#[expect(unsafe_code, reason = "exported symbols, and what C points to")]
+pub mod changes;
+#[expect(unsafe_code, reason = "exported symbols")]
+pub mod lookups;
+#[expect(unsafe_code, reason = "exported symbols")]
+pub mod names;
+#[expect(unsafe_code, reason = "exported symbols, and what C points to")]
+pub mod sessions;
+#[expect(unsafe_code, reason = "exported symbols, and what C points to")]
+pub mod statistics;
