@@ -109,7 +109,11 @@
 
 /** The remove callback runs on the thread whose call removed the session. The default. */
 #define HALFSHAKE_DELIVERY_CALLER 0
-/** The remove callback runs on a thread of the cache's own. */
+
+/**
+ * The remove callback runs on a thread of the cache's own. A session keeps its place until that
+ * is done, so a callback that is too slow leads to HALFSHAKE_NO_ROOM.
+ */
 #define HALFSHAKE_DELIVERY_THREAD 1
 
 /** The places in `removed` of halfshake_stats, more than there are causes. */

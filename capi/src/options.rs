@@ -31,7 +31,8 @@ pub const HALFSHAKE_MAINTENANCE_THREAD: u32 = 0;
 pub const HALFSHAKE_MAINTENANCE_EMBEDDER: u32 = 1;
 /// The remove callback runs on the thread whose call removed the session. The default.
 pub const HALFSHAKE_DELIVERY_CALLER: u32 = 0;
-/// The remove callback runs on a thread of the cache's own.
+/// The remove callback runs on a thread of the cache's own. A session keeps its place until that
+/// is done, so a callback that is too slow leads to HALFSHAKE_NO_ROOM.
 pub const HALFSHAKE_DELIVERY_THREAD: u32 = 1;
 
 /// What a cache is made with. Call halfshake_options_init first, then change what you like;

@@ -34,6 +34,11 @@ pub struct Key {
     pub(crate) version: u16,
 }
 
+/// Where bytes lie, as C likes it: also no bytes lie somewhere.
+pub(crate) fn start_of(bytes: &[u8]) -> *const c_void {
+    if bytes.is_empty() { c"".as_ptr().cast() } else { bytes.as_ptr().cast() }
+}
+
 impl Key {
     pub(crate) fn of(ns: &[u8], id: &[u8], version: u16) -> Self {
         let (ns_len, id_len) = (ns.len(), id.len());
@@ -256,7 +261,7 @@ impl Removed {
     pub(crate) fn of<C>(gone: &Gone<'_, C>) -> Self {
         Self {
             key: Key::of(gone.namespace(), gone.id(), gone.version()),
-            payload: gone.payload().as_ptr().cast(),
+            payload: start_of(gone.payload()),
             payload_len: gone.payload().len(),
             times: gone.times().into(),
             cause: Cause::code(gone.cause()),

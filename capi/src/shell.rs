@@ -6,7 +6,7 @@
 //! thread may free it at the same time.
 //!
 //! Shells that were freed wait in a queue, and those that have waited longest are used again, but
-//! only once [`WAITING`] others wait: a program that makes and frees caches for ever needs no
+//! only once 256 others wait: a program that makes and frees caches for ever needs no
 //! more memory than that, and a stale handle names another cache only after so many.
 
 use crate::foreign::{Connection, GetCallback, Hook, NewCallback, RemoveCallback};
@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// As the header says.
 const WAITING: usize = 256;
 
 static FREED: Mutex<VecDeque<&'static Cache>> = Mutex::new(VecDeque::new());

@@ -1,8 +1,7 @@
 //! The functions of the library, in the order of the header.
 //!
 //! Each is `guard` around a body; arguments are checked before anything else is done, and what is
-//! given to C is set in every case. `attach` will be a file of its own here, with what it needs of
-//! a TLS library beside it.
+//! given to C is set in every case.
 
 mod arguments;
 #[expect(unsafe_code, reason = "exported symbols, and what C points to")]

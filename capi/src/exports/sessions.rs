@@ -3,7 +3,7 @@
 use super::arguments::{given, hand, held, id_of};
 use crate::raw;
 use crate::result::{Code, Failure, guard, guard_or};
-use crate::session::{Key, Removed, Session, Times};
+use crate::session::{Key, Removed, Session, Times, start_of};
 use crate::shell::Cache;
 use halfshake::session::{Session as Value, SessionId};
 use std::ffi::{c_int, c_void};
@@ -92,7 +92,7 @@ pub extern "C" fn halfshake_session_payload(
     guard(|| {
         let bytes = given(session, "session")?.0.payload();
         let (payload, len) = (given(payload, "payload")?, given(payload_len, "payload_len")?);
-        payload.write(bytes.as_ptr().cast());
+        payload.write(start_of(bytes));
         len.write(bytes.len());
         Ok(())
     })

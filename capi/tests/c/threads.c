@@ -2,7 +2,9 @@
  * cache may be freed under those who use it. The argument is how many rounds there are. */
 #include "check.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 
 enum { THREADS = 4, IDS = 64, SWAPS = 3 };
 
@@ -222,8 +224,8 @@ static void *works_until_it_ends(void *argument) {
 }
 
 static void a_cache_is_freed_under_its_users(void) {
-    int i;
-    for (i = 0; i < 10; i++) {
+    int i, times = rounds < 100 ? 2 : 10;
+    for (i = 0; i < times; i++) {
         set = destroyed = 0;
         cache = cache_for(100);
         set_all(2);
@@ -244,6 +246,7 @@ static void on_remove_free(halfshake_cache *at, const halfshake_removed *gone,
         /* The end of the other one, in the middle of it. */
         CHECK(gone->cause == HALFSHAKE_CAUSE_SHUTDOWN);
         OK(halfshake_cache_len(at, &number));
+        GIVES(HALFSHAKE_BAD_CACHE, halfshake_cache_free(at));
     }
     CHECK(gone->payload_len == 1 && memcmp(gone->payload, "1", 1) == 0);
     ++*(int *)user_data;
@@ -256,9 +259,45 @@ static void on_end(void *user_data) {
     ends++;
 }
 
+static int on_new_free(halfshake_cache *at, void *connection, const halfshake_session *fresh,
+                       int stored, void *user_data) {
+    (void)connection, (void)user_data;
+    CHECK(stored == 1);
+    OK(halfshake_cache_free(at));
+    CHECK(holds(fresh, "1"));
+    return 0;
+}
+
+static void on_get_free(halfshake_cache *at, void *connection, const halfshake_key *name,
+                        int purpose, halfshake_answer *answer, void *user_data) {
+    halfshake_session *found;
+    (void)connection, (void)purpose, (void)user_data;
+    OK(halfshake_session_new(at, name, "1", 1, &found));
+    OK(halfshake_cache_free(at));
+    OK(halfshake_answer_hand_over(answer, found));
+}
+
 static void a_callback_frees_its_cache(void) {
     halfshake_key name = key("a");
+    halfshake_session *one;
     int calls = 0;
+    cache = cache_for(10);
+    one = session(cache, "a", "1");
+    OK(halfshake_cache_set_new_callback(cache, on_new_free, NULL, on_end));
+    GIVES(HALFSHAKE_REFUSED,
+          halfshake_cache_new_session(cache, NULL, HALFSHAKE_SIDE_SERVER, one));
+    CHECK(ends == 1);
+    GIVES(HALFSHAKE_BAD_CACHE, halfshake_cache_add(cache, one));
+    halfshake_session_free(one);
+
+    /* What it has found is used all the same. */
+    cache = cache_for(10);
+    OK(halfshake_cache_set_get_callback(cache, on_get_free, NULL, on_end));
+    OK(halfshake_cache_resume(cache, NULL, &name, NULL, &one));
+    CHECK(ends == 2 && holds(one, "1"));
+    halfshake_session_free(one);
+    ends = 0;
+
     cache = cache_for(10);
     OK(halfshake_cache_set_remove_callback(cache, on_remove_free, &calls, on_end));
     put(cache, "a", "1");
@@ -272,6 +311,7 @@ static void a_callback_frees_its_cache(void) {
 static void on_get_swap(halfshake_cache *at, void *connection, const halfshake_key *name,
                         int purpose, halfshake_answer *answer, void *user_data) {
     (void)connection, (void)name, (void)purpose;
+    CHECK(ends == 1);
     OK(halfshake_cache_set_get_callback(at, NULL, NULL, NULL));
     CHECK(ends == 1);
     OK(halfshake_answer_failed(answer));
@@ -290,6 +330,63 @@ static void a_callback_replaces_itself(void) {
     CHECK(ends == 2);
 }
 
+/* The cache's own thread may end it, too. */
+static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
+static int calls_there, frees_there, is_over;
+
+static void on_remove_there(halfshake_cache *at, const halfshake_removed *gone,
+                            void *user_data) {
+    uint64_t number;
+    (void)user_data;
+    calls_there++;
+    if (gone->cause == HALFSHAKE_CAUSE_REMOVED) {
+        OK(halfshake_cache_free(at));
+        GIVES(HALFSHAKE_BAD_CACHE, halfshake_cache_len(at, &number));
+        frees_there++;
+    }
+}
+
+static void on_end_there(void *user_data) {
+    (void)user_data;
+    CHECK(pthread_mutex_lock(&lock) == 0);
+    is_over = 1;
+    CHECK(pthread_cond_signal(&ended) == 0);
+    CHECK(pthread_mutex_unlock(&lock) == 0);
+}
+
+static int threads_of_this_process(void) {
+    DIR *threads = opendir("/proc/self/task");
+    int count = -2; /* without . and .. */
+    CHECK(threads != NULL);
+    while (readdir(threads) != NULL) {
+        count++;
+    }
+    CHECK(closedir(threads) == 0);
+    return count;
+}
+
+static void the_delivery_thread_frees_its_cache(void) {
+    halfshake_options options = options_for(10);
+    halfshake_key name = key("a");
+    options.delivery = HALFSHAKE_DELIVERY_THREAD;
+    cache = cache_of(options);
+    OK(halfshake_cache_set_remove_callback(cache, on_remove_there, NULL, on_end_there));
+    put(cache, "a", "1");
+    put(cache, "b", "1");
+    OK(halfshake_cache_remove(cache, &name));
+    CHECK(pthread_mutex_lock(&lock) == 0);
+    while (!is_over) {
+        CHECK(pthread_cond_wait(&ended, &lock) == 0);
+    }
+    CHECK(pthread_mutex_unlock(&lock) == 0);
+    CHECK(calls_there == 2 && frees_there == 1);
+    /* Nobody joins threads that end their own cache. */
+    while (threads_of_this_process() > 1) {
+        sched_yield();
+    }
+    GIVES(HALFSHAKE_BAD_CACHE, halfshake_cache_free(cache));
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) {
         rounds = atoi(argv[1]);
@@ -299,5 +396,6 @@ int main(int argc, char **argv) {
     a_cache_is_freed_under_its_users();
     a_callback_frees_its_cache();
     a_callback_replaces_itself();
+    the_delivery_thread_frees_its_cache();
     return 0;
 }

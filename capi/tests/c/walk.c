@@ -109,6 +109,7 @@ static void sessions(void) {
     halfshake_key name;
     halfshake_times times, other;
     unsigned char bytes[256];
+    const void *payload;
     size_t len, short_len;
     uint64_t now, timeout;
 
@@ -146,6 +147,12 @@ static void sessions(void) {
     halfshake_session_free(second);
     halfshake_session_free(third);
     halfshake_session_free(read_in);
+
+    /* No bytes are a payload, too, and lie somewhere. */
+    first = session(cache, "first", "");
+    OK(halfshake_session_payload(first, &payload, &len));
+    CHECK(len == 0 && payload != NULL && ((const char *)payload)[0] == 0);
+    halfshake_session_free(first);
     halfshake_session_free(NULL);
     CHECK(halfshake_session_dup(NULL) == NULL);
     OK(halfshake_cache_free(cache));
@@ -238,7 +245,8 @@ static void callbacks(void) {
     put(cache, "c", "2");
     CHECK(seen.removes == 4 && seen.last_cause == HALFSHAKE_CAUSE_REPLACED);
 
-    OK(halfshake_cache_set_new_callback(cache, NULL, NULL, NULL));
+    /* Without a callback there is nothing that could be destroyed. */
+    OK(halfshake_cache_set_new_callback(cache, NULL, &seen, on_destroy));
     CHECK(seen.destroyed == 1);
     OK(halfshake_cache_new_callback(cache, &new_set, &data));
     CHECK(new_set == NULL && data == NULL);
