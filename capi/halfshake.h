@@ -6,10 +6,10 @@
  *
  *
  * RESULTS. Functions that can fail return an enum halfshake_result as an int: HALFSHAKE_OK is 0;
- * above 0 the call was right, and the code says why nothing was done (HALFSHAKE_MISS: there is no
- * such session); below 0 the call was wrong or failed. halfshake_error_message() then says in a
- * line what is wrong and what to do about it. A result that is not 0 sets what the function gives
- * by a pointer to NULL or 0, or leaves it as it is; either way there is nothing to be freed.
+ * above 0 the call was right, and the code says why it did not do what it is for (HALFSHAKE_MISS:
+ * there is no such session); below 0 the call was wrong or failed. halfshake_error_message() then
+ * says in a line what is wrong and what to do about it. A result that is not 0 sets the session or
+ * the cache that a function gives to NULL: there is nothing to be freed.
  *
  * NULL. A pointer that may be NULL says so. Any other that is NULL gives HALFSHAKE_BAD_ARGUMENT.
  *
@@ -123,8 +123,8 @@
 #define HALFSHAKE_REASONS 16
 
 /**
- * What most functions return. 0: done. Above 0: the call was right, and this is why nothing
- * was done. Below 0: the call was wrong, or failed; nothing has changed.
+ * What most functions return. 0: done. Above 0: the call was right, and this is why it did not do
+ * what it is for, or not all of it. Below 0: the call was wrong, or failed; nothing has changed.
  */
 typedef enum halfshake_result {
     /** Done. */
@@ -607,16 +607,16 @@ int halfshake_options_init(halfshake_options *options, size_t size);
  * Makes a cache, and gives its handle to `*cache`, which is NULL if that fails. The options are
  * only read. The whole table is allocated now. Free the cache with halfshake_cache_free.
  *
- * HALFSHAKE_BAD_SETTING: the message names every setting that is wrong. HALFSHAKE_BAD_SIZE: call
+ * HALFSHAKE_BAD_SETTING: the message names what is wrong. HALFSHAKE_BAD_SIZE: call
  * halfshake_options_init first.
  */
 int halfshake_cache_new(const halfshake_options *options, halfshake_cache **cache);
 
 /**
- * Shuts the cache down: nothing can be stored any more, and the remove callback was called with
- * HALFSHAKE_CAUSE_SHUTDOWN for all that was left, and has returned everywhere but in the calling
- * thread's own callers, when this returns. The cache stays, to be asked for its statistics. The
- * get callback is still asked. Twice does no harm.
+ * Shuts the cache down. When this returns, nothing can be stored any more, the remove callback has
+ * been called with HALFSHAKE_CAUSE_SHUTDOWN for all that was left, and nobody is inside of it (but
+ * for a call that this one was made from). The cache stays, to be asked for its statistics; the get
+ * callback is still asked. Twice does no harm.
  */
 int halfshake_cache_shutdown(halfshake_cache *cache);
 
@@ -831,7 +831,8 @@ int halfshake_cache_note(halfshake_cache *cache, int side, int stage);
  * callback, and is counted down: a client may propose hundreds of sessions. Start each
  * ClientHello with a few, say 4.
  *
- * Concurrent look-ups of one id ask the callback once. While that lasts, all of them block.
+ * Concurrent look-ups of one id ask the callback once, and block meanwhile: the one that asks for
+ * as long as the callback takes, the others for `lookup_timeout_ms` at most.
  *
  * HALFSHAKE_MISS: do a full handshake; `*session` is NULL, as after any other failure, for which
  * a full handshake is right, too. HALFSHAKE_BAD_ID: the client has proposed what can be no id;

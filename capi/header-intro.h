@@ -6,10 +6,10 @@
  *
  *
  * RESULTS. Functions that can fail return an enum halfshake_result as an int: HALFSHAKE_OK is 0;
- * above 0 the call was right, and the code says why nothing was done (HALFSHAKE_MISS: there is no
- * such session); below 0 the call was wrong or failed. halfshake_error_message() then says in a
- * line what is wrong and what to do about it. A result that is not 0 sets what the function gives
- * by a pointer to NULL or 0, or leaves it as it is; either way there is nothing to be freed.
+ * above 0 the call was right, and the code says why it did not do what it is for (HALFSHAKE_MISS:
+ * there is no such session); below 0 the call was wrong or failed. halfshake_error_message() then
+ * says in a line what is wrong and what to do about it. A result that is not 0 sets the session or
+ * the cache that a function gives to NULL: there is nothing to be freed.
  *
  * NULL. A pointer that may be NULL says so. Any other that is NULL gives HALFSHAKE_BAD_ARGUMENT.
  *

@@ -9,8 +9,8 @@ use std::ffi::{CStr, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// cbindgen:rename-all=None
-/// What most functions return. 0: done. Above 0: the call was right, and this is why nothing
-/// was done. Below 0: the call was wrong, or failed; nothing has changed.
+/// What most functions return. 0: done. Above 0: the call was right, and this is why it did not do
+/// what it is for, or not all of it. Below 0: the call was wrong, or failed; nothing has changed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(non_camel_case_types, reason = "the names are those of the header")]

@@ -7,8 +7,8 @@ use crate::raw;
 use crate::result::{Code, Failure, Outcome, guard};
 use crate::session::ms;
 use crate::shell::{Cache, Live};
-use halfshake::ConfigError;
 use halfshake::session::SessionCache;
+use halfshake::{BadSetting, ConfigError};
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub extern "C" fn halfshake_options_init(options: *mut Options, size: usize) -> 
 /// Makes a cache, and gives its handle to `*cache`, which is NULL if that fails. The options are
 /// only read. The whole table is allocated now. Free the cache with halfshake_cache_free.
 ///
-/// HALFSHAKE_BAD_SETTING: the message names every setting that is wrong. HALFSHAKE_BAD_SIZE: call
+/// HALFSHAKE_BAD_SETTING: the message names what is wrong. HALFSHAKE_BAD_SIZE: call
 /// halfshake_options_init first.
 #[unsafe(no_mangle)]
 pub extern "C" fn halfshake_cache_new(
@@ -47,13 +47,18 @@ pub extern "C" fn halfshake_cache_new(
 }
 
 fn bad_setting(wrong: &ConfigError) -> Failure {
-    Failure::new(Code::HALFSHAKE_BAD_SETTING, wrong.to_string())
+    let in_c = |setting: &BadSetting| match setting {
+        BadSetting::NoCapacity => "capacity: set it, to 1 or more".to_owned(),
+        other => other.to_string(),
+    };
+    let settings: Vec<String> = wrong.settings().iter().map(in_c).collect();
+    Failure::new(Code::HALFSHAKE_BAD_SETTING, settings.join("; "))
 }
 
-/// Shuts the cache down: nothing can be stored any more, and the remove callback was called with
-/// HALFSHAKE_CAUSE_SHUTDOWN for all that was left, and has returned everywhere but in the calling
-/// thread's own callers, when this returns. The cache stays, to be asked for its statistics. The
-/// get callback is still asked. Twice does no harm.
+/// Shuts the cache down. When this returns, nothing can be stored any more, the remove callback has
+/// been called with HALFSHAKE_CAUSE_SHUTDOWN for all that was left, and nobody is inside of it (but
+/// for a call that this one was made from). The cache stays, to be asked for its statistics; the get
+/// callback is still asked. Twice does no harm.
 #[unsafe(no_mangle)]
 pub extern "C" fn halfshake_cache_shutdown(cache: Option<&'static Cache>) -> c_int {
     guard(|| {

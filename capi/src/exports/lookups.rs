@@ -17,7 +17,8 @@ use std::mem::MaybeUninit;
 /// callback, and is counted down: a client may propose hundreds of sessions. Start each
 /// ClientHello with a few, say 4.
 ///
-/// Concurrent look-ups of one id ask the callback once. While that lasts, all of them block.
+/// Concurrent look-ups of one id ask the callback once, and block meanwhile: the one that asks for
+/// as long as the callback takes, the others for `lookup_timeout_ms` at most.
 ///
 /// HALFSHAKE_MISS: do a full handshake; `*session` is NULL, as after any other failure, for which
 /// a full handshake is right, too. HALFSHAKE_BAD_ID: the client has proposed what can be no id;

@@ -236,7 +236,7 @@ static void options(void) {
     } while (0)
     SAYS(HALFSHAKE_BAD_ARGUMENT, "options is NULL", halfshake_cache_new(NULL, &made));
     CHECK(made == NULL);
-    WRONG(capacity, 0, "capacity");
+    WRONG(capacity, 0, "capacity: set it");
     WRONG(capacity, UINT64_MAX, "capacity");
     WRONG(max_capacity, 9, "max_capacity");
     WRONG(modes, 0x4, "modes");
