@@ -309,7 +309,10 @@ typedef struct halfshake_options {
      * wait for another thread's answer give up. Default 1000.
      */
     uint64_t lookup_timeout_ms;
-    /** How many ids are remembered that the get callback did not know. Default 4096. 0: none. */
+    /**
+     * How many ids are remembered that the get callback did not know. Default 4096, at most
+     * 1048576. 0: none.
+     */
     size_t unknown_ids;
     /**
      * For how long, at most 2000: until then a look-up of such an id is a miss, and the callback
@@ -392,16 +395,28 @@ typedef struct halfshake_removed {
 } halfshake_removed;
 
 /**
+ * A newly negotiated session, for the new callback; it ends with the callback. Later versions of
+ * the library may add fields at the end.
+ */
+typedef struct halfshake_new {
+    /** The session. It is the cache's; halfshake_session_dup keeps a reference. */
+    const halfshake_session *session;
+    /** 1 if the cache has stored it, where it can be found already; 0 if not. */
+    int stored;
+    /** The library's own. */
+    const void *own;
+} halfshake_new;
+
+/**
  * Called for every new session while caching is on for its side, with what the program calls its
  * connection. Returns 1 to keep the session, 0 to refuse it: then it leaves the cache at once.
- * `stored` says whether the cache holds it, where it can be found already.
  *
- * The session is the cache's; halfshake_session_dup keeps a reference.
+ * The session may leave while this runs, and the remove callback be told before the session is in
+ * an external store: after writing it there, ask halfshake_new_has_left.
  */
 typedef int (*halfshake_new_callback)(halfshake_cache *cache,
                                       void *connection,
-                                      const halfshake_session *session,
-                                      int stored,
+                                      const halfshake_new *fresh,
                                       void *user_data);
 
 /**
@@ -615,8 +630,8 @@ int halfshake_cache_new(const halfshake_options *options, halfshake_cache **cach
 /**
  * Shuts the cache down. When this returns, nothing can be stored any more, the remove callback has
  * been called with HALFSHAKE_CAUSE_SHUTDOWN for all that was left, and nobody is inside of it (but
- * for a call that this one was made from). The cache stays, to be asked for its statistics; the get
- * callback is still asked. Twice does no harm.
+ * for a call that this one was made from). The cache stays, to be asked for its statistics; the
+ * get callback is still asked. Twice does no harm.
  */
 int halfshake_cache_shutdown(halfshake_cache *cache);
 
@@ -946,7 +961,15 @@ int halfshake_cache_remove_callback(halfshake_cache *cache,
                                     halfshake_remove_callback *callback,
                                     void **user_data);
 
-/* ==== Answers of the get callback ==== */
+/* ==== Inside of callbacks ==== */
+
+/**
+ * In the new callback: `*left` is 1 if the cache has stored the session and holds none of its id
+ * any more, as it was removed, flushed, evicted or has expired while the callback ran; else 0. An
+ * external store that the callback has just written it to deletes it then; what leaves later is
+ * told of later.
+ */
+int halfshake_new_has_left(const halfshake_new *fresh, int *left);
 
 /**
  * In the get callback: the answer is this session, of which the cache takes a reference of its

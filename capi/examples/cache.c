@@ -14,9 +14,9 @@ struct disk {
     size_t id_len, bytes_len;
 };
 
-static int on_new(halfshake_cache *cache, void *connection, const halfshake_session *session,
-                  int stored, void *user_data) {
-    (void)cache, (void)session, (void)stored, (void)user_data;
+static int on_new(halfshake_cache *cache, void *connection, const halfshake_new *fresh,
+                  void *user_data) {
+    (void)cache, (void)fresh, (void)user_data;
     printf("new: connection %s\n", (const char *)connection);
     return 1; /* keep it */
 }

@@ -10,7 +10,7 @@
 //! The functions are called as `C-unwind`: an exception of C++ that crosses us is a bug of the
 //! program's, and with that ends it rather than being undefined.
 
-use crate::session::{Answer, Key, Purpose, Removed, Session};
+use crate::session::{Answer, Fresh, Key, Purpose, Removed, Session};
 use crate::shell::Cache;
 use halfshake::session::{Answer as Given, Asked, New, Removed as Gone, Session as Value, Verdict};
 use std::ffi::{c_int, c_void};
@@ -18,15 +18,14 @@ use std::sync::Arc;
 
 /// Called for every new session while caching is on for its side, with what the program calls its
 /// connection. Returns 1 to keep the session, 0 to refuse it: then it leaves the cache at once.
-/// `stored` says whether the cache holds it, where it can be found already.
 ///
-/// The session is the cache's; halfshake_session_dup keeps a reference.
+/// The session may leave while this runs, and the remove callback be told before the session is in
+/// an external store: after writing it there, ask halfshake_new_has_left.
 pub type NewCallback = Option<
     unsafe extern "C-unwind" fn(
         cache: *mut Cache,
         connection: *mut c_void,
-        session: *const Session,
-        stored: c_int,
+        fresh: *const Fresh,
         user_data: *mut c_void,
     ) -> c_int,
 >;
@@ -111,12 +110,21 @@ impl Hook<NewCallback> {
     ) -> Verdict {
         let Some(function) = self.function else { return Verdict::Keep };
         let session = Session(new.session().clone());
-        let (stored, user) = (c_int::from(new.is_stored()), self.user.pointer);
+        let stored = c_int::from(new.is_stored());
+        let fresh = Fresh { session: &session, stored, own: std::ptr::from_ref(new).cast() };
         // SAFETY: the header demands a function of this type that may be called on any thread;
-        // `session` outlives the call, and a cache is never given back.
-        let kept = unsafe { function(cache.pointer(), connection.0, &session, stored, user) };
+        // `fresh` and `session` outlive the call, and a cache is never given back.
+        let kept = unsafe { function(cache.pointer(), connection.0, &fresh, self.user.pointer) };
         if kept == 0 { Verdict::Refuse } else { Verdict::Keep }
     }
+}
+
+/// Whether a session that was stored has left already, while its new callback runs.
+pub(crate) fn has_left(fresh: &Fresh) -> bool {
+    let new = fresh.own.cast::<New<'_, Connection>>();
+    // SAFETY: only `Hook::call` makes one, of a reference; C has it until the callback returns, as
+    // the header demands.
+    unsafe { &*new }.has_left()
 }
 
 impl Hook<GetCallback> {

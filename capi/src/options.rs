@@ -35,6 +35,9 @@ pub const HALFSHAKE_DELIVERY_CALLER: u32 = 0;
 /// is done, so a callback that is too slow leads to HALFSHAKE_NO_ROOM.
 pub const HALFSHAKE_DELIVERY_THREAD: u32 = 1;
 
+/// They are allocated at once.
+const UNKNOWN_IDS_MOST: usize = 1 << 20;
+
 /// What a cache is made with. Call halfshake_options_init first, then change what you like;
 /// `capacity` has no default. All times are in milliseconds.
 #[repr(C)]
@@ -66,7 +69,8 @@ pub struct Options {
     /// How long the get callback may take before that counts as a failure, and before those who
     /// wait for another thread's answer give up. Default 1000.
     pub lookup_timeout_ms: u64,
-    /// How many ids are remembered that the get callback did not know. Default 4096. 0: none.
+    /// How many ids are remembered that the get callback did not know. Default 4096, at most
+    /// 1048576. 0: none.
     pub unknown_ids: usize,
     /// For how long, at most 2000: until then a look-up of such an id is a miss, and the callback
     /// is not asked. Default 1000.
@@ -149,6 +153,10 @@ impl Options {
                 HALFSHAKE_DELIVERY_THREAD => Delivery::Thread,
                 other => return Err(meaningless("delivery", other)),
             });
+        if self.unknown_ids > UNKNOWN_IDS_MOST {
+            let message = format!("unknown_ids: at most {UNKNOWN_IDS_MOST} are remembered");
+            return Err(Failure::new(Code::HALFSHAKE_BAD_SETTING, message));
+        }
         if self.reserved != 0 {
             return Err(meaningless("reserved", self.reserved));
         }

@@ -241,6 +241,18 @@ impl Reason {
     ];
 }
 
+/// A newly negotiated session, for the new callback; it ends with the callback. Later versions of
+/// the library may add fields at the end.
+#[repr(C)]
+pub struct Fresh {
+    /// The session. It is the cache's; halfshake_session_dup keeps a reference.
+    pub(crate) session: *const Session,
+    /// 1 if the cache has stored it, where it can be found already; 0 if not.
+    pub(crate) stored: c_int,
+    /// The library's own.
+    pub(crate) own: *const c_void,
+}
+
 /// A session that has left the cache, for the remove callback: it lies where it lay, and is gone
 /// when the callback returns. Later versions of the library may add fields at the end.
 #[repr(C)]

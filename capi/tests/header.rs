@@ -28,7 +28,7 @@ const HEADINGS: &[(&str, &str)] = &[
     ("halfshake_cache_new_session", "New sessions, flushes, handshakes"),
     ("halfshake_cache_resume", "Look-ups and removals"),
     ("halfshake_cache_set_new_callback", "Callbacks"),
-    ("halfshake_answer_session", "Answers of the get callback"),
+    ("halfshake_new_has_left", "Inside of callbacks"),
     ("halfshake_cache_stats", "Statistics and walks"),
 ];
 

@@ -1,10 +1,10 @@
 //! The three callbacks, and what the get callback answers with.
 
 use super::arguments::{given, held};
-use crate::foreign::{Destructor, GetCallback, Hook, NewCallback, RemoveCallback, UserData};
+use crate::foreign::{self, Destructor, GetCallback, Hook, NewCallback, RemoveCallback, UserData};
 use crate::raw;
 use crate::result::{Failure, guard};
-use crate::session::{Answer, Session};
+use crate::session::{Answer, Fresh, Session};
 use crate::shell::Cache;
 use halfshake::session::Answer as Given;
 use std::ffi::{c_int, c_void};
@@ -145,6 +145,22 @@ fn tell(wanted: Option<&mut MaybeUninit<*mut c_void>>, data: Option<&UserData>) 
     if let Some(place) = wanted {
         place.write(data.map_or(std::ptr::null_mut(), UserData::pointer));
     }
+}
+
+/// In the new callback: `*left` is 1 if the cache has stored the session and holds none of its id
+/// any more, as it was removed, flushed, evicted or has expired while the callback ran; else 0. An
+/// external store that the callback has just written it to deletes it then; what leaves later is
+/// told of later.
+#[unsafe(no_mangle)]
+pub extern "C" fn halfshake_new_has_left(
+    fresh: Option<&Fresh>,
+    left: Option<&mut MaybeUninit<c_int>>,
+) -> c_int {
+    guard(|| {
+        let left = given(left, "left")?.write(0);
+        *left = c_int::from(foreign::has_left(given(fresh, "fresh")?));
+        Ok(())
+    })
 }
 
 /// In the get callback: the answer is this session, of which the cache takes a reference of its

@@ -65,6 +65,8 @@ SAME(sizeof(halfshake_namespace_stats), 32);
 SAME(offsetof(halfshake_options, size), 0);
 SAME(offsetof(halfshake_options, modes), 48);
 SAME(offsetof(halfshake_stats, removed), 136);
+SAME(offsetof(halfshake_new, session), 0);
+SAME(offsetof(halfshake_new, stored), 8);
 SAME(offsetof(halfshake_removed, cause), 80);
 
 int main(void) {

@@ -48,10 +48,12 @@ static void use(void *user_data) {
     }
 }
 
-static int on_new(halfshake_cache *at, void *connection, const halfshake_session *fresh,
-                  int stored, void *user_data) {
-    (void)at, (void)fresh, (void)stored;
+static int on_new(halfshake_cache *at, void *connection, const halfshake_new *fresh,
+                  void *user_data) {
+    int left;
+    (void)at;
     use(user_data);
+    OK(halfshake_new_has_left(fresh, &left));
     return *(int *)connection % 8 != 0;
 }
 
@@ -259,12 +261,15 @@ static void on_end(void *user_data) {
     ends++;
 }
 
-static int on_new_free(halfshake_cache *at, void *connection, const halfshake_session *fresh,
-                       int stored, void *user_data) {
+static int on_new_free(halfshake_cache *at, void *connection, const halfshake_new *fresh,
+                       void *user_data) {
+    int left;
     (void)connection, (void)user_data;
-    CHECK(stored == 1);
+    CHECK(fresh->stored == 1);
     OK(halfshake_cache_free(at));
-    CHECK(holds(fresh, "1"));
+    CHECK(holds(fresh->session, "1"));
+    OK(halfshake_new_has_left(fresh, &left));
+    CHECK(left == 1);
     return 0;
 }
 

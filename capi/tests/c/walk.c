@@ -4,7 +4,7 @@
 /* What the callbacks have heard, and what they are to do. */
 typedef struct notes {
     int news, gets, removes, destroyed;
-    int refuse;
+    int refuse, removes_new;
     int last_cause, last_purpose, last_stored;
     char last_id[33];
     void *last_connection;
@@ -22,17 +22,25 @@ static void note_id(notes *seen, const halfshake_key *name) {
     seen->last_id[name->id_len] = 0;
 }
 
-static int on_new(halfshake_cache *cache, void *connection, const halfshake_session *fresh,
-                  int stored, void *user_data) {
+static int on_new(halfshake_cache *cache, void *connection, const halfshake_new *fresh,
+                  void *user_data) {
     notes *seen = (notes *)user_data;
     halfshake_key name;
     uint64_t number;
+    int left;
     seen->news++;
     seen->last_connection = connection;
-    seen->last_stored = stored;
-    OK(halfshake_session_key(fresh, &name));
+    seen->last_stored = fresh->stored;
+    OK(halfshake_session_key(fresh->session, &name));
     note_id(seen, &name);
     OK(halfshake_cache_len(cache, &number));
+    OK(halfshake_new_has_left(fresh, &left));
+    CHECK(left == 0);
+    if (seen->removes_new) {
+        OK(halfshake_cache_remove(cache, &name));
+        OK(halfshake_new_has_left(fresh, &left));
+        CHECK(left == 1);
+    }
     return !seen->refuse;
 }
 
@@ -228,9 +236,15 @@ static void callbacks(void) {
           halfshake_cache_new_session(cache, NULL, HALFSHAKE_SIDE_CLIENT, fresh));
     CHECK(seen.news == 1);
 
+    /* The remove callback is told of a session that leaves while the new callback runs. */
+    seen.removes_new = 1;
+    OK(halfshake_cache_new_session(cache, NULL, HALFSHAKE_SIDE_SERVER, fresh));
+    CHECK(seen.removes == 2 && seen.last_cause == HALFSHAKE_CAUSE_REMOVED);
+    seen.removes_new = 0;
+
     /* A refusal takes the session out again, with one event. */
     seen.refuse = 1;
-    CHECK(seen.removes == 0);
+    seen.removes = 1;
     SAYS(HALFSHAKE_REFUSED, "refused",
          halfshake_cache_new_session(cache, NULL, HALFSHAKE_SIDE_SERVER, fresh));
     CHECK(seen.removes == 2 && seen.last_cause == HALFSHAKE_CAUSE_REFUSED_BY_NEW);

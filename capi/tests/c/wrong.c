@@ -5,9 +5,13 @@ static halfshake_cache *cache;
 static halfshake_session *good;
 static halfshake_key name;
 
-static int on_new(halfshake_cache *at, void *connection, const halfshake_session *fresh,
-                  int stored, void *user_data) {
-    (void)at, (void)connection, (void)fresh, (void)stored, (void)user_data;
+static int on_new(halfshake_cache *at, void *connection, const halfshake_new *fresh,
+                  void *user_data) {
+    int left = 7;
+    (void)at, (void)connection, (void)user_data;
+    SAYS(HALFSHAKE_BAD_ARGUMENT, "left is NULL", halfshake_new_has_left(fresh, NULL));
+    SAYS(HALFSHAKE_BAD_ARGUMENT, "fresh is NULL", halfshake_new_has_left(NULL, &left));
+    CHECK(left == 0);
     return 1;
 }
 
@@ -265,6 +269,85 @@ static void other_arguments(void) {
     CHECK(session == NULL);
 }
 
+static void on_get_given(halfshake_cache *at, void *connection, const halfshake_key *asked,
+                         int purpose, halfshake_answer *answer, void *user_data) {
+    (void)at, (void)connection, (void)asked, (void)purpose;
+    OK(halfshake_answer_session(answer, (halfshake_session *)user_data));
+}
+
+/* A cache that could be made, whatever its options, does what it is asked or says why not. */
+static void works_somehow(halfshake_cache *made) {
+    static const uint64_t times[] = {0, 1, UINT32_MAX, INT64_MAX, UINT64_MAX};
+    halfshake_session *own, *found, *other;
+    halfshake_times odd;
+    uint64_t number;
+    size_t i, j;
+    OK(halfshake_session_new(made, &name, "payload", 7, &own));
+    for (i = 0; i < 5; i++) {
+        for (j = 0; j < 5; j++) {
+            odd.created_ms = times[i];
+            odd.not_after_ms = times[j];
+            odd.auth_not_after_ms = times[(i + j) % 5];
+            OK(halfshake_session_with_times(own, &odd, &other));
+            CHECK(halfshake_cache_add(made, other) >= 0);
+            OK(halfshake_cache_set_get_callback(made, on_get_given, other, NULL));
+            CHECK(halfshake_cache_resume(made, NULL, &name, NULL, &found) >= 0);
+            halfshake_session_free(found);
+            CHECK(halfshake_cache_take(made, NULL, &name, NULL, &found) >= 0);
+            halfshake_session_free(found);
+            CHECK(halfshake_cache_new_session(made, NULL, HALFSHAKE_SIDE_SERVER, other) >= 0);
+            OK(halfshake_cache_set_get_callback(made, NULL, NULL, NULL));
+            halfshake_session_free(other);
+        }
+        CHECK(halfshake_cache_add(made, own) >= 0);
+        OK(halfshake_cache_flush(made, times[i], &number));
+        OK(halfshake_cache_set_timeout(made, times[i], &number));
+        CHECK(halfshake_cache_set_capacity(made, times[i], &number) != HALFSHAKE_PANIC);
+        CHECK(halfshake_cache_run_maintenance(made, (size_t)times[i], &number) >= 0);
+    }
+    halfshake_session_free(own);
+    nothing_is_lost(made);
+}
+
+/* Each number among the options at its ends. */
+static void extremes(void) {
+    static const uint64_t values[] = {0, 1, 2, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX};
+    size_t field, value;
+    int made_some = 0;
+    for (field = 0; field < 13; field++) {
+        for (value = 0; value < sizeof values / sizeof *values; value++) {
+            halfshake_options given = options_for(10);
+            halfshake_cache *made = NULL;
+            int done;
+            uint64_t *numbers[] = {
+                &given.max_capacity,      &given.capacity_bytes,    &given.timeout_ms,
+                &given.max_lifetime_ms,   &given.clock_skew_ms,     &given.lookup_timeout_ms,
+                &given.unknown_ms,        &given.breaker_failures,  &given.breaker_pause_ms,
+                &given.sweep_interval_ms, &given.capacity,
+            };
+            /* What is allocated at once is left out where the machine may have so much. */
+            if ((field == 0 || field == 10) && value >= 3 && value <= 4) {
+                continue;
+            }
+            if (field < 11) {
+                *numbers[field] = values[value];
+            } else if (field == 11) {
+                given.unknown_ids = (size_t)values[value];
+            } else {
+                given.max_payload_bytes = (size_t)values[value];
+            }
+            done = halfshake_cache_new(&given, &made);
+            CHECK(done == HALFSHAKE_OK || done == HALFSHAKE_BAD_SETTING);
+            if (done == HALFSHAKE_OK) {
+                works_somehow(made);
+                made_some++;
+            }
+            OK(halfshake_cache_free(made));
+        }
+    }
+    CHECK(made_some > 30);
+}
+
 static void inside_of_callbacks(void) {
     halfshake_session *session;
     halfshake_key other = key("other");
@@ -272,7 +355,9 @@ static void inside_of_callbacks(void) {
     OK(halfshake_cache_set_remove_callback(cache, on_remove, NULL, NULL));
     GIVES(HALFSHAKE_MISS, halfshake_cache_resume(cache, NULL, &other, NULL, &session));
     CHECK(stats_of(cache).rejected[HALFSHAKE_REASON_MALFORMED] == 1);
-    OK(halfshake_cache_add(cache, good));
+    OK(halfshake_cache_set_new_callback(cache, on_new, NULL, NULL));
+    OK(halfshake_cache_new_session(cache, NULL, HALFSHAKE_SIDE_SERVER, good));
+    CHECK(stats_of(cache).new_calls == 1);
     OK(halfshake_cache_remove(cache, &name));
 }
 
@@ -311,6 +396,7 @@ int main(void) {
     sizes();
     options();
     other_arguments();
+    extremes();
     inside_of_callbacks();
     freed_handles();
     nothing_is_lost(cache);
