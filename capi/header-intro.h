@@ -21,8 +21,8 @@
  * THREADS. Any function may be called on any thread at any time. Callbacks run on the thread whose
  * call led to them, or on a thread of the cache's own; no lock is held then, and they may call any
  * function of the library, block, set callbacks, and free the cache. The callbacks and their user
- * data must bear being used by several threads at a time. A callback must return: no longjmp, and
- * no exception of C++ may leave it (one that does ends the process).
+ * data must bear being used by several threads at a time. A callback must return: no longjmp, no
+ * pthread_exit, and no exception of C++ may leave it (one that does ends the process).
  *
  * CHANGES. Structures whose first field is their size may grow in later versions; sizes that do not
  * match give HALFSHAKE_BAD_SIZE. Enumerations and codes may get further values.

@@ -335,6 +335,25 @@ static void a_callback_replaces_itself(void) {
     CHECK(ends == 2);
 }
 
+/* A thread's message is its own. */
+static void *has_its_own_message(void *argument) {
+    halfshake_key name = key_of("", NULL, 0);
+    (void)argument;
+    CHECK(strcmp(halfshake_error_message(), "") == 0);
+    GIVES(HALFSHAKE_BAD_NAMESPACE, halfshake_cache_remove(cache, &name));
+    CHECK(strstr(halfshake_error_message(), "a namespace has") != NULL);
+    return NULL;
+}
+
+static void messages_are_of_one_thread(void) {
+    cache = cache_for(1);
+    GIVES(HALFSHAKE_BAD_ARGUMENT, halfshake_cache_remove(cache, NULL));
+    in_threads(has_its_own_message);
+    CHECK(strstr(halfshake_error_message(), "key is NULL") != NULL);
+    OK(halfshake_cache_free(cache));
+    CHECK(strstr(halfshake_error_message(), "key is NULL") != NULL);
+}
+
 /* The cache's own thread may end it, too. */
 static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
 static int calls_there, frees_there, is_over;
@@ -401,6 +420,7 @@ int main(int argc, char **argv) {
     a_cache_is_freed_under_its_users();
     a_callback_frees_its_cache();
     a_callback_replaces_itself();
+    messages_are_of_one_thread();
     the_delivery_thread_frees_its_cache();
     return 0;
 }
