@@ -309,13 +309,13 @@ static void works_somehow(halfshake_cache *made) {
     nothing_is_lost(made);
 }
 
-/* Each number among the options at its ends. */
-static void extremes(void) {
+/* Each number among the options at its ends; with a larger step, not at all of them. */
+static void extremes(size_t step) {
     static const uint64_t values[] = {0, 1, 2, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX};
     size_t field, value;
     int made_some = 0;
     for (field = 0; field < 13; field++) {
-        for (value = 0; value < sizeof values / sizeof *values; value++) {
+        for (value = 0; value < sizeof values / sizeof *values; value += step) {
             halfshake_options given = options_for(10);
             halfshake_cache *made = NULL;
             int done;
@@ -345,7 +345,7 @@ static void extremes(void) {
             OK(halfshake_cache_free(made));
         }
     }
-    CHECK(made_some > 30);
+    CHECK(made_some > 20);
 }
 
 static void inside_of_callbacks(void) {
@@ -386,7 +386,8 @@ static void freed_handles(void) {
     CHECK(i < 1000);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    (void)argv;
     cache = cache_for(10);
     name = key("id");
     good = session(cache, "id", "payload");
@@ -396,7 +397,7 @@ int main(void) {
     sizes();
     options();
     other_arguments();
-    extremes();
+    extremes(argc > 1 ? 3 : 1);
     inside_of_callbacks();
     freed_handles();
     nothing_is_lost(cache);
