@@ -107,6 +107,13 @@
 /** The program calls halfshake_cache_run_maintenance now and then. */
 #define HALFSHAKE_MAINTENANCE_EMBEDDER 1
 
+/**
+ * The thread is started by the first session that is stored, in the process that stores it: for a
+ * cache that is made before a fork(2) and used after it, in each child for itself. The parent
+ * must not have used the cache, nor have had threads that did, when it forked.
+ */
+#define HALFSHAKE_MAINTENANCE_LAZY 2
+
 /** The remove callback runs on the thread whose call removed the session. The default. */
 #define HALFSHAKE_DELIVERY_CALLER 0
 
@@ -222,6 +229,8 @@ typedef enum halfshake_reason {
     HALFSHAKE_REASON_TOO_LARGE = 6,
     /** Its id was made elsewhere. */
     HALFSHAKE_REASON_FOREIGN_ID = 7,
+    /** A session of another protocol version than the connection's. */
+    HALFSHAKE_REASON_VERSION = 8,
 } halfshake_reason;
 
 /** Whose session it is, or whose handshake. */
@@ -334,8 +343,8 @@ typedef struct halfshake_options {
     /** A power of two up to 1024. Default 0: by the number of processors. */
     uint32_t shards;
     /**
-     * HALFSHAKE_MAINTENANCE_*. Threads do not survive fork(2): with HALFSHAKE_MAINTENANCE_THREAD
-     * make the cache after it.
+     * HALFSHAKE_MAINTENANCE_*. Threads do not survive fork(2): make the cache after it, or take
+     * HALFSHAKE_MAINTENANCE_LAZY.
      */
     uint32_t maintenance;
     /** HALFSHAKE_DELIVERY_*. */

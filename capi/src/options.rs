@@ -29,6 +29,10 @@ pub const HALFSHAKE_MODE_UPDATE_TIME: u32 = 0x400;
 pub const HALFSHAKE_MAINTENANCE_THREAD: u32 = 0;
 /// The program calls halfshake_cache_run_maintenance now and then.
 pub const HALFSHAKE_MAINTENANCE_EMBEDDER: u32 = 1;
+/// The thread is started by the first session that is stored, in the process that stores it: for a
+/// cache that is made before a fork(2) and used after it, in each child for itself. The parent
+/// must not have used the cache, nor have had threads that did, when it forked.
+pub const HALFSHAKE_MAINTENANCE_LAZY: u32 = 2;
 /// The remove callback runs on the thread whose call removed the session. The default.
 pub const HALFSHAKE_DELIVERY_CALLER: u32 = 0;
 /// The remove callback runs on a thread of the cache's own. A session keeps its place until that
@@ -85,8 +89,8 @@ pub struct Options {
     pub sweep_interval_ms: u64,
     /// A power of two up to 1024. Default 0: by the number of processors.
     pub shards: u32,
-    /// HALFSHAKE_MAINTENANCE_*. Threads do not survive fork(2): with HALFSHAKE_MAINTENANCE_THREAD
-    /// make the cache after it.
+    /// HALFSHAKE_MAINTENANCE_*. Threads do not survive fork(2): make the cache after it, or take
+    /// HALFSHAKE_MAINTENANCE_LAZY.
     pub maintenance: u32,
     /// HALFSHAKE_DELIVERY_*.
     pub delivery: u32,
@@ -146,6 +150,7 @@ impl Options {
             .maintenance(match self.maintenance {
                 HALFSHAKE_MAINTENANCE_THREAD => Maintenance::Thread,
                 HALFSHAKE_MAINTENANCE_EMBEDDER => Maintenance::Embedder,
+                HALFSHAKE_MAINTENANCE_LAZY => Maintenance::Lazy,
                 other => return Err(meaningless("maintenance", other)),
             })
             .delivery(match self.delivery {

@@ -225,11 +225,13 @@ pub enum Reason {
     TooLarge = 6,
     /// Its id was made elsewhere.
     ForeignId = 7,
+    /// A session of another protocol version than the connection's.
+    Version = 8,
 }
 
 impl Reason {
     /// The library's reasons, in the order of the numbers above, with their names.
-    pub(crate) const ALL: [(Rejection, &'static CStr); 8] = [
+    pub(crate) const ALL: [(Rejection, &'static CStr); 9] = [
         (Rejection::IdLength, c"id_length"),
         (Rejection::Malformed, c"malformed"),
         (Rejection::Namespace, c"namespace"),
@@ -238,6 +240,7 @@ impl Reason {
         (Rejection::FromTheFuture, c"from_the_future"),
         (Rejection::TooLarge, c"too_large"),
         (Rejection::ForeignId, c"foreign_id"),
+        (Rejection::Version, c"version"),
     ];
 }
 
@@ -301,11 +304,15 @@ mod tests {
     }
 
     #[test]
-    fn reasons_have_the_numbers_and_names_of_the_library() {
-        assert_eq!(Reason::ALL.map(|(reason, _)| reason), Rejection::ALL);
+    fn reasons_have_the_names_of_the_library() {
+        let ours = Reason::ALL.map(|(reason, _)| reason);
+        for reason in Rejection::ALL {
+            assert_eq!(ours.iter().filter(|own| **own == reason).count(), 1, "{reason:?}");
+        }
         for (reason, name) in Reason::ALL {
             assert_eq!(name.to_str(), Ok(reason.name()));
         }
-        assert_eq!(Reason::ForeignId as usize, Reason::ALL.len() - 1);
+        assert_eq!(Reason::Version as usize, Reason::ALL.len() - 1);
+        assert_eq!(Reason::ALL.len(), Rejection::ALL.len());
     }
 }

@@ -250,7 +250,7 @@ static void options(void) {
     WRONG(max_id_bytes, 65, "max_id_bytes");
     WRONG(sweep_interval_ms, 0, "sweep_interval");
     WRONG(shards, 3, "shards");
-    WRONG(maintenance, 2, "maintenance");
+    WRONG(maintenance, 3, "maintenance");
     WRONG(delivery, 2, "delivery");
     WRONG(reserved, 1, "reserved");
     SAYS(code, "modes", halfshake_cache_set_modes(cache, 0x8, NULL));
