@@ -1,7 +1,8 @@
 //! The page's three callbacks over a cache.
 
 use super::objects::Objects;
-use super::{Describe, connection, sys};
+use super::{Describe, Options, connection, sys};
+use crate::error::ConfigError;
 use crate::panics::discard;
 use crate::session::{Namespace, Rejection, Session, SessionCache, SessionId, Side, Times};
 use openssl::ssl::{
@@ -52,6 +53,22 @@ pub(super) fn without_panic<R>(call: impl FnOnce() -> R) -> Option<R> {
 }
 
 impl<C: Send + Sync + 'static> Attached<C> {
+    pub(super) fn new(
+        cache: &SessionCache<C>,
+        options: Options<C>,
+        knows_tls13: bool,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
+            cache: cache.clone(),
+            objects: Objects::new(options.objects)?,
+            namespace: options.namespace,
+            describe: options.describe,
+            looks_up_first: options.looks_up_first.is_some(),
+            reuses_tls13: options.reuses_tls13,
+            knows_tls13,
+        })
+    }
+
     /// A session was negotiated.
     fn begins(&self, ssl: &mut SslRef, negotiated: &SslSessionRef) {
         // A session without an id is its client's to keep.
@@ -119,7 +136,13 @@ impl<C: Send + Sync + 'static> Attached<C> {
     }
 
     /// The object of what was found, if it is what was asked for.
-    fn object(&self, id: &[u8], version: u16, found: u16, bytes: &[u8]) -> Option<SslSession> {
+    pub(super) fn object(
+        &self,
+        id: &[u8],
+        version: u16,
+        found: u16,
+        bytes: &[u8],
+    ) -> Option<SslSession> {
         let name = SessionId::new(id).ok()?;
         let reject = |why| {
             self.cache.reject(why);

@@ -75,7 +75,6 @@ mod sys;
 use crate::error::ConfigError;
 use crate::session::{Namespace, SessionCache, SslCounters};
 use callbacks::Attached;
-use objects::Objects;
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     ClientHelloResponse, SslAlert, SslContextBuilder, SslContextRef, SslOptions, SslRef,
@@ -203,20 +202,25 @@ pub fn attach<C: Send + Sync + 'static>(
     context.set_options(SslOptions::NO_TICKET | no_anti_replay);
     context.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
     let knows_tls13 = context.max_proto_version().is_none_or(|max| max == SslVersion::TLS1_3);
-    let attached = Arc::new(Attached {
-        cache: cache.clone(),
-        objects: Objects::new(options.objects)?,
-        namespace: options.namespace,
-        describe: options.describe,
-        looks_up_first: options.looks_up_first.is_some(),
-        reuses_tls13: options.reuses_tls13,
-        knows_tls13,
-    });
+    let own = options.looks_up_first.clone();
+    let attached = Arc::new(Attached::new(cache, options, knows_tls13)?);
     callbacks::set(context, &attached);
-    if let Some(own) = options.looks_up_first {
+    if let Some(own) = own {
         hello::set(context, attached, own);
     }
     Ok(())
+}
+
+/// What a stored value goes through before OpenSSL is given it, for the fuzz target of that.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn judge<C: Send + Sync + 'static>(
+    cache: &SessionCache<C>,
+    options: Options<C>,
+    (id, version): (&[u8], u16),
+    bytes: &[u8],
+) -> Option<openssl::ssl::SslSession> {
+    Attached::new(cache, options, true).ok()?.object(id, version, version, bytes)
 }
 
 /// What the library itself has counted of a context (`SSL_CTX_sess_number` and the rest). With a
