@@ -382,6 +382,12 @@ fn attaching_sets_what_single_use_needs() {
     assert!(error.to_string().contains("objects"), "{error}");
 }
 
+/// Connections of each thread: more of them by hand, in release.
+fn connections() -> usize {
+    let set = std::env::var("HALFSHAKE_CONNECTIONS").ok();
+    set.map_or(20, |set| set.parse().expect("HALFSHAKE_CONNECTIONS is a number"))
+}
+
 #[test]
 fn every_session_has_one_event_after_connections_on_many_threads() {
     let cache =
@@ -395,7 +401,7 @@ fn every_session_has_one_event_after_connections_on_many_threads() {
             scope.spawn(move || {
                 let client = Client::new(BOTH[thread / 2 % 2]);
                 let mut session: Option<SslSession> = None;
-                for i in 0..20 {
+                for i in 0..connections() {
                     let end = if i % 7 == 6 { End::Drops } else { End::ShutsDown };
                     let went = client.connect_with(server, session.as_ref(), b"", end);
                     session = went.sessions.into_iter().next_back().or(session);
