@@ -119,3 +119,40 @@ fn waker_that_panics_leaves_nobody_asleep() {
         assert_eq!(poll_once(look_up.as_mut()), Poll::Ready(Some(true)));
     }
 }
+
+/// Never answers, and panics when it is dropped.
+struct Dud;
+
+impl Future for Dud {
+    type Output = Answer;
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+        Poll::Pending
+    }
+}
+
+impl Drop for Dud {
+    fn drop(&mut self) {
+        panic!("the end");
+    }
+}
+
+#[test]
+fn panic_of_a_future_that_is_given_up_is_counted_and_leaves_no_drop() {
+    let rig = patient();
+    rig.cache.set_async_get_callback(|_, _| Dud);
+    let mut waits = Box::pin(resume(&rig.cache, 1));
+    assert!(poll_once(waits.as_mut()).is_pending());
+    drop(waits);
+    let mut waits = Box::pin(take(&rig.cache, 1));
+    assert!(poll_once(waits.as_mut()).is_pending());
+    drop(waits);
+    assert_eq!((rig.cache.stats().get_panics, rig.cache.stats().in_flight), (2, 0));
+    let rig =
+        sessions::rig_with(|builder| builder.lookup_timeout(std::time::Duration::from_millis(2)));
+    rig.cache.set_async_get_callback(|_, _| Dud);
+    assert!(rig.cache.resume(&1, &sessions::namespace(), &[1; 32]).is_none());
+    assert!(rig.cache.take(&1, &sessions::namespace(), &[1; 32]).is_none());
+    assert!(!pollster::block_on(take(&rig.cache, 1)));
+    assert_eq!(pollster::block_on(resume(&rig.cache, 1)), None);
+    assert_eq!((rig.cache.stats().get_panics, rig.cache.stats().in_flight), (4, 0));
+}

@@ -401,3 +401,33 @@ fn counters_have_the_meanings_of_the_manual_page() {
     assert!(rig.world.calls().contains(&Call::Remove(1, Removed)));
     assert_eq!(rig.cache.stats().ssl().number, 1);
 }
+
+/// Looks a session up when its thread ends.
+struct AtTheEnd(std::cell::RefCell<Option<(sessions::Cache, std::sync::mpsc::Sender<[bool; 2]>)>>);
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        if let Some((cache, said)) = self.0.take() {
+            let resumed = cache.resume(&1, &namespace(), &[1; 32]).is_some();
+            let taken = cache.take(&1, &namespace(), &[1; 32]).is_some();
+            said.send([resumed, taken]).expect("the test listens");
+        }
+    }
+}
+
+#[test]
+fn look_ups_work_at_the_very_end_of_a_thread() {
+    thread_local! {
+        static LATE: AtTheEnd = const { AtTheEnd(std::cell::RefCell::new(None)) };
+    }
+    let rig = rig_with(|builder| builder);
+    rig.world.keeps_outside(1, Answer::borrowed(&rig.session(1)));
+    let (cache, (say, said)) = (rig.cache.clone(), std::sync::mpsc::channel());
+    let looks_up = move || {
+        LATE.with(|late| late.0.replace(Some((cache.clone(), say))));
+        // What the cache keeps for the thread is made after that, and goes before.
+        assert!(cache.resume(&1, &namespace(), &[2; 32]).is_none());
+    };
+    std::thread::spawn(looks_up).join().unwrap();
+    assert_eq!(said.recv().unwrap(), [true, true]);
+}

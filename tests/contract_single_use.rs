@@ -221,3 +221,35 @@ fn new_callback_sees_that_its_session_has_left_meanwhile() {
     assert_eq!(noted.try_iter().collect::<Vec<_>>(), [Removed]);
     assert_eq!(rig.resume(1), None, "removed, and back");
 }
+
+#[test]
+fn what_is_taken_beside_takes_and_news_of_other_sessions_is_not_lost() {
+    let rig = rig_with(|builder| builder.capacity(4_000).max_capacity(4_000));
+    let name = namespace();
+    let add = |cache: &Cache, n: u32| {
+        let id = halfshake::session::SessionId::new(&n.to_be_bytes()).unwrap();
+        cache.add(&cache.make(&namespace(), id, TLS12, b"another")).unwrap();
+    };
+    rig.cache.clear_get_callback();
+    rig.cache.add(&rig.session(1)).unwrap();
+    // While one is told of, others are taken, and more of them negotiated, whose keys share all
+    // stripes.
+    rig.cache.set_new_callback(move |_, new| {
+        for n in 0..300 {
+            add(new.cache(), n);
+            new.cache().take(&1, &namespace(), &n.to_be_bytes());
+        }
+        Verdict::Keep
+    });
+    let first = AtomicBool::new(true);
+    rig.cache.set_remove_callback(move |gone| {
+        if gone.id() == [1; 32] && first.swap(false, SeqCst) {
+            for n in 1_000u32..1_400 {
+                let id = halfshake::session::SessionId::new(&n.to_be_bytes()).unwrap();
+                let session = gone.cache().make(&namespace(), id, TLS12, b"new");
+                gone.cache().new_session(&1, Side::Server, &session);
+            }
+        }
+    });
+    assert!(rig.cache.take(&1, &name, &[1; 32]).is_some(), "lost");
+}

@@ -31,23 +31,105 @@ fn impatient(timeout: Duration, failures: u64) -> Rig {
 }
 
 #[test]
-fn look_up_that_hangs_is_joined_no_longer_than_the_time_out() {
-    let rig = impatient(Duration::from_millis(300), 1);
+fn look_up_that_hangs_is_ended_by_who_comes_after_the_time_out() {
+    let rig = impatient(Duration::from_millis(300), 1_000);
+    let (calls, alive) = (AtomicU64::new(0), Arc::new(()));
+    let (answer, counted) = (Answer::borrowed(&rig.session(1)), alive.clone());
+    rig.cache.set_async_get_callback(move |_, _| {
+        let (hangs, answer, alive) =
+            (calls.fetch_add(1, SeqCst) == 0, answer.clone(), counted.clone());
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            drop(alive);
+            answer
+        }
+    });
+    let mut first = pin!(resume(&rig.cache, 1));
+    assert!(poll_once(first.as_mut()).is_pending());
+    // The second asker may join, and waits for the time-out; the next one comes later than that.
+    let second = resumes(&rig.cache);
+    assert!(second || resumes(&rig.cache), "a miss without end");
+    let stats = rig.cache.stats();
+    assert_eq!((stats.asked, Arc::strong_count(&alive)), (2, 2), "the callback has one as well");
+    // The first asker was never polled again, as in a task that waits for something else.
+    assert_eq!(poll_once(first.as_mut()), Poll::Ready(None));
+    assert_eq!(rig.cache.stats().in_flight, 0);
+}
+
+#[test]
+fn breaker_hears_once_of_a_look_up_that_hangs() {
+    let rig = impatient(Duration::from_millis(50), 2);
     rig.cache.set_async_get_callback(|_, _| std::future::pending());
     let mut first = pin!(resume(&rig.cache, 1));
     assert!(poll_once(first.as_mut()).is_pending());
-    // The second asker may join, and waits for the time-out; the others come later than that.
-    assert!(!resumes(&rig.cache));
-    let joined = rig.cache.stats().joined;
-    for _ in 0..2 {
+    let mut misses = 0;
+    while rig.cache.stats().breaker == BreakerState::Closed {
         assert!(!resumes(&rig.cache));
+        misses += 1;
     }
     let stats = rig.cache.stats();
-    assert_eq!((stats.joined, stats.timed_out, stats.asked), (joined, 3, 1));
-    assert_eq!((stats.failed, stats.breaker), (0, BreakerState::Open), "it has not heard of it");
-    // The first asker is past its time, too: then nobody is left, and the next one asks anew.
-    assert_eq!(pollster::block_on(first), None);
-    assert_eq!(rig.cache.stats().in_flight, 0);
+    assert_eq!(stats.asked, 2, "{misses} misses: one look-up is one failure");
+}
+
+#[test]
+fn future_that_is_woken_again_and_again_ends_with_the_time_out() {
+    let rig = impatient(Duration::from_millis(20), 0);
+    rig.cache.set_async_get_callback(|_, _| {
+        poll_fn(|cx: &mut Context<'_>| {
+            cx.waker().wake_by_ref();
+            Poll::<Answer>::Pending
+        })
+    });
+    assert!(!resumes(&rig.cache));
+    assert!(rig.cache.take(&3, &namespace(), &[1; 32]).is_none());
+    assert_eq!((rig.cache.stats().timed_out, rig.cache.stats().in_flight), (2, 0));
+}
+
+/// A future that never answers, and whose end the test holds up.
+struct EndsLate {
+    begins: Sender<()>,
+    ends: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Future for EndsLate {
+    type Output = Answer;
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+        Poll::Pending
+    }
+}
+
+impl Drop for EndsLate {
+    fn drop(&mut self) {
+        // The test may be over.
+        let _ = self.begins.send(());
+        let _ = self.ends.lock().expect("no test panics under it").recv();
+    }
+}
+
+#[test]
+fn askers_share_one_look_up_also_while_an_abandoned_one_ends() {
+    let rig = Arc::new(patient());
+    let (begins, begun) = channel();
+    let (end, ends) = channel::<()>();
+    let ends = Arc::new(Mutex::new(ends));
+    rig.cache.set_async_get_callback(move |_, _| EndsLate {
+        begins: begins.clone(),
+        ends: ends.clone(),
+    });
+    let mut abandoned = Box::pin(resume(&rig.cache, 1));
+    assert!(poll_once(abandoned.as_mut()).is_pending());
+    std::thread::scope(|scope| {
+        scope.spawn(|| drop(abandoned));
+        begun.recv().unwrap();
+        let mut askers: Vec<_> = (0..4).map(|asker| Box::pin(resume(&rig.cache, asker))).collect();
+        for asker in &mut askers {
+            assert!(poll_once(asker.as_mut()).is_pending());
+        }
+        assert_eq!((rig.cache.stats().asked, rig.cache.stats().joined), (2, 3));
+        drop(end);
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod sessions;
 
 use halfshake::RemovalCause::{Removed, Replaced, Taken};
-use halfshake::session::{Answer, Compat, Modes, SessionBuilder};
+use halfshake::session::{Answer, Compat, Modes, Newly, SessionBuilder, Verdict};
 use sessions::{BEGIN, Call, Connection, Rig, namespace, rig_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -346,4 +346,17 @@ fn modes_tell_update_time_and_none_of_the_cache_s_own_bits() {
     assert_eq!(Modes::from_bits(0x400), Some(Modes::UPDATE_TIME));
     assert_eq!(Modes::from_bits(1 << 31), None);
     assert_eq!(format!("{:?}", Modes::SERVER | UPDATE), "SERVER|UPDATE_TIME");
+}
+
+#[test]
+fn refused_session_goes_also_if_it_was_renewed_while_the_callback_ran() {
+    let rig = rig_with(|builder| builder.modes(Modes::SERVER | Modes::UPDATE_TIME));
+    let clock = rig.clock.clone();
+    rig.cache.set_new_callback(move |_, new| {
+        clock.advance(Duration::from_secs(30));
+        assert!(new.cache().resume(&2, &namespace(), &[1; 32]).is_some());
+        Verdict::Refuse
+    });
+    assert_eq!(rig.begin(1), Newly::Refused);
+    assert!(!rig.holds(1), "refused, and there");
 }

@@ -150,6 +150,13 @@ impl<'c, C: 'static> Future for LookUp<'c, C> {
     }
 }
 
+impl<C: 'static> Drop for LookUp<'_, C> {
+    /// Given up. No panic of the callback's future leaves this.
+    fn drop(&mut self) {
+        self.waits.take().into_iter().for_each(|(seat, _)| self.asker.cache.leave(seat));
+    }
+}
+
 /// A take: as `LookUp`.
 struct Take<'c, C: 'static> {
     asker: Asker<'c, C>,
@@ -184,5 +191,12 @@ impl<'c, C: 'static> Future for Take<'c, C> {
                 None
             }
         })
+    }
+}
+
+impl<C: 'static> Drop for Take<'_, C> {
+    /// Given up, as a look-up.
+    fn drop(&mut self) {
+        self.waits.take().into_iter().for_each(|(take, _)| self.asker.cache.end_taking(take));
     }
 }

@@ -195,6 +195,11 @@ impl<C: 'static> SessionBuilder<C> {
     }
 
     /// On which thread the remove callback runs. By default the caller's.
+    ///
+    /// With [`Delivery::Thread`] an external store is told *after* an operation has returned. Until
+    /// then it may still give what was taken or removed here: single use, and that what was removed
+    /// stays away, hold for the internal cache alone. A server of TLS 1.3 with an external store
+    /// stays with the default.
     pub fn delivery(self, delivery: Delivery) -> Self {
         self.engine(|engine| engine.delivery(delivery))
     }

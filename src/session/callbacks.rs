@@ -238,8 +238,9 @@ impl<'a, C> New<'a, C> {
 pub enum Purpose {
     /// The session may be used again, and is stored if the modes say so.
     Resume,
-    /// Single use: the external store must delete what it gives, in the same step (`GETDEL`), and
-    /// give nothing if it can't. The answer goes to one asker and is not stored.
+    /// Single use: the external store must delete what it gives, in the same step (`GETDEL`). If it
+    /// can't, the answer is [`Answer::failed`]: that it does not know the id would be remembered.
+    /// What it gives goes to one asker and is not stored.
     Take,
 }
 

@@ -14,6 +14,7 @@ use super::found::SessionHandle;
 use super::id::SessionId;
 use super::id::{Key, Namespace, split};
 use super::modes::Modes;
+use super::outside::first_panic;
 use super::record::Session;
 use crate::cache::PinnedRef;
 use crate::error::Refusal;
@@ -74,6 +75,11 @@ pub enum Newly {
     NotStored(NotStored),
     /// The new callback refused it.
     Refused,
+}
+
+/// What was done, and what is done after it in any case. The first panic of the two goes on.
+pub(super) fn and_then<R, S>(done: std::thread::Result<R>, then: impl FnOnce() -> S) -> (R, S) {
+    first_panic(done, catch_unwind(AssertUnwindSafe(then)))
 }
 
 impl<C: 'static> SessionCache<C> {
@@ -205,12 +211,11 @@ impl<C: 'static> SessionCache<C> {
         let store = || self.store.insert_with_timeout(key.bytes(), &value, timeout);
         let (stored, landed) = self.change(&key, store);
         shared.unknown.forget(shared.flights.hash(key.bytes()));
-        if !matches!(stored, Ok(Err(_))) {
-            // Nothing that lands replaces an entry; but there is none if this session has expired,
-            // or has left again.
-            self.remove_late(&key, landed, RemovalCause::Replaced, |_| true);
-        }
-        match stored.unwrap_or_else(|panic| resume_unwind(panic)) {
+        // Nothing that lands replaces an entry; but there is none if this session has expired, or
+        // has left again.
+        let is_late = !matches!(stored, Ok(Err(_)));
+        let late = || is_late && self.remove_late(&key, landed, RemovalCause::Replaced, |_| true);
+        match and_then(stored, late).0 {
             Ok(()) if timeout.is_zero() => Err(NotStored::Expired),
             Ok(()) => Ok(()),
             Err(refusal) => Err(NotStored::Refused(refusal)),
@@ -297,12 +302,12 @@ impl<C: 'static> SessionCache<C> {
         let Some(key) = self.key_named(namespace, id) else { return false };
         let remove = || self.store.remove_because(key.bytes(), cause);
         let (removed, landed) = self.change(&key, remove);
-        let late = self.remove_late(&key, landed, cause, |_| true);
-        let removed = removed.unwrap_or_else(|panic| resume_unwind(panic)) || late;
-        if !removed {
+        let late = || self.remove_late(&key, landed, cause, |_| true);
+        let (removed, late) = and_then(removed, late);
+        if !removed && !late {
             self.tell_of_absent(&key, cause);
         }
-        removed
+        removed || late
     }
 
     /// Removes that very session, if it is still there: not one that has taken its id since.
@@ -350,8 +355,9 @@ impl<C: 'static> SessionCache<C> {
         remove: impl FnOnce() -> bool,
     ) -> bool {
         let (removed, landed) = self.change(key, remove);
-        let late = self.remove_late(key, landed, cause, |value| self.print(value) == print);
-        removed.unwrap_or_else(|panic| resume_unwind(panic)) || late
+        let late = || self.remove_late(key, landed, cause, |value| self.print(value) == print);
+        let (removed, late) = and_then(removed, late);
+        removed || late
     }
 
     /// Tells whether two values are of one session, wherever they came from, without keeping one.
@@ -411,8 +417,9 @@ impl<C: 'static> SessionCache<C> {
             came && meant(key, value)
         };
         let none_late = late.iter().all(Option::is_none);
-        let more = if none_late { 0 } else { self.store.flush_where(too_late) };
-        flushed.unwrap_or_else(|panic| resume_unwind(panic)) + more
+        let more = || if none_late { 0 } else { self.store.flush_where(too_late) };
+        let (flushed, more) = and_then(flushed, more);
+        flushed + more
     }
 
     /// Counts a handshake of the embedder's, for [`SslCounters`](super::SslCounters).

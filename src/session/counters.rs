@@ -206,7 +206,7 @@ pub struct SessionStats {
     pub unknown_outside: u64,
     /// Calls that said that they failed.
     pub failed: u64,
-    /// Look-ups that waited in vain for one that they had joined.
+    /// Look-ups that waited in vain for an answer, or would have: it was overdue when they came.
     pub timed_out: u64,
     /// Look-ups that joined another one of the same id.
     pub joined: u64,

@@ -11,6 +11,7 @@ use super::id::{Namespace, SessionId, split};
 use super::record::{Session, Times};
 use crate::wiping::Wiping;
 
+const VERSION_AT: usize = 32;
 const PAYLOAD_AT: usize = 34;
 
 /// The value of a session, wiped after the copy.
@@ -35,9 +36,10 @@ pub(super) fn landing(value: &[u8]) -> u64 {
     u64::from_le_bytes(chunk(value, 0))
 }
 
-/// What a value says of its session, wherever that came from: equal for equal sessions.
+/// What a value says of its session, wherever that came from, and however often it was renewed:
+/// version and payload. Equal for equal sessions of one id.
 pub(super) fn content(value: &[u8]) -> &[u8] {
-    value.get(8..).unwrap_or_default()
+    value.get(VERSION_AT..).unwrap_or_default()
 }
 
 fn chunk<const N: usize>(value: &[u8], at: usize) -> [u8; N] {
@@ -62,7 +64,7 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn version(self) -> u16 {
-        u16::from_le_bytes(chunk(self.value, 32))
+        u16::from_le_bytes(chunk(self.value, VERSION_AT))
     }
 
     pub(super) fn times(self) -> Times {

@@ -33,6 +33,10 @@
 //! No entry that was put since is touched: it carries 0. The price is two loads for each removal
 //! and put while no flight is out in the stripe; a hit of the internal cache touches nothing here.
 //!
+//! All this goes by events that are delivered before an operation returns. Under `Delivery::Thread`
+//! the store is told later, and gives until then what has left (`SessionBuilder::delivery` says
+//! so).
+//!
 //! # The lock
 //!
 //! It is held while an answer is inserted, but not while what that unlinks is told about, and
@@ -83,8 +87,9 @@
 //! void. (No client knows the session then: it is sent the ticket afterwards.)
 //!
 //! While there is no get callback nothing can land, and a take goes without the board, unless a
-//! flight is out in its stripe. Should one of its key be out afterwards, or have landed, a callback
-//! has just been set: then the take gives up what it got.
+//! flight is out in its stripe. Should one of its key be out afterwards, or an answer have landed
+//! or been claimed in its stripe, a get callback has just been set: then the take gives up what it
+//! got.
 //!
 //! Covered by the models in `loom-tests/tests/models/flights.rs`.
 
@@ -178,11 +183,11 @@ pub(crate) struct Before {
 
 /// How a look-up goes on.
 #[derive(Debug)]
-pub(crate) enum Boarding<T> {
+pub(crate) enum Boarding<T, J> {
     /// It flies itself.
     Departed(Departed<T>),
-    /// Another one is out for the same key: wait on that.
-    Joined(Arc<T>),
+    /// Another one is out for the same key: it was joined.
+    Joined(J),
     /// The caller is inside of a look-up of this very key: nobody else could answer.
     Own,
 }
@@ -285,23 +290,26 @@ impl<T> Flights<T> {
         }
     }
 
-    /// Departs, or joins a flight of the key, if one `may_join` and it is not marked. `shared`:
-    /// what others may wait on. `inside`: the flights that the caller is inside of.
-    pub(crate) fn board(
+    /// Departs, or joins a flight of the key that is not marked, and that `join` gives something
+    /// for; it runs under the lock: no user code. `shared`: what others may wait on. `inside`: the
+    /// flights that the caller is inside of.
+    pub(crate) fn board<J>(
         &self,
         key: &[u8],
         shared: Arc<T>,
         inside: &[FlightName],
-        may_join: bool,
-    ) -> Boarding<T> {
+        join: impl Fn(&Arc<T>) -> Option<J>,
+    ) -> Boarding<T, J> {
         let at = self.stripe_of(key);
         let mut board = self.stripes[at].board.lock();
         for flight in board.of_key(key) {
             if inside.contains(&(address(&self.stripes), at, flight.number)) {
                 return Boarding::Own;
             }
-            if let (Errand::Resume(theirs), true) = (&flight.errand, may_join && !flight.marked) {
-                return Boarding::Joined(theirs.clone());
+            if let (Errand::Resume(theirs), false) = (&flight.errand, flight.marked)
+                && let Some(joined) = join(theirs)
+            {
+                return Boarding::Joined(joined);
             }
         }
         Boarding::Departed(self.depart(at, &mut board, key, Errand::Resume(shared)))
@@ -410,13 +418,14 @@ impl<T> Departed<T> {
         board.flights.iter().any(|flight| self.is(flight) && flight.void)
     }
 
-    /// A taker leaves with what it got; whether that is its own, and no other taker's.
-    pub(crate) fn claim(mut self) -> bool {
-        self.leave(true)
+    /// A taker leaves with what it got; whether that is its own, and no other taker's. `outside`:
+    /// where it was.
+    pub(crate) fn claim(mut self, outside: bool) -> bool {
+        self.leave(Some(outside))
     }
 
     /// Off the board, if that has not been done; whether a claim was good.
-    fn leave(&mut self, claims: bool) -> bool {
+    fn leave(&mut self, claims: Option<bool>) -> bool {
         if !std::mem::replace(&mut self.is_out, false) {
             return false;
         }
@@ -424,14 +433,14 @@ impl<T> Departed<T> {
         let mut board = stripe.board.lock();
         let at = board.flights.iter().position(|flight| flight.number == self.number);
         let gone = at.map(|at| board.flights.swap_remove(at));
-        let mine = claims && gone.as_ref().is_some_and(|flight| !flight.void);
+        let mine = claims.is_some() && gone.as_ref().is_some_and(|flight| !flight.void);
         if gone.as_ref().is_some_and(Flight::is_taker) {
             for flight in board.of_key(&self.key) {
                 flight.marked = true;
                 flight.void |= mine;
             }
         }
-        if mine {
+        if mine && claims == Some(true) {
             // SeqCst: pairs with `is_quiet`, for takers that go without the board.
             stripe.landed.fetch_add(1, Ordering::SeqCst);
         }
@@ -450,6 +459,6 @@ impl<T> Drop for Departed<T> {
         if cfg!(halfshake_loom) && std::thread::panicking() {
             return; // a loom step while unwinding aborts the process
         }
-        self.leave(false);
+        self.leave(None);
     }
 }

@@ -16,9 +16,8 @@
 //! # Too long
 //!
 //! Each asker waits for the time-out at most, and a look-up that takes longer is joined no more:
-//! who would join has a miss at once. So a future that never wakes is dropped, within two
-//! time-outs, by the last one who leaves, and the next asker asks anew. (A callback that blocks for
-//! ever has no end: its id is a miss at once, and costs no second thread.)
+//! who would join ends it, and asks anew. But while somebody polls it, he has a miss at once; so
+//! the id of a callback that blocks for ever is a miss, and costs no second thread.
 //!
 //! # The lock
 //!
@@ -77,15 +76,16 @@ pub(super) struct Cargo {
 pub(super) struct Seat {
     outcome: Arc<Outcome>,
     number: u64,
+    has_left: bool,
 }
 
 /// What becomes of one who would join.
 pub(super) enum Joining {
     Waits(Seat),
+    /// The answer is not there, and should be. Nobody polls its look-up now: it is his to end.
+    Overdue(Arc<Outcome>, Cargo),
     /// The answer is not there, and should be: he has waited long enough without coming.
-    TooLate,
-    /// Everybody has left.
-    Abandoned,
+    TooLate(Arc<Outcome>),
 }
 
 /// The answer did not come in time.
@@ -114,21 +114,24 @@ impl Outcome {
             left: 0,
             has_failed: false,
         };
-        Seat { outcome: Arc::new(Self(Lock::new(state))), number: 0 }
+        Seat { outcome: Arc::new(Self(Lock::new(state))), number: 0, has_left: false }
     }
 
-    /// A seat for one who joins, unless the answer is overdue.
-    pub(super) fn join(self: &Arc<Self>, timeout: Duration) -> Joining {
+    /// For one who would join; `None` if everybody has left.
+    pub(super) fn join(self: &Arc<Self>, timeout: Duration) -> Option<Joining> {
         let mut state = self.0.lock();
         if state.is_abandoned() {
-            return Joining::Abandoned;
+            return None;
         }
         if state.answer.is_none() && state.begun.elapsed() > timeout {
-            return Joining::TooLate;
+            return Some(match state.cargo.take() {
+                Some(cargo) => Joining::Overdue(self.clone(), cargo),
+                None => Joining::TooLate(self.clone()),
+            });
         }
         let number = state.came;
         state.came += 1;
-        Joining::Waits(Seat { outcome: self.clone(), number })
+        Some(Joining::Waits(Seat { outcome: self.clone(), number, has_left: false }))
     }
 
     /// Whether this is the first time that the look-up is said to fail.
@@ -218,15 +221,32 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
-    /// The last one who leaves ends the look-up.
-    fn drop(&mut self) {
+impl Seat {
+    /// Leaves. The last one who does takes the cargo with him, and ends it.
+    #[must_use = "it has to be ended"]
+    pub(super) fn leave(mut self) -> Option<Cargo> {
+        self.go()
+    }
+
+    fn go(&mut self) -> Option<Cargo> {
+        if std::mem::replace(&mut self.has_left, true) {
+            return None;
+        }
         let mut state = self.outcome.0.lock();
         state.left += 1;
         let mine = state.waiting.remove(&self.number);
         let cargo = if state.is_abandoned() { state.cargo.take() } else { None };
         drop(state);
-        drop((mine, cargo));
+        drop(mine);
+        cargo
+    }
+}
+
+impl Drop for Seat {
+    /// For who comes to no end, in a panic.
+    fn drop(&mut self) {
+        let cargo = self.go();
+        discard(catch_unwind(AssertUnwindSafe(|| drop(cargo))).err());
     }
 }
 
@@ -257,11 +277,15 @@ pub(super) fn block_on<T>(
         if let Poll::Ready(answer) = poll(&mut Context::from_waker(&waker)) {
             return Ok(answer);
         }
-        // Acquire: pairs with the Release in `wake`.
-        while !unpark.woken.swap(false, Ordering::Acquire) {
+        loop {
+            // Also for a future that is woken again and again.
             let left = timeout.saturating_sub(begin.elapsed());
             if left.is_zero() {
                 return Err(TimedOut);
+            }
+            // Acquire: pairs with the Release in `wake`.
+            if unpark.woken.swap(false, Ordering::Acquire) {
+                break;
             }
             std::thread::park_timeout(left);
         }

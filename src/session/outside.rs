@@ -20,6 +20,7 @@ use crate::panics::discard;
 use crate::sync::per_thread;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::Result as Caught;
 
@@ -34,19 +35,22 @@ pub(super) struct Inside;
 
 impl Inside {
     pub(super) fn of<T>(flight: &Departed<T>) -> Self {
-        INSIDE.with(|inside| inside.borrow_mut().push(flight.name()));
+        let _late = INSIDE.try_with(|inside| inside.borrow_mut().push(flight.name()));
         Self
     }
 
-    /// What this thread is inside of.
-    pub(super) fn names<R>(use_names: impl FnOnce(&[FlightName]) -> R) -> R {
-        INSIDE.with(|inside| use_names(&inside.borrow()))
+    /// What this thread is inside of, and whether it may wait for others: not inside of anything,
+    /// nor at the end of the thread, when its own variables are gone.
+    pub(super) fn names<R>(use_names: impl FnOnce(&[FlightName], bool) -> R) -> R {
+        let names = INSIDE.try_with(|inside| inside.borrow().clone());
+        let may_wait = names.as_ref().is_ok_and(Vec::is_empty);
+        use_names(&names.unwrap_or_default(), may_wait)
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.with(|inside| inside.borrow_mut().pop());
+        let _late = INSIDE.try_with(|inside| inside.borrow_mut().pop());
     }
 }
 
@@ -64,10 +68,10 @@ pub(super) enum Said {
     Later(AnswerFuture),
 }
 
-/// What the first one brought, unless one of them has panicked.
-pub(super) fn first_panic<R>(first: Caught<R>, second: Caught<()>) -> R {
+/// What the two have brought, unless one of them has panicked: then the first one that did goes on.
+pub(super) fn first_panic<R, S>(first: Caught<R>, second: Caught<S>) -> (R, S) {
     match (first, second) {
-        (Ok(brought), Ok(())) => brought,
+        (Ok(first), Ok(second)) => (first, second),
         (Ok(_), Err(panic)) => resume_unwind(panic),
         (Err(panic), second) => {
             discard(second.err());
@@ -111,7 +115,19 @@ impl<C: 'static> SessionCache<C> {
     /// One who waits does so no longer.
     pub(super) fn give_up(&self, seat: Seat) {
         self.count_time_out(seat.outcome());
-        drop(seat);
+        self.leave(seat);
+    }
+
+    /// One who waits goes.
+    pub(super) fn leave(&self, seat: Seat) {
+        seat.leave().into_iter().for_each(|cargo| self.end_cargo(cargo));
+    }
+
+    /// The future ends, then the flight.
+    fn end_cargo(&self, cargo: Cargo) {
+        let Cargo { future, flight, .. } = cargo;
+        self.end_quietly(future);
+        drop(flight);
     }
 
     /// The breaker hears once of a look-up that takes too long, however many wait for it.
@@ -137,29 +153,9 @@ impl<C: 'static> SessionCache<C> {
         let counters = &self.shared.counters;
         let seat = Outcome::open();
         let key = question.key.bytes();
-        let mut may_join = Inside::names(<[_]>::is_empty);
-        let flight = loop {
-            let shared = seat.outcome().clone();
-            let board = |names: &[_]| self.shared.flights.board(key, shared, names, may_join);
-            match Inside::names(board) {
-                Boarding::Departed(flight) => break flight,
-                Boarding::Joined(outcome) => match outcome.join(self.shared.lookup_timeout) {
-                    Joining::Waits(seat) => {
-                        counters.count(Count::Joined);
-                        return Begun::Waits(seat);
-                    }
-                    Joining::TooLate => {
-                        self.count_time_out(&outcome);
-                        return Begun::Over(None);
-                    }
-                    // Everybody has left that one, and it is about to leave the board.
-                    Joining::Abandoned => may_join = false,
-                },
-                Boarding::Own => {
-                    counters.count(Count::Nested);
-                    return Begun::Over(None);
-                }
-            }
+        let flight = match self.board(key, &seat) {
+            Ok(flight) => flight,
+            Err(begun) => return begun,
         };
         // Again, after boarding: whoever changes them marks the flights that he finds, and those
         // that board later see what he did (the board's lock).
@@ -167,14 +163,21 @@ impl<C: 'static> SessionCache<C> {
         let bringing = Bringing(seat.outcome());
         let _inside = Inside::of(&flight);
         // It may have been put since it was looked for: what is inside hides what is outside.
-        if modes.look_inside()
-            && self.store.contains(key)
-            && let Some(found) = self.store.get(key)
-        {
-            let found = Resumed(Found::Inside(found));
-            seat.outcome().tell(Some(found.to_session()));
-            return Begun::Over(Some(found));
+        let mut callback = Some(callback);
+        if modes.look_inside() && self.store.contains(key) {
+            // Its end, if it was replaced meanwhile, must not find the thread pinned.
+            callback = None;
+            if let Some(found) = self.store.get(key) {
+                // One look-up: it was a miss a moment ago.
+                counters.count(Count::OwnMisses);
+                let found = Resumed(Found::Inside(found));
+                seat.outcome().tell(Some(found.to_session()));
+                return Begun::Over(Some(found));
+            }
         }
+        let Some(callback) = callback.or_else(|| self.shared.callbacks.get.load_full()) else {
+            return Begun::Over(None);
+        };
         if !self.lets_through() {
             return Begun::Over(None);
         }
@@ -192,8 +195,44 @@ impl<C: 'static> SessionCache<C> {
         }
     }
 
+    /// Puts a look-up on the board, unless another one may be joined, or it may not wait for one.
+    fn board(&self, key: &[u8], seat: &Seat) -> Result<Departed<Outcome>, Begun<'_>> {
+        let counters = &self.shared.counters;
+        loop {
+            let shared = seat.outcome().clone();
+            let board = |names: &[_], may_join: bool| {
+                let join = |theirs: &Arc<Outcome>| {
+                    may_join.then(|| theirs.join(self.shared.lookup_timeout)).flatten()
+                };
+                self.shared.flights.board(key, shared, names, join)
+            };
+            match Inside::names(board) {
+                Boarding::Departed(flight) => return Ok(flight),
+                Boarding::Joined(Joining::Waits(seat)) => {
+                    counters.count(Count::Joined);
+                    return Err(Begun::Waits(seat));
+                }
+                Boarding::Joined(Joining::Overdue(outcome, cargo)) => {
+                    if outcome.fails_first() {
+                        self.failed();
+                    }
+                    outcome.tell(None);
+                    self.end_cargo(cargo);
+                }
+                Boarding::Joined(Joining::TooLate(outcome)) => {
+                    self.count_time_out(&outcome);
+                    return Err(Begun::Over(None));
+                }
+                Boarding::Own => {
+                    counters.count(Count::Nested);
+                    return Err(Begun::Over(None));
+                }
+            }
+        }
+    }
+
     /// The callback, if this question may be put to it.
-    pub(super) fn may_ask(&self, question: &Question<'_, C>) -> Option<std::sync::Arc<Getter<C>>> {
+    pub(super) fn may_ask(&self, question: &Question<'_, C>) -> Option<Arc<Getter<C>>> {
         let shared = &self.shared;
         let callback = shared.callbacks.get.load_full()?;
         if shared.unknown.has(shared.flights.hash(question.key.bytes()), self.tick()) {
@@ -248,6 +287,11 @@ impl<C: 'static> SessionCache<C> {
     pub(super) fn end(&self, future: AnswerFuture) {
         crate::holding::assert_none();
         self.count_panic(catch_unwind(AssertUnwindSafe(|| drop(future))));
+    }
+
+    /// The same for one that is given up: nobody is told of its panic, which is counted.
+    pub(super) fn end_quietly(&self, future: AnswerFuture) {
+        discard(catch_unwind(AssertUnwindSafe(|| self.end(future))).err());
     }
 
     /// Polls a future of the callback's: no lock is held, nothing is pinned.

@@ -9,6 +9,7 @@
 //! looked up again, and if it has left by then, the resumption goes on as a miss.
 
 use super::SessionCache;
+use super::change::and_then;
 use super::counters::Count;
 use super::entry::{View, encode};
 use super::id::Key;
@@ -16,7 +17,6 @@ use super::modes::Modes;
 use super::record::Times;
 use crate::cache::PinnedRef;
 use crate::removal::RemovalCause;
-use std::panic::resume_unwind;
 use std::time::Duration;
 
 /// What part of its timeout a session must have been unused for, so that it is renewed.
@@ -46,12 +46,9 @@ impl<C: 'static> SessionCache<C> {
         let (value, timeout) = (encode(&session, 0), self.lasts(times));
         let replace = || self.store.replace_exact(&handle, key.bytes(), &value, timeout);
         let (replaced, landed) = self.change(key, replace);
-        if !matches!(replaced, Ok(Ok(false) | Err(_))) {
-            self.remove_late(key, landed, RemovalCause::Replaced, |_| true);
-        }
-        if let Err(panic) = replaced {
-            resume_unwind(panic);
-        }
+        let is_late = !matches!(replaced, Ok(Ok(false) | Err(_)));
+        let late = || is_late && self.remove_late(key, landed, RemovalCause::Replaced, |_| true);
+        let (_replaced, _) = and_then(replaced, late);
         // A refusal was counted by the engine: the session keeps its deadline.
         self.shared.counters.count(Count::OwnHits);
         self.store.get(key.bytes())

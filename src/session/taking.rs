@@ -47,7 +47,14 @@ impl<C: 'static> SessionCache<C> {
     pub(super) fn give_up_taking(&self, take: TakeOutside) {
         self.shared.counters.count(Count::TimedOut);
         self.failed();
-        drop(take);
+        self.end_taking(take);
+    }
+
+    /// One who has taken nothing yet goes: the future ends, then the flight.
+    pub(super) fn end_taking(&self, take: TakeOutside) {
+        let TakeOutside { future, flight, .. } = take;
+        self.end_quietly(future);
+        drop(flight);
     }
 
     /// Takes inside, or begins to take outside.
@@ -68,10 +75,10 @@ impl<C: 'static> SessionCache<C> {
                 return Taking::Over(None);
             }
         }
-        let board = |names: &[_]| flights.board_taker(key, names);
+        let board = |names: &[_], _| flights.board_taker(key, names);
         let Some((flight, is_nested)) = Inside::names(board) else { return Taking::Over(None) };
         if let Some(taken) = take_inside() {
-            return Taking::Over(flight.claim().then_some(Resumed(Found::Taken(taken))));
+            return Taking::Over(flight.claim(false).then_some(Resumed(Found::Taken(taken))));
         }
         let Some(callback) = callback.or_else(|| self.may_ask(question)) else {
             return Taking::Over(None);
@@ -108,7 +115,7 @@ impl<C: 'static> SessionCache<C> {
         let TakeOutside { future, flight, since } = take;
         let taken = catch_unwind(AssertUnwindSafe(|| self.arrive_with(flight, since, answer)));
         let ended = catch_unwind(AssertUnwindSafe(|| self.end(future)));
-        first_panic(taken, ended)
+        first_panic(taken, ended).0
     }
 
     /// What a taker was given outside, if it may be used, and is the caller's.
@@ -126,6 +133,6 @@ impl<C: 'static> SessionCache<C> {
         if self.store.contains(flight.key()) {
             self.store.remove_because(flight.key(), RemovalCause::Taken);
         }
-        if flight.claim() { self.use_answer(Some(session)) } else { None }
+        if flight.claim(true) { self.use_answer(Some(session)) } else { None }
     }
 }
