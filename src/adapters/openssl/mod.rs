@@ -211,6 +211,22 @@ pub fn attach<C: Send + Sync + 'static>(
     Ok(())
 }
 
+/// Takes up to so many bytes of early data (0-RTT) from a client that resumes with TLS 1.3; 0, as
+/// without this call, takes none.
+///
+/// `set_max_early_data` alone is not enough above 16384: OpenSSL tells the client one number and
+/// keeps to another, by which it breaks off connections that send what they were allowed to.
+///
+/// # Errors
+/// If OpenSSL refuses.
+pub fn take_early_data(context: &mut SslContextBuilder, bytes: u32) -> Result<(), ErrorStack> {
+    context.set_max_early_data(bytes)?;
+    // Where early data is refused, OpenSSL counts its records as they are encrypted. Of what is
+    // accepted a session's own limit lets through no more than it was promised.
+    sys::set_most_early_data(context, bytes.saturating_mul(2).saturating_add(16_384));
+    Ok(())
+}
+
 /// What a stored value goes through before OpenSSL is given it, for the fuzz target of that.
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 unsafe extern "C" {
     fn SSL_CTX_set_timeout(context: *mut SSL_CTX, seconds: c_long) -> c_long;
     fn SSL_CTX_get_timeout(context: *const SSL_CTX) -> c_long;
+    fn SSL_CTX_set_recv_max_early_data(context: *mut SSL_CTX, bytes: u32) -> c_int;
     fn SSL_SESSION_get0_id_context(session: *const SSL_SESSION, len: *mut c_uint)
     -> *const c_uchar;
     fn SSL_SESSION_is_resumable(session: *const SSL_SESSION) -> c_int;
@@ -27,6 +28,12 @@ fn seconds(time: Duration) -> c_long {
 pub(super) fn set_timeout(context: &mut SslContextBuilder, timeout: Duration) {
     // SAFETY: the context is alive, and exclusively borrowed.
     unsafe { SSL_CTX_set_timeout(context.as_ptr(), seconds(timeout)) };
+}
+
+/// How much early data is read, or skipped where it is refused, before a client has sent too much.
+pub(super) fn set_most_early_data(context: &mut SslContextBuilder, bytes: u32) {
+    // SAFETY: the context is alive, and exclusively borrowed.
+    unsafe { SSL_CTX_set_recv_max_early_data(context.as_ptr(), bytes) };
 }
 
 pub(super) fn timeout(context: &SslContextRef) -> Duration {
