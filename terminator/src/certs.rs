@@ -27,7 +27,7 @@ impl CertSource {
     pub(crate) fn read(&self) -> Result<Identity, SetupError> {
         match self {
             Self::Files { cert, key } => {
-                Ok(Identity { chain: read_chain(cert)?, key: read_key(key)? })
+                Ok(Identity { chain: read_certificates("--cert", cert)?, key: read_key(key)? })
             }
             Self::SelfSigned { listen } => self_signed(*listen),
         }
@@ -35,30 +35,52 @@ impl CertSource {
 
     /// What rustls holds against the pair, in words that name the files.
     pub(crate) fn explain(&self, error: rustls::Error) -> SetupError {
-        match (self, error) {
-            (
-                Self::Files { cert, key },
-                rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch),
-            ) => SetupError::KeyMismatch { cert: cert.clone(), key: key.clone() },
-            (Self::Files { cert, .. }, error) => {
-                SetupError::UnusableCertificate { cert: cert.clone(), reason: error.to_string() }
+        match error {
+            rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch) => {
+                self.mismatch()
             }
-            (Self::SelfSigned { .. }, error) => {
-                SetupError::SelfSigned { reason: error.to_string() }
+            error => self.unusable(&error.to_string()),
+        }
+    }
+
+    /// The two do not belong together.
+    pub(crate) fn mismatch(&self) -> SetupError {
+        match self {
+            Self::Files { cert, key } => {
+                SetupError::KeyMismatch { cert: cert.clone(), key: key.clone() }
             }
+            Self::SelfSigned { .. } => self.unusable("its key is another one"),
+        }
+    }
+
+    pub(crate) fn unusable(&self, reason: &str) -> SetupError {
+        let reason = reason.to_owned();
+        match self {
+            Self::Files { cert, .. } => {
+                SetupError::UnusableCertificate { cert: cert.clone(), reason }
+            }
+            Self::SelfSigned { .. } => SetupError::SelfSigned { reason },
         }
     }
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-    let text = read_file("--cert", path)?;
-    let chain = CertificateDer::pem_slice_iter(&text)
+/// The authorities that sign the certificates of clients.
+pub(crate) fn read_client_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
+    read_certificates("--client-ca", path)
+}
+
+fn read_certificates(
+    option: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, SetupError> {
+    let text = read_file(option, path)?;
+    let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| bad_pem("--cert", path, &error))?;
-    if chain.is_empty() {
-        return Err(SetupError::NoCertificate { path: path.into() });
+        .map_err(|error| bad_pem(option, path, &error))?;
+    if certificates.is_empty() {
+        return Err(SetupError::NoCertificate { option, path: path.into() });
     }
-    Ok(chain)
+    Ok(certificates)
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, SetupError> {

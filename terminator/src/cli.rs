@@ -40,8 +40,8 @@ pub(crate) enum Command {
 /// a look-up in the cache, and a TLS 1.3 session is good for one resumption only.
 ///
 /// Signals: SIGTERM and Ctrl-C stop accepting, let connections finish for at most --grace seconds
-/// and exit with status 0; a second one ends the grace. SIGHUP reads --cert, --key and --seal-key
-/// again; sessions survive, since the cache does not belong to the certificate.
+/// and exit with status 0; a second one ends the grace. SIGHUP reads --cert, --key, --client-ca and
+/// --seal-key again; sessions survive, since the cache does not belong to the certificate.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     halfshake serve --listen 127.0.0.1:8443\n  \
@@ -56,13 +56,30 @@ pub(crate) struct ServeArgs {
 
     /// PEM file with the certificate chain, the leaf first.
     ///
-    /// Without it a self-signed certificate for localhost is made in memory, new at each start.
+    /// Without it a self-signed certificate for localhost is made in memory, new at each start (and
+    /// at each SIGHUP with --client-ca).
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
 
     /// PEM file with the certificate's private key, unencrypted.
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
+
+    /// PEM file with the authorities of client certificates: each client has to show one.
+    ///
+    /// A session remembers that its client did, so a resumption does not show it again: a
+    /// certificate that has ended is good for --cache-timeout more. Sessions made without a
+    /// certificate, or under other authorities, are not resumed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_ca: Option<PathBuf>,
+
+    /// The library that terminates TLS.
+    ///
+    /// The same server on either, with sessions of its own in --external-dir. With openssl a
+    /// connection that ends in an alert ends its session, too (RFC 5246, 7.2.2), and a ClientHello
+    /// may cost any number of look-ups in memory.
+    #[arg(long, value_name = "LIBRARY", value_enum, default_value_t = TlsBackend::Rustls)]
+    pub(crate) tls_backend: TlsBackend,
 
     /// Where the decrypted bytes go, as HOST:PORT, over plain TCP.
     #[arg(long, value_name = "ADDR", value_parser = host_and_port)]
@@ -115,7 +132,8 @@ pub(crate) struct ServeArgs {
     ///
     /// A replay of early data comes to nothing: the first use of a TLS 1.3 session takes it out of
     /// the cache, and early data is passed on only when the handshake has finished, which who
-    /// replays it cannot do.
+    /// replays it cannot do. Above 16384 rustls fails the handshakes of clients whose early data it
+    /// has to refuse, for their session has left.
     #[arg(long, value_name = "BYTES", default_value_t = 0,
           value_parser = clap::value_parser!(u32).range(..=1_048_576))]
     pub(crate) early_data: u32,
@@ -215,6 +233,15 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_ENTRIES,
           value_parser = clap::value_parser!(u64).range(1..=4_194_304))]
     pub(crate) entries: u64,
+}
+
+/// A library that terminates TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TlsBackend {
+    Rustls,
+    /// If this program was built with it (cargo's feature openssl).
+    #[value(name = "openssl")]
+    OpenSsl,
 }
 
 /// A version of TLS that can be asked for.

@@ -30,10 +30,10 @@ pub(crate) enum SetupError {
     BadPem { option: &'static str, path: PathBuf, reason: String },
 
     #[error(
-        "no certificate in {path:?} (--cert); give a PEM file with the chain, the leaf first",
-        path = path.display().to_string()
+        "no certificate in {path:?} ({option}); {advice}",
+        path = path.display().to_string(), advice = certificate_advice(option)
     )]
-    NoCertificate { path: PathBuf },
+    NoCertificate { option: &'static str, path: PathBuf },
 
     #[error(
         "no private key in {path:?} (--key); give an unencrypted PKCS#8, SEC1 or PKCS#1 PEM file",
@@ -54,6 +54,19 @@ pub(crate) enum SetupError {
         cert = cert.display().to_string()
     )]
     UnusableCertificate { cert: PathBuf, reason: String },
+
+    #[error(
+        "cannot use {path:?} (--client-ca): {reason}; {advice}",
+        path = path.display().to_string(), advice = certificate_advice("--client-ca")
+    )]
+    UnusableClientCa { path: PathBuf, reason: String },
+
+    #[cfg(not(feature = "openssl"))]
+    #[error(
+        "this program was built without OpenSSL (--tls-backend openssl); build it with \
+         --features openssl, which needs OpenSSL's headers (Debian package libssl-dev)"
+    )]
+    NoOpenSsl,
 
     #[error("cannot make a self-signed certificate: {reason}; give --cert and --key")]
     SelfSigned { reason: String },
@@ -126,6 +139,15 @@ pub(crate) enum SetupError {
 
     #[error("{name:?} is no server name; give --server-name a DNS name or an IP address")]
     ServerName { name: String },
+}
+
+fn certificate_advice(option: &str) -> &'static str {
+    match option {
+        "--client-ca" => {
+            "give a PEM file with the certificates of those who sign your clients' certificates"
+        }
+        _ => "give a PEM file with the chain, the leaf first",
+    }
 }
 
 fn listen_advice(source: &io::Error) -> String {

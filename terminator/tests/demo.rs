@@ -4,6 +4,8 @@ mod harness;
 
 use harness::run;
 
+const BACKEND: harness::Backend = harness::Backend::Rustls;
+
 #[test]
 fn the_demonstration_runs_and_shows_both_caches() {
     let output = run(&["demo", "--seconds", "1", "--entries", "1024"]);

@@ -1,6 +1,7 @@
 //! The cache's own counters, read from it at each scrape.
 
 use std::fmt;
+use std::sync::Arc;
 
 use halfshake::session::{SessionCache, SessionStats};
 use halfshake::{RemovalCause, Stats};
@@ -11,8 +12,13 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use serde_json::{Map, Value, json};
 
+use crate::serve::counters::Counters;
+
 /// Writes the metrics of one cache. It is a handle: it keeps the cache alive.
-pub(super) struct CacheMetrics(pub(super) SessionCache<()>);
+pub(super) struct CacheMetrics {
+    pub(super) cache: SessionCache<()>,
+    pub(super) counters: Arc<Counters>,
+}
 
 impl fmt::Debug for CacheMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,8 +28,10 @@ impl fmt::Debug for CacheMetrics {
 
 impl Collector for CacheMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = self.0.stats();
-        for (name, help, count) in counters(&stats) {
+        let stats = self.cache.stats();
+        let over_budget = lookups_over_budget(&self.counters, &stats);
+        for (name, help, count) in counters(&stats).into_iter().chain([over_budget_of(over_budget)])
+        {
             let counter = ConstCounter::new(count);
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             counter.encode(metric)?;
@@ -50,6 +58,19 @@ impl Collector for CacheMetrics {
 /// Look-ups in the internal cache: not those that it makes for itself.
 fn lookups(stats: &SessionStats) -> u64 {
     stats.internal_hits + stats.internal_misses + stats.internal_expired
+}
+
+/// The budgets of rustls's connections are their own; those of OpenSSL's, the cache's.
+pub(super) fn lookups_over_budget(counters: &Counters, stats: &SessionStats) -> u64 {
+    counters.lookups_over_budget.get() + stats.over_budget
+}
+
+fn over_budget_of(count: u64) -> (&'static str, &'static str, u64) {
+    (
+        "tls_session_lookups_over_budget",
+        "Sessions that a ClientHello offered and nobody looked up, since it offered too many",
+        count,
+    )
 }
 
 fn counters(sessions: &SessionStats) -> [(&'static str, &'static str, u64); 6] {

@@ -24,8 +24,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use self::cache_metrics::CacheMetrics;
 use self::external_metrics::ExternalMetrics;
+use crate::endpoint::handshake::{Failure, Kind, Version};
 use crate::external::External;
-use crate::serve::counters::{Counters, Failure, Kind, Version};
+use crate::serve::counters::Counters;
 
 const METRICS_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -129,7 +130,8 @@ impl Admin {
                 "tls13": handshakes(Version::Tls13),
                 "failed": failures,
             },
-            "lookups_over_budget": counters.lookups_over_budget.get(),
+            "lookups_over_budget":
+                cache_metrics::lookups_over_budget(counters, &self.cache.stats()),
             "early_data": {
                 "connections": counters.early_data_connections.get(),
                 "bytes": counters.early_data_bytes.get(),
@@ -155,7 +157,7 @@ fn respond(status: StatusCode, kind: HeaderValue, body: String) -> Response<Full
     response
 }
 
-fn registry(counters: &Counters, cache: &SessionCache<()>) -> Registry {
+fn registry(counters: &Arc<Counters>, cache: &SessionCache<()>) -> Registry {
     // Each label exists from the start, at zero: a rate can be told from the first scrape on.
     for version in [Version::Tls12, Version::Tls13] {
         for kind in [Kind::Full, Kind::Resumed] {
@@ -166,7 +168,8 @@ fn registry(counters: &Counters, cache: &SessionCache<()>) -> Registry {
         counters.failures_of(reason);
     }
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(CacheMetrics(cache.clone())));
+    let metrics = CacheMetrics { cache: cache.clone(), counters: Arc::clone(counters) };
+    registry.register_collector(Box::new(metrics));
     registry.register("tls_connections", "Connections accepted", counters.connections.clone());
     registry.register("tls_connections_open", "Connections open now", counters.open.clone());
     registry.register("tls_handshakes", "Handshakes finished", counters.handshakes.clone());
@@ -174,11 +177,6 @@ fn registry(counters: &Counters, cache: &SessionCache<()>) -> Registry {
         "tls_handshake_failures",
         "Handshakes that did not finish",
         counters.failures.clone(),
-    );
-    registry.register(
-        "tls_session_lookups_over_budget",
-        "Sessions that a ClientHello offered and nobody looked up, since it offered too many",
-        counters.lookups_over_budget.clone(),
     );
     registry.register(
         "tls_early_data_connections",

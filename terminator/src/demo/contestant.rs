@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::timed::{TimedSessions, Times};
 use super::{CLIENTS, HOME, RESUME_PERCENT};
 use crate::certs::CertSource;
-use crate::cli::TlsVersion;
+use crate::cli::{TlsBackend, TlsVersion};
 use crate::endpoint::EndpointSettings;
 use crate::load::plan::{Plan, Share};
 use crate::load::tally::Tally;
@@ -61,20 +61,21 @@ impl Contestant {
 
         let timed = Arc::new(TimedSessions::new(Arc::clone(&sessions)));
         let endpoint = EndpointSettings {
+            backend: TlsBackend::Rustls,
             certificate: CertSource::SelfSigned { listen: HOME },
+            client_ca: None,
             oldest: TlsVersion::Tls13,
             newest: TlsVersion::Tls13,
             early_data: 0,
         }
-        .build()?;
+        .build_with_rustls(Arc::clone(&timed) as _)?;
         let listener = bind("demo", SocketAddr::new(HOME, 0)).await?;
         let address = listener.local_addr().map_err(|source| SetupError::Listen {
             option: "demo",
             address: SocketAddr::new(HOME, 0),
             source,
         })?;
-        let server =
-            Arc::new(Server::new(endpoint, Arc::clone(&timed) as _, Service::Page, 4 * CLIENTS));
+        let server = Arc::new(Server::new(endpoint, Service::Page, 4 * CLIENTS));
         tokio::spawn(server.accept(listener, Stop::default()));
 
         let plan = Plan {

@@ -1,45 +1,11 @@
 //! What a server counts, in the form in which it is scraped.
 
-use std::io;
-
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Version {
-    Tls12,
-    Tls13,
-}
-
-impl Version {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Tls12 => "1.2",
-            Self::Tls13 => "1.3",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    Full,
-    Resumed,
-}
-
-impl Kind {
-    pub(crate) fn is_resumed(self) -> bool {
-        self == Self::Resumed
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Resumed => "resumed",
-        }
-    }
-}
+use crate::endpoint::handshake::{Failure, Kind, Version};
 
 /// Labels of one finished handshake.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,35 +17,6 @@ pub(crate) struct HandshakeLabels {
 impl HandshakeLabels {
     pub(crate) fn new(version: Version, kind: Kind) -> Self {
         Self { version: version.name(), kind: kind.name() }
-    }
-}
-
-/// Why a handshake did not finish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Failure {
-    /// The peer does not speak TLS, or nothing that this server accepts.
-    Tls,
-    /// The connection ended.
-    Io,
-    Timeout,
-}
-
-impl Failure {
-    pub(crate) const ALL: [Self; 3] = [Self::Tls, Self::Io, Self::Timeout];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Tls => "tls",
-            Self::Io => "io",
-            Self::Timeout => "timeout",
-        }
-    }
-
-    pub(crate) fn of(error: &io::Error) -> Self {
-        match error.get_ref() {
-            Some(inner) if inner.is::<rustls::Error>() => Self::Tls,
-            _ => Self::Io,
-        }
     }
 }
 

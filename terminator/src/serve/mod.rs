@@ -36,10 +36,10 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
     let settings = endpoint_settings(&args);
-    let endpoint = settings.build()?;
     let external = external_settings(&args).map(External::open).transpose()?;
     let timeout = Duration::from_secs(args.cache_timeout);
     let sessions = HalfshakeSessions::new(args.cache_entries, timeout, external.as_ref())?;
+    let endpoint = settings.build(&sessions)?;
     let cache = sessions.cache().clone();
     let listener = bind("--listen", args.listen).await?;
     let admin_listener = match args.admin {
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
     let mut signals = Signals::install()?;
 
     let service = args.upstream.clone().map_or(Service::Page, Service::Upstream);
-    let server = Arc::new(Server::new(endpoint, Arc::new(sessions), service, args.max_connections));
+    let server = Arc::new(Server::new(endpoint, service, args.max_connections));
     announce(&args, &listener, admin_listener.as_ref(), external.as_deref());
 
     let mut tasks = Vec::new();
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
     let accepting = tokio::spawn(Arc::clone(&server).accept(listener, stop.clone()));
 
     while signals.next().await == Asked::Reload {
-        reload(&server, &settings, external.as_deref());
+        reload(&server, &settings, &sessions, external.as_deref());
     }
     drain(&server, &stop, &mut signals, Duration::from_secs(args.grace)).await;
     accepting.abort();
@@ -78,7 +78,9 @@ fn endpoint_settings(args: &ServeArgs) -> EndpointSettings {
         _ => CertSource::SelfSigned { listen: args.listen.ip() },
     };
     EndpointSettings {
+        backend: args.tls_backend,
         certificate,
+        client_ca: args.client_ca.clone(),
         oldest: args.tls_min,
         newest: args.tls_max,
         early_data: args.early_data,
@@ -139,19 +141,24 @@ fn announce(
     }
 }
 
-fn reload(server: &Server, settings: &EndpointSettings, external: Option<&External>) {
+fn reload(
+    server: &Server,
+    settings: &EndpointSettings,
+    sessions: &HalfshakeSessions,
+    external: Option<&External>,
+) {
     match external.map(External::reload_keys) {
         Some(Ok(())) => tracing::info!("SIGHUP: seal keys read again"),
         Some(Err(error)) => tracing::error!("SIGHUP: the old seal keys stay in use: {error}"),
         None => {}
     }
-    if matches!(settings.certificate, CertSource::SelfSigned { .. }) {
+    if !settings.reads_files() {
         if external.is_none() {
             tracing::warn!("SIGHUP: nothing to read again, the certificate was made in memory");
         }
         return;
     }
-    match settings.build() {
+    match settings.build(sessions) {
         Ok(endpoint) => {
             server.replace_endpoint(endpoint);
             server.counters().reloads.done.inc();

@@ -14,17 +14,15 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
-use super::connection::Begun;
 use super::server::Stop;
+use crate::endpoint::handshake::{Begun, TlsStream};
 
 /// How long a client may take over the head of a request, and be idle before it.
 const HEADER_TIME: Duration = Duration::from_secs(30);
 
 pub(super) async fn serve(
-    stream: &mut TlsStream<TcpStream>,
+    stream: &mut dyn TlsStream,
     mut begun: Begun,
     stop: &Stop,
 ) -> io::Result<()> {
@@ -72,10 +70,12 @@ fn describe(begun: &Begun, early_bytes: usize) -> String {
          version: TLS {}\n\
          cipher: {}\n\
          server name: {}\n\
+         client certificate: {}\n\
          early data: {early_bytes} bytes\n",
         if begun.kind.is_resumed() { "yes" } else { "no" },
         begun.version.name(),
         begun.cipher,
         begun.server_name.as_deref().unwrap_or("none"),
+        begun.client.as_deref().unwrap_or("none"),
     )
 }

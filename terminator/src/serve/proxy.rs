@@ -6,17 +6,16 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
 
-use super::connection::Begun;
 use super::server::Server;
+use crate::endpoint::handshake::{Begun, TlsStream};
 
 /// An upstream that does not answer by then is down.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 pub(super) async fn serve(
     server: &Server,
-    stream: &mut TlsStream<TcpStream>,
+    stream: &mut dyn TlsStream,
     upstream: &str,
     begun: &Begun,
 ) -> io::Result<()> {

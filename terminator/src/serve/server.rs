@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +12,6 @@ use tokio_util::task::TaskTracker;
 use super::connection;
 use super::counters::Counters;
 use crate::endpoint::Endpoint;
-use crate::sessions::{ConnectionStore, Sessions};
 
 /// An accept that failed for want of descriptors would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -38,7 +36,6 @@ pub(crate) struct Stop {
 #[derive(Debug)]
 pub(crate) struct Server {
     endpoint: ArcSwap<Endpoint>,
-    sessions: Arc<dyn Sessions>,
     service: Service,
     counters: Arc<Counters>,
     connections: TaskTracker,
@@ -46,16 +43,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        sessions: Arc<dyn Sessions>,
-        service: Service,
-        max_connections: u32,
-    ) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, service: Service, max_connections: u32) -> Self {
         let places = usize::try_from(max_connections).unwrap_or(usize::MAX);
         Self {
             endpoint: ArcSwap::from_pointee(endpoint),
-            sessions,
             service,
             counters: Arc::default(),
             connections: TaskTracker::new(),
@@ -71,6 +62,11 @@ impl Server {
         &self.connections
     }
 
+    /// For a connection that begins now.
+    pub(super) fn endpoint(&self) -> Arc<Endpoint> {
+        self.endpoint.load_full()
+    }
+
     pub(super) fn service(&self) -> &Service {
         &self.service
     }
@@ -78,16 +74,6 @@ impl Server {
     /// Connections accepted from now on use `endpoint`; the others keep what they began with.
     pub(crate) fn replace_endpoint(&self, endpoint: Endpoint) {
         self.endpoint.store(Arc::new(endpoint));
-    }
-
-    /// The configuration for one connection, and its session store: a copy, since rustls tells a
-    /// session store nothing about the connection that asks.
-    pub(super) fn config_for_connection(&self) -> (Arc<ServerConfig>, Arc<dyn ConnectionStore>) {
-        let endpoint = self.endpoint.load();
-        let store = self.sessions.for_connection(&endpoint.namespace);
-        let mut config = endpoint.config.clone();
-        config.session_storage = Arc::clone(&store) as _;
-        (Arc::new(config), store)
     }
 
     /// Accepts until `stop.drain`; the listener is closed when this returns.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
 
 use super::{BOUND, CertFiles};
 
@@ -14,13 +16,21 @@ pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A client that trusts exactly `certificate`.
 pub(crate) fn config(certificate: &CertFiles) -> Arc<ClientConfig> {
+    with_versions(certificate, rustls::ALL_VERSIONS)
+}
+
+/// The same, for a client that offers these versions only.
+pub(crate) fn with_versions(
+    certificate: &CertFiles,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let trusted = CertificateDer::from_pem_file(certificate.cert()).expect("a certificate");
     roots.add(trusted).expect("a usable certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Arc::new(
         ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("rustls's own versions")
             .with_root_certificates(roots)
             .with_no_client_auth(),

@@ -6,7 +6,11 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod authority;
+mod backend;
 pub(crate) mod client;
+pub(crate) mod disk;
+pub(crate) mod load;
 pub(crate) mod openssl;
 pub(crate) mod relay;
 pub(crate) mod tls_server;
@@ -22,6 +26,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub(crate) use self::backend::Backend;
+use crate::BACKEND;
 
 /// Nothing that these tests wait for takes this long on a machine that still answers.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
@@ -60,7 +67,7 @@ impl Server {
     /// Like `start`; `prepare` sets the environment.
     pub(crate) fn start_command(arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = halfshake(&["serve", "--listen", "127.0.0.1:0"]);
-        command.args(["--admin", "127.0.0.1:0"]).args(arguments);
+        command.args(["--admin", "127.0.0.1:0", "--tls-backend", BACKEND.name()]).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         prepare(&mut command);
         let mut child = command.spawn().expect("the program starts");

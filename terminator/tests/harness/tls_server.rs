@@ -1,6 +1,6 @@
-//! A small rustls server inside the test, over a cache whose clock the test holds.
+//! A small TLS server inside the test, over a cache whose clock the test holds: rustls or OpenSSL.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
@@ -12,7 +12,15 @@ use rustls::{
     HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
 };
 
-use super::{BOUND, CertFiles};
+use super::{BOUND, Backend, CertFiles};
+use crate::BACKEND;
+
+/// What a server is started with.
+pub(crate) enum Config {
+    Rustls(Arc<ServerConfig>),
+    #[cfg(feature = "openssl")]
+    OpenSsl(::openssl::ssl::SslContext),
+}
 
 /// A configuration whose sessions are in `cache`.
 pub(crate) fn config(
@@ -20,6 +28,22 @@ pub(crate) fn config(
     version: &'static SupportedProtocolVersion,
     cache: &SessionCache<()>,
     namespace: &[u8],
+) -> Config {
+    let namespace = Namespace::new(namespace).expect("a namespace of a legal length");
+    match BACKEND {
+        Backend::Rustls => Config::Rustls(rustls_config(files, version, cache, &namespace)),
+        #[cfg(feature = "openssl")]
+        Backend::OpenSsl => Config::OpenSsl(openssl_config(files, version, cache, &namespace)),
+        #[cfg(not(feature = "openssl"))]
+        Backend::OpenSsl => unreachable!("tests on OpenSSL need the feature"),
+    }
+}
+
+fn rustls_config(
+    files: &CertFiles,
+    version: &'static SupportedProtocolVersion,
+    cache: &SessionCache<()>,
+    namespace: &Namespace,
 ) -> Arc<ServerConfig> {
     let chain = vec![CertificateDer::from_pem_file(files.cert()).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_file(files.key()).expect("a key");
@@ -30,14 +54,37 @@ pub(crate) fn config(
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .expect("a matching pair");
-    let namespace = Namespace::new(namespace).expect("a namespace of a legal length");
-    config.session_storage = session_store(cache, &namespace);
+    config.session_storage = session_store(cache, namespace);
     Arc::new(config)
+}
+
+#[cfg(feature = "openssl")]
+fn openssl_config(
+    files: &CertFiles,
+    version: &'static SupportedProtocolVersion,
+    cache: &SessionCache<()>,
+    namespace: &Namespace,
+) -> ::openssl::ssl::SslContext {
+    use ::openssl::ssl::{SslAcceptor, SslFiletype, SslMethod, SslVersion};
+    use halfshake::openssl::{Options, attach};
+
+    let version = match version.version {
+        rustls::ProtocolVersion::TLSv1_3 => SslVersion::TLS1_3,
+        _ => SslVersion::TLS1_2,
+    };
+    let mut context =
+        SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).expect("a context");
+    context.set_certificate_chain_file(files.cert()).expect("a certificate");
+    context.set_private_key_file(files.key(), SslFiletype::PEM).expect("a key");
+    context.set_min_proto_version(Some(version)).expect("a version of OpenSSL's own");
+    context.set_max_proto_version(Some(version)).expect("a version of OpenSSL's own");
+    attach(&mut context, cache, Options::new(namespace)).expect("it is attached");
+    context.build().into_context()
 }
 
 /// Serves one connection after another for as long as the test runs; each gets the line of the
 /// program's page that says whether it was resumed.
-pub(crate) fn start(config: Arc<ServerConfig>) -> SocketAddr {
+pub(crate) fn start(config: Config) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
@@ -48,10 +95,31 @@ pub(crate) fn start(config: Arc<ServerConfig>) -> SocketAddr {
     address
 }
 
-fn serve(tcp: TcpStream, config: &Arc<ServerConfig>) -> io::Result<()> {
+fn serve(tcp: TcpStream, config: &Config) -> io::Result<()> {
     tcp.set_read_timeout(Some(BOUND))?;
-    let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
-    let mut reader = BufReader::new(StreamOwned::new(connection, tcp));
+    match config {
+        Config::Rustls(config) => {
+            let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+            let mut stream = read_request(StreamOwned::new(connection, tcp))?;
+            let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+            answer(&mut stream, resumed)?;
+            stream.conn.send_close_notify();
+            stream.flush()
+        }
+        #[cfg(feature = "openssl")]
+        Config::OpenSsl(context) => {
+            let ssl = ::openssl::ssl::Ssl::new(context)?;
+            let stream = ssl.accept(tcp).map_err(io::Error::other)?;
+            let mut stream = read_request(stream)?;
+            let resumed = stream.ssl().session_reused();
+            answer(&mut stream, resumed)?;
+            stream.shutdown().map_err(io::Error::other).map(drop)
+        }
+    }
+}
+
+fn read_request<S: Read>(stream: S) -> io::Result<S> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     while line != "\r\n" {
         line.clear();
@@ -59,10 +127,10 @@ fn serve(tcp: TcpStream, config: &Arc<ServerConfig>) -> io::Result<()> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    let mut stream = reader.into_inner();
-    let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+    Ok(reader.into_inner())
+}
+
+fn answer(stream: &mut impl Write, resumed: bool) -> io::Result<()> {
     let page = if resumed { "resumed: yes\n" } else { "resumed: no\n" };
-    stream.write_all(page.as_bytes())?;
-    stream.conn.send_close_notify();
-    stream.flush()
+    stream.write_all(page.as_bytes())
 }

@@ -1,13 +1,12 @@
-//! No session is resumed after its timeout: rustls does not check it, so the cache alone does.
-
-mod harness;
+//! No session is resumed after its timeout. rustls does not check it; OpenSSL does, by a clock that
+//! the first test does not move: there the cache alone tells.
 
 use std::time::Duration;
 
+use crate::harness::openssl::{TLS_1_2, TLS_1_3, begin_session, resume};
+use crate::harness::{CertFiles, Server, tls_server};
 use halfshake::ManualClock;
 use halfshake::session::SessionCache;
-use harness::openssl::{TLS_1_2, TLS_1_3, begin_session, resume};
-use harness::{CertFiles, Server, tls_server};
 use tempfile::tempdir;
 
 /// What moves the clock of a cache.

@@ -1,18 +1,19 @@
 //! Real OpenSSL clients come back to `halfshake serve`.
 
-mod harness;
-
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 
-use harness::openssl::{
+use crate::harness::openssl::{
     LAST_REQUEST, TLS_1_2, TLS_1_3, begin_session, lines, resume, resumed, s_client,
 };
-use harness::relay::Relay;
-use harness::{BOUND, CertFiles, Server, text};
+use crate::harness::relay::Relay;
+use crate::harness::{BOUND, Backend, CertFiles, Server, client, text};
 use rustix::process::Signal;
+use rustls::HandshakeKind;
 use tempfile::tempdir;
+
+use crate::BACKEND;
 
 #[test]
 fn tls12_client_resumes_five_of_five_reconnects() {
@@ -47,6 +48,43 @@ fn sessions_outlive_an_unclean_end_of_the_connection() {
     s_client(server.address, &arguments, "");
     assert!(resume(server.address, &TLS_1_2, &session), "resumes after the client just left");
     server.stop();
+}
+
+/// A session of TLS 1.2, after a connection that has ended in some way: what has left the cache as
+/// faulty, and whether the client still resumes.
+fn after_an_end(end: impl FnOnce(client::Stream)) -> (u64, bool) {
+    let files = CertFiles::new("localhost");
+    let server = Server::start(&files.arguments().each_ref().map(String::as_str));
+    let config = client::with_versions(&files, &[&rustls::version::TLS12]);
+    let connect = || client::connect(server.address, &config).expect("a connection");
+    let mut first = connect();
+    first.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request");
+    first.read_exact(&mut [0; 15]).expect("an answer");
+    assert_eq!(server.stat("/cache/entries"), 1);
+    end(first);
+    server.wait_for_stat("/connections/open", |open| open == 0);
+    let faulty = server.stat("/cache/removed/faulty");
+    let resumed = connect().conn.handshake_kind() == Some(HandshakeKind::Resumed);
+    server.stop();
+    (faulty, resumed)
+}
+
+#[test]
+fn a_connection_that_ends_without_a_close_notify_keeps_its_session() {
+    assert_eq!(after_an_end(drop), (0, true));
+}
+
+#[test]
+fn a_record_that_cannot_be_decrypted_costs_the_session_with_openssl_only() {
+    let ended = after_an_end(|mut stream| {
+        let record = [&[23, 3, 3, 0, 40][..], &[0x5a; 40]].concat();
+        stream.sock.write_all(&record).expect("it is sent");
+    });
+    match BACKEND {
+        Backend::Rustls => assert_eq!(ended, (0, true)),
+        // RFC 5246, 7.2.2.
+        Backend::OpenSsl => assert_eq!(ended, (1, false)),
+    }
 }
 
 #[test]
@@ -111,6 +149,30 @@ fn a_recorded_connection_with_early_data_is_refused_when_it_is_sent_again() {
     // The recording cannot finish a handshake in any case, so this is what tells.
     assert_eq!(server.stat("/cache/hits"), 1, "the session is found once: {:#}", server.stats());
     assert_eq!(server.stat("/cache/misses/unknown"), 1, "{:#}", server.stats());
+    server.stop();
+}
+
+#[test]
+fn early_data_of_several_records_is_taken_once_and_its_replay_refused() {
+    const BODY: usize = 40_000;
+    let server = Server::start(&["--early-data", "65536"]);
+    let folder = tempdir().expect("a temporary folder");
+    let session = folder.path().join("session.pem");
+    begin_session(server.address, &TLS_1_3, &session);
+    let early: PathBuf = folder.path().join("early");
+    let head = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY}\r\n\r\n");
+    std::fs::write(&early, head.clone() + &"x".repeat(BODY)).expect("the early data is written");
+    let arguments =
+        ["-tls1_3", "-ign_eof", "-sess_in", text(&session), "-early_data", text(&early)];
+
+    let first = s_client(server.address, &arguments, LAST_REQUEST);
+    assert!(first.contains("Early data was accepted"), "{first}");
+    assert!(first.contains(&format!("early data: {} bytes", head.len() + BODY)), "{first}");
+    assert!(first.contains("resumed: yes"), "{first}");
+    let again = s_client(server.address, &arguments, LAST_REQUEST);
+    assert!(again.contains("Early data was rejected"), "{again}");
+    // rustls breaks off a handshake that has more than a record of it to skip.
+    assert_eq!(again.contains("resumed: no"), BACKEND == Backend::OpenSsl, "{again}");
     server.stop();
 }
 

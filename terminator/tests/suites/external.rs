@@ -1,64 +1,20 @@
 //! Sessions in files: real clients come back after a restart, and whatever happens to the files is
 //! a full handshake at most.
 
-mod harness;
-
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use harness::openssl::{TLS_1_2, TLS_1_3, begin_session, resume};
-use harness::{CertFiles, Server, client, text};
+use crate::harness::disk::{Disk, KEY, OTHER_KEY};
+use crate::harness::openssl::{TLS_1_2, TLS_1_3, begin_session, resume};
+use crate::harness::{CertFiles, Server, client};
 use rustix::process::Signal;
 use rustls::HandshakeKind;
 use std::io::{Read as _, Write as _};
-use tempfile::{TempDir, tempdir};
 
-const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-const OTHER_KEY: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-
-/// A directory of sessions with its key.
-struct Disk {
-    folder: TempDir,
-}
-
-impl Disk {
-    fn new() -> Self {
-        let disk = Self { folder: tempdir().expect("a temporary folder") };
-        disk.set_keys(KEY);
-        disk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn set_keys(&self, keys: &str) {
-        let file = self.path("keys");
-        fs::write(&file, keys).expect("the keys are written");
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
-    }
-
-    fn serve(&self, more: &[&str]) -> Server {
-        self.serve_command(more, |_| ())
-    }
-
-    fn serve_command(&self, more: &[&str], prepare: impl FnOnce(&mut Command)) -> Server {
-        let (directory, keys) = (self.path("sessions"), self.path("keys"));
-        let disk = ["--external-dir", text(&directory), "--seal-key", text(&keys)];
-        Server::start_command(&[&disk[..], more].concat(), prepare)
-    }
-
-    /// The files of sessions, in one order.
-    fn files(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.path("sessions")).expect("the directory is there");
-        let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-        files.sort();
-        files
-    }
-}
+use crate::BACKEND;
 
 /// Begins a session, which is written to a file of openssl's; and the file of ours.
 fn begin(disk: &Disk, server: &Server, version: &[&str], name: &str) -> (PathBuf, PathBuf) {
@@ -271,8 +227,9 @@ fn a_directory_that_goes_away_fails_no_handshake() {
     assert!(resume(server.address, &TLS_1_2, &before), "from memory");
     assert!(resume(server.address, &TLS_1_3, &after), "from memory");
     assert!(!resume(server.address, &TLS_1_3, &after), "once");
-    // Two tickets for each of three handshakes.
-    assert_eq!(server.stat("/external/changes/write_failed"), 6, "{:#}", server.stats());
+    // Two tickets for each of two full handshakes, and those of the resumption.
+    let tickets = 2 * 2 + BACKEND.tickets_of_resumption();
+    assert_eq!(server.stat("/external/changes/write_failed"), tickets, "{:#}", server.stats());
     let log = server.stop();
     assert_eq!(log.matches("sessions go without it").count(), 1, "{log}");
 }
@@ -295,8 +252,9 @@ fn a_full_disk_fails_no_handshake_and_leaves_no_half_files() {
         begin_session(server.address, version, &session);
         assert!(resume(server.address, version, &session), "{version:?}: from memory");
     }
-    // TLS 1.2 has one session for both, TLS 1.3 two for each.
-    assert_eq!(server.stat("/external/changes/write_failed"), 5, "{:#}", server.stats());
+    // TLS 1.2 has one session for both, TLS 1.3 two and those of the resumption.
+    let sessions = 1 + 2 + BACKEND.tickets_of_resumption();
+    assert_eq!(server.stat("/external/changes/write_failed"), sessions, "{:#}", server.stats());
     assert_eq!(server.stat("/external/files"), 0);
     assert_eq!(disk.files(), Vec::<PathBuf>::new());
     server.stop();

@@ -1,14 +1,12 @@
 //! What happens to a connection between its handshake and its end.
 
-mod harness;
-
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 
-use harness::openssl::{resumed, s_client};
-use harness::{CertFiles, Server, client, poll};
+use crate::harness::openssl::{resumed, s_client};
+use crate::harness::{CertFiles, Server, client, poll};
 use rustix::process::Signal;
 
 /// An upstream that sends back what it gets, for as long as the test runs.
@@ -271,6 +269,18 @@ fn metrics_and_stats_count_what_happened() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "no {line} in:\n{metrics}");
     }
+    server.stop();
+}
+
+#[test]
+fn a_client_that_leaves_in_its_handshake_is_no_fault_of_tls() {
+    let server = Server::start(&[]);
+    let mut leaves = TcpStream::connect(server.address).expect("a connection");
+    // The begin of a record that announces more.
+    leaves.write_all(&[22, 3, 1, 1, 0, 1, 0]).expect("it is sent");
+    drop(leaves);
+    server.wait_for_stat("/handshakes/failed/io", |failed| failed == 1);
+    assert_eq!(server.stat("/handshakes/failed/tls"), 0);
     server.stop();
 }
 

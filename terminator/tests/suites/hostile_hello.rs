@@ -1,11 +1,11 @@
 //! A ClientHello that asks for far more sessions than a client has.
 
-mod harness;
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use harness::{BOUND, Server};
+use crate::BACKEND;
+use crate::harness::disk::Disk;
+use crate::harness::{BOUND, Backend, Server};
 
 /// About what fits into a handshake message.
 const IDENTITIES: usize = 900;
@@ -77,16 +77,35 @@ const SERVER_HELLO: u8 = 2;
 
 #[test]
 fn a_hello_with_hundreds_of_identities_costs_a_few_look_ups() {
-    let server = Server::start(&[]);
+    let disk = Disk::new();
+    // With --external-shared each look-up is one of the disk.
+    let server = disk.serve(&["--external-shared"]);
     assert_eq!(first_answer(&server, 1), SERVER_HELLO);
-    let one = server.stat("/cache/lookups");
+    let one = server.stat("/external/lookups/asked");
     assert_eq!(one, 1, "the store is asked for what a client offers");
 
     assert_eq!(first_answer(&server, IDENTITIES), SERVER_HELLO, "a full handshake begins");
-    let many = server.stat("/cache/lookups") - one;
+    let many = server.stat("/external/lookups/asked") - one;
     assert_eq!(many, BUDGET, "look-ups for {IDENTITIES} identities");
     // They are counted when the handshake has ended: here, when the client leaves it.
     let refused = IDENTITIES as u64 - BUDGET;
     server.wait_for_stat("/lookups_over_budget", |over_budget| over_budget == refused);
+    let line = format!("tls_session_lookups_over_budget_total {refused}");
+    assert!(server.metrics().lines().any(|found| found == line), "{}", server.metrics());
+    server.stop();
+}
+
+#[test]
+fn look_ups_in_memory_are_bounded_unless_they_end_at_the_first_hit() {
+    let server = Server::start(&[]);
+    assert_eq!(first_answer(&server, IDENTITIES), SERVER_HELLO, "a full handshake begins");
+    // rustls takes what it is shown before it has checked anything, so its look-ups are bounded;
+    // OpenSSL stops at the first that it finds.
+    let expected = match BACKEND {
+        Backend::Rustls => BUDGET,
+        Backend::OpenSsl => IDENTITIES as u64,
+    };
+    server.wait_for_stat("/connections/open", |open| open == 0);
+    assert_eq!(server.stat("/cache/lookups"), expected);
     server.stop();
 }

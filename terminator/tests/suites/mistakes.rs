@@ -1,13 +1,13 @@
 //! What cannot begin says so in one line and ends with status 2.
 
-mod harness;
-
 use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use harness::{CertFiles, Server, run, text};
+use crate::harness::{CertFiles, Server, run, text};
 use tempfile::tempdir;
+
+use crate::BACKEND;
 
 /// The one line of a run that could not begin.
 fn refusal(arguments: &[&str]) -> String {
@@ -30,6 +30,7 @@ fn bad_arguments_say_how_to_write_them() {
         (&["serve", "--cache-timeout", "90000"], "86400"),
         (&["serve", "--tls-min", "1.3", "--tls-max", "1.2"], "swap them"),
         (&["serve", "--colour"], "--colour"),
+        (&["serve", "--tls-backend", "boringssl"], "rustls, openssl"),
         (&["serve", "--external-dir", "sessions"], "--seal-key <FILE>"),
         (&["serve", "--seal-key", "keys"], "--external-dir <DIR>"),
         (&["serve", "--external-shared"], "--external-dir <DIR>"),
@@ -86,6 +87,8 @@ fn a_certificate_that_cannot_be_used_is_named_with_the_reason() {
             "serve",
             "--listen",
             "127.0.0.1:0",
+            "--tls-backend",
+            BACKEND.name(),
             "--cert",
             text(&cert),
             "--key",
@@ -93,6 +96,32 @@ fn a_certificate_that_cannot_be_used_is_named_with_the_reason() {
         ]);
         assert!(line.contains(advice), "{line}");
     }
+}
+
+#[test]
+fn authorities_that_cannot_be_used_are_named_with_the_reason() {
+    let folder = tempdir().expect("a temporary folder");
+    let garbage = folder.path().join("garbage.pem");
+    let section = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(&garbage, section).expect("a file");
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "").expect("a file");
+    for (file, advice) in [
+        (folder.path().join("missing.pem"), "cannot read"),
+        (empty, "give a PEM file with the certificates of those who sign"),
+        (garbage, "cannot use"),
+    ] {
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--tls-backend", BACKEND.name()];
+        let line = refusal(&[&serve[..], &["--client-ca", text(&file)]].concat());
+        assert!(line.contains("--client-ca") && line.contains(advice), "{line}");
+    }
+}
+
+#[cfg(not(feature = "openssl"))]
+#[test]
+fn a_program_without_openssl_says_how_to_get_one_with_it() {
+    let line = refusal(&["serve", "--listen", "127.0.0.1:0", "--tls-backend", "openssl"]);
+    assert!(line.contains("--features openssl"), "{line}");
 }
 
 #[test]
