@@ -1,7 +1,7 @@
 //! Real handshakes of OpenSSL with itself, over a pair of sockets.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use halfshake::openssl::{Options, attach};
+use halfshake::openssl::{Options, attach, hello};
 use halfshake::session::{Namespace, SessionCache};
 use openssl::ex_data::Index;
 use openssl::pkey::PKey;
@@ -73,12 +73,17 @@ pub(crate) enum End {
 
 impl Client {
     pub(crate) fn new(version: SslVersion) -> Self {
+        Self::with(version, |_| ())
+    }
+
+    pub(crate) fn with(version: SslVersion, set: impl FnOnce(&mut SslContextBuilder)) -> Self {
         let mut context = SslContextBuilder::new(SslMethod::tls_client()).expect("memory");
         context.set_min_proto_version(Some(version)).expect("a version");
         context.set_max_proto_version(Some(version)).expect("a version");
         context.set_verify(SslVerifyMode::NONE);
         context
             .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        set(&mut context);
         let given = Ssl::new_ex_index::<Sessions>().expect("memory");
         context.set_new_session_callback(move |ssl, session| {
             let sessions = ssl.ex_data(given).expect("set before the handshake");
@@ -162,7 +167,10 @@ fn serve(context: &SslContext, socket: UnixStream, early: bool, end: End) -> (bo
             }
         }
     }
-    stream.accept().expect("a handshake");
+    while let Err(error) = stream.accept() {
+        assert_eq!(error.code(), ErrorCode::WANT_CLIENT_HELLO_CB, "{error}");
+        pollster::block_on(hello::look_up(stream.ssl()));
+    }
     stream.write_all(b"hello").expect("it is sent");
     let resumed = stream.ssl().session_reused();
     if end == End::ShutsDown {

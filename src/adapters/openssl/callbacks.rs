@@ -76,7 +76,11 @@ impl<C: Send + Sync + 'static> Attached<C> {
         let Some(version) = number(negotiated.protocol_version()) else { return };
         let Ok(bytes) = negotiated.to_der() else { return };
         let bytes = crate::wiping::Wiping::new(bytes);
-        let first = connection::with_known(ssl, |state| state.auth_not_after).flatten();
+        let first = connection::with_known(ssl, |state| {
+            state.given = None;
+            state.auth_not_after
+        });
+        let first = first.flatten();
         let times = self.times(negotiated, first.filter(|_| ssl.session_reused()));
         let session = Session::new(&self.namespace, id, version, times, &bytes);
         self.cache.new_session(&(self.describe)(ssl), Side::Server, &session);
@@ -97,6 +101,13 @@ impl<C: Send + Sync + 'static> Attached<C> {
     /// A client proposes a session.
     fn proposes(&self, ssl: &mut SslRef, id: &[u8]) -> Option<SslSession> {
         let version = ssl.version2().and_then(number)?;
+        let given = connection::with_known(ssl, |state| {
+            let (given, session) = state.given.as_ref()?;
+            (given.as_bytes() == id).then(|| session.clone())
+        });
+        if let Some(session) = given.flatten() {
+            return Some(session);
+        }
         let known = connection::with_known(ssl, |state| {
             let known = state.known.iter_mut().find(|(known, _)| known.as_bytes() == id);
             known.map(|(_, session)| session.take())
@@ -110,7 +121,11 @@ impl<C: Send + Sync + 'static> Attached<C> {
             }
             None => self.look_up(ssl, id, version)?,
         };
-        connection::with(ssl, |state| state.auth_not_after = Some(auth_not_after));
+        let given = SessionId::new(id).ok().filter(|_| self.is_single_use(version));
+        connection::with(ssl, |state| {
+            state.auth_not_after = Some(auth_not_after);
+            state.given = given.map(|id| (id, session.clone()));
+        });
         Some(session)
     }
 

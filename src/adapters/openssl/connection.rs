@@ -5,7 +5,7 @@ use crate::session::{Session, SessionId};
 use crate::sync::Lock;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
-use openssl::ssl::{Ssl, SslRef};
+use openssl::ssl::{Ssl, SslRef, SslSession};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -22,13 +22,16 @@ pub(super) struct State {
     pub(super) auth_not_after: Option<Duration>,
     /// What was looked up before the handshake went on.
     pub(super) known: Vec<(SessionId, Option<Session>)>,
+    /// What OpenSSL was given, until the handshake is over: it asks again for the second
+    /// ClientHello, if it had to ask for one (RFC 8446, 4.1.4), and that may have been single use.
+    pub(super) given: Option<(SessionId, SslSession)>,
     pub(super) fetch: Option<Fetch>,
 }
 
 impl Connection {
     fn new() -> Self {
-        let (known, fetch) = (Vec::new(), None);
-        Self(Lock::new(State { lookups: LOOKUPS, auth_not_after: None, known, fetch }))
+        let (known, given, fetch) = (Vec::new(), None, None);
+        Self(Lock::new(State { lookups: LOOKUPS, auth_not_after: None, known, given, fetch }))
     }
 }
 

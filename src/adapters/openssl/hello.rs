@@ -81,6 +81,10 @@ pub(super) fn set<C: Send + Sync + 'static>(
 impl<C: Send + Sync + 'static> Attached<C> {
     /// Whether something has to be looked up first.
     fn stops(self: &Arc<Self>, ssl: &mut SslRef) -> bool {
+        // The second ClientHello of a handshake resumes what the first one was given.
+        if connection::with_known(ssl, |state| state.given.is_some()) == Some(true) {
+            return false;
+        }
         let asks = self.cache.get_callback().is_some() || self.cache.async_get_callback().is_some();
         let (version, proposed) = if asks { self.proposed(ssl) } else { return false };
         let known = |id: &SessionId| {
