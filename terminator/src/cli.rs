@@ -67,9 +67,9 @@ pub(crate) struct ServeArgs {
 
     /// PEM file with the authorities of client certificates: each client has to show one.
     ///
-    /// A session remembers that its client did, so a resumption does not show it again: a
-    /// certificate that has ended is good for --cache-timeout more. Sessions made without a
-    /// certificate, or under other authorities, are not resumed.
+    /// A session remembers its client, so a resumption does not show the certificate again; one
+    /// that has expired meanwhile is refused. Sessions made without a certificate, or under other
+    /// authorities, are not resumed.
     #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use halfshake::openssl::{Options, attach, take_early_data};
 use halfshake::session::SessionCache;
+use openssl::asn1::Asn1Time;
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
 use openssl::ssl::{
@@ -74,6 +75,7 @@ impl OpenSsl {
             early_data = read_early_data(&mut stream).await.map_err(failed)?;
         }
         Pin::new(&mut stream).accept().await.map_err(failed)?;
+        look_again(stream.ssl())?;
         let begun = begun(stream.ssl(), early_data);
         Ok(Accepted { stream: Box::new(Stream { inner: stream, has_said_goodbye: false }), begun })
     }
@@ -138,6 +140,18 @@ async fn read_early_data(stream: &mut SslStream<TcpStream>) -> Result<Vec<u8>, s
             return Ok(early_data);
         }
     }
+}
+
+/// A session was made with a certificate that was good then. Of the chain OpenSSL keeps this one.
+fn look_again(ssl: &SslRef) -> Result<(), Failed> {
+    let Some(leaf) = ssl.peer_certificate().filter(|_| ssl.session_reused()) else { return Ok(()) };
+    let now = Asn1Time::days_from_now(0).map_err(|error| failed(error.into()))?;
+    if leaf.not_after() < now {
+        let error =
+            io::Error::other("the client's certificate has expired since its session began");
+        return Err(Failed { failure: Failure::Tls, error });
+    }
+    Ok(())
 }
 
 fn begun(ssl: &SslRef, early_data: Vec<u8>) -> Begun {

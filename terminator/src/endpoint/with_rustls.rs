@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use halfshake::rustls::Namespace;
+use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Acceptor, NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
@@ -27,6 +28,7 @@ use crate::setup_error::SetupError;
 pub(crate) struct Rustls {
     /// Without a session storage.
     config: ServerConfig,
+    verifier: Arc<dyn ClientCertVerifier>,
     namespace: Namespace,
     sessions: Arc<dyn Sessions>,
 }
@@ -53,12 +55,12 @@ impl Rustls {
         let mut config = ServerConfig::builder_with_provider(crypto())
             .with_protocol_versions(&versions(settings))
             .map_err(|error| SetupError::Tls { reason: error.to_string() })?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(Arc::clone(&verifier))
             .with_single_cert(identity.chain, identity.key)
             .map_err(|error| settings.certificate.explain(error))?;
         config.max_early_data_size = settings.early_data;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(Self { config, namespace, sessions })
+        Ok(Self { config, verifier, namespace, sessions })
     }
 
     pub(super) async fn accept(
@@ -71,8 +73,20 @@ impl Rustls {
         let finished = start.into_stream(config).await;
         counters.lookups_over_budget.inc_by(store.over_budget());
         let mut stream = finished.map_err(failed)?;
+        self.look_again(stream.get_ref().1).map_err(|error| failed(io::Error::other(error)))?;
         let begun = begun(stream.get_mut().1).map_err(failed)?;
         Ok(Accepted { stream: Box::new(stream), begun })
+    }
+
+    /// A session was made with a certificate that was good then.
+    fn look_again(&self, connection: &ServerConnection) -> Result<(), rustls::Error> {
+        let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        match connection.peer_certificates() {
+            Some([leaf, above @ ..]) if resumed => {
+                self.verifier.verify_client_cert(leaf, above, UnixTime::now()).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn for_connection(&self) -> (Arc<ServerConfig>, Arc<dyn ConnectionStore>) {

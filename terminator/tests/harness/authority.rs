@@ -1,6 +1,7 @@
 //! Authorities, and the clients whose certificates they sign, in files.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -47,6 +48,21 @@ impl Authority {
 
     /// A client with a certificate of at least `bytes`.
     pub(crate) fn client(&self, name: &str, bytes: usize) -> Client {
+        self.client_with(name, bytes, |_| ())
+    }
+
+    /// A client whose certificate ends at a time of the wall clock, in seconds since 1970.
+    pub(crate) fn client_until(&self, name: &str, end: u64) -> Client {
+        let end = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
+        self.client_with(name, 0, |params| params.not_after = end)
+    }
+
+    fn client_with(
+        &self,
+        name: &str,
+        bytes: usize,
+        set: impl FnOnce(&mut CertificateParams),
+    ) -> Client {
         let path = |what: &str| self.folder.path().join(format!("{name}-{what}.pem"));
         let (leaf, key) = (path("leaf"), path("key"));
         let mut names = vec![format!("{name}.example")];
@@ -55,6 +71,7 @@ impl Authority {
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        set(&mut params);
         let pair = KeyPair::generate().expect("a key");
         let made = params.signed_by(&pair, &self.below).expect("a certificate");
         assert!(made.der().len() >= bytes, "{} bytes", made.der().len());

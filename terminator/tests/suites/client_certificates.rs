@@ -189,3 +189,41 @@ fn a_reload_with_other_authorities_ends_the_sessions_of_the_old_ones() {
     }
     server.stop();
 }
+
+#[test]
+fn a_certificate_that_has_expired_since_is_refused_at_a_resumption() {
+    let authority = Authority::new("ours");
+    let server = start(&requires(&authority));
+    let folder = tempdir().expect("a temporary folder");
+    let file = |name: &str, version: &[&str]| folder.path().join(format!("{name}{}", version[0]));
+    let lasting = authority.client("lasting", 0);
+    for version in VERSIONS {
+        begin(&server, version, &lasting.arguments(), &file("lasting", version));
+    }
+    // Longer and longer, until there is time for a session before it ends.
+    let end = [2, 4, 8, 16, 32].into_iter().find(|seconds| {
+        let end = server.stat("/cache/clock_s") + seconds;
+        let brief = authority.client_until("brief", end);
+        let begins = |version: &&[&str]| {
+            let keep = file("brief", version);
+            let seen = visit(&server, &[version, &brief.arguments(), &["-sess_out", text(&keep)]]);
+            seen.is_some()
+        };
+        let begun = VERSIONS.iter().all(begins);
+        server.wait_for_stat("/cache/clock_s", |now| now > end + 1);
+        begun
+    });
+    assert!(end.is_some(), "no session was begun in half a minute");
+    let resumed =
+        server.stat("/handshakes/tls12/resumed") + server.stat("/handshakes/tls13/resumed");
+    let failures = tls_failures(&server);
+    for version in VERSIONS {
+        assert_eq!(offer(&server, version, &NOBODY, &file("brief", version)), None, "{version:?}");
+        let seen = offer(&server, version, &NOBODY, &file("lasting", version)).expect("a page");
+        assert!(seen.resumed, "{version:?}: this one lasts");
+    }
+    server.wait_for_stat("/handshakes/failed/tls", |now| now == failures + 2);
+    let now = server.stat("/handshakes/tls12/resumed") + server.stat("/handshakes/tls13/resumed");
+    assert_eq!(now, resumed + 2);
+    server.stop();
+}
