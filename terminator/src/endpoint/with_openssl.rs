@@ -2,7 +2,7 @@
 //!
 //! OpenSSL has the session of a connection removed that is freed without a shutdown, or that breaks
 //! with an alert (RFC 5246, 7.2); rustls keeps it. So every connection is shut down, also one that
-//! could not be served.
+//! could not be served. One that its client just ends looks like a clean end to the openssl crate.
 
 use std::io;
 use std::pin::Pin;

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::{CertFiles, text};
 
@@ -17,6 +17,20 @@ pub(crate) const TLS_1_3: [&str; 1] = ["-tls1_3"];
 
 /// Runs `s_client` to its end and gives back what it wrote.
 pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
+    let (child, stdin) = start(address, arguments, input);
+    drop(stdin);
+    written(child)
+}
+
+/// The same, for an `s_client` that does not end because its input does.
+pub(crate) fn s_client_waiting(address: SocketAddr, arguments: &[&str], input: &str) -> String {
+    let (child, stdin) = start(address, arguments, input);
+    let output = written(child);
+    drop(stdin);
+    output
+}
+
+fn start(address: SocketAddr, arguments: &[&str], input: &str) -> (Child, ChildStdin) {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &address.to_string(), "-servername", "localhost"])
         .args(arguments)
@@ -28,7 +42,10 @@ pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> 
     let mut stdin = child.stdin.take().expect("standard input is a pipe");
     // It may have failed to connect and be gone; its output says so.
     let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
+    (child, stdin)
+}
+
+fn written(child: Child) -> String {
     let output = child.wait_with_output().expect("s_client ends");
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::harness::openssl::{resumed, s_client};
+use crate::harness::openssl::{resumed, s_client, s_client_waiting};
 use crate::harness::{CertFiles, Server, client, poll};
 use rustix::process::Signal;
 
@@ -281,6 +281,17 @@ fn a_client_that_leaves_in_its_handshake_is_no_fault_of_tls() {
     drop(leaves);
     server.wait_for_stat("/handshakes/failed/io", |failed| failed == 1);
     assert_eq!(server.stat("/handshakes/failed/tls"), 0);
+    server.stop();
+}
+
+#[test]
+fn a_client_cannot_renegotiate() {
+    let server = Server::start(&[]);
+    // A line with an R asks for it.
+    let output = s_client_waiting(server.address, &["-tls1_2"], "R\n");
+    assert!(output.contains("RENEGOTIATING") && output.contains("no renegotiation"), "{output}");
+    server.wait_for_stat("/connections/open", |open| open == 0);
+    assert_eq!(server.stat("/handshakes/tls12/full"), 1);
     server.stop();
 }
 
