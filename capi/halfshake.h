@@ -130,6 +130,12 @@
 #define HALFSHAKE_REASONS 16
 
 /**
+ * A session of TLS 1.3 may be used more than once. RFC 8446 (C.4) advises against it, for clients
+ * can be told apart by it; and early data can be replayed then, so don't accept any.
+ */
+#define HALFSHAKE_ATTACH_REUSE_TLS13 1
+
+/**
  * What most functions return. 0: done. Above 0: the call was right, and this is why it did not do
  * what it is for, or not all of it. Below 0: the call was wrong, or failed; nothing has changed.
  */
@@ -184,6 +190,10 @@ typedef enum halfshake_result {
      * be, and goes on.
      */
     HALFSHAKE_PANIC = -9,
+    /** There is no TLS library in sight of this program, or one that lacks a function. */
+    HALFSHAKE_NO_LIBRARY = -10,
+    /** The TLS library failed. */
+    HALFSHAKE_LIBRARY_FAILED = -11,
 } halfshake_result;
 
 /** Why a session left the cache. */
@@ -282,6 +292,9 @@ typedef struct halfshake_cache halfshake_cache;
  * References may be used, copied and freed on any thread.
  */
 typedef struct halfshake_session halfshake_session;
+
+/** An SSL_CTX, as the headers of the TLS library declare it, too. */
+struct ssl_ctx_st;
 
 /**
  * What a cache is made with. Call halfshake_options_init first, then change what you like;
@@ -568,6 +581,26 @@ typedef struct halfshake_namespace_stats {
 
 /** Called for one session of a walk. Returns 0 to go on, anything else to stop. */
 typedef int (*halfshake_visitor)(const halfshake_session *session, void *user_data);
+
+/**
+ * How a cache is attached to a context. Call halfshake_attach_options_init first, then change what
+ * you like; `ns` has no default.
+ */
+typedef struct halfshake_attach_options {
+    /** sizeof(halfshake_attach_options), as halfshake_attach_options_init has set it. */
+    size_t size;
+    /**
+     * The namespace of the context, 1 to 32 bytes: see halfshake_key. Contexts with the same one
+     * resume each other's sessions. It becomes the context's session id context. Required.
+     */
+    const void *ns;
+    /** Its length in bytes. */
+    size_t ns_len;
+    /** HALFSHAKE_ATTACH_*. Default: 0. */
+    uint32_t flags;
+    /** Must be 0. */
+    uint32_t reserved;
+} halfshake_attach_options;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1034,6 +1067,65 @@ int halfshake_cache_for_each(halfshake_cache *cache,
                              size_t ns_len,
                              halfshake_visitor visitor,
                              void *user_data);
+
+/* ==== Under a context of a TLS library ==== */
+
+/**
+ * Fills in the default options. `size` is sizeof(halfshake_attach_options).
+ *
+ * HALFSHAKE_BAD_SIZE: the header is another version's than the library.
+ */
+int halfshake_attach_options_init(halfshake_attach_options *options, size_t size);
+
+/**
+ * Puts the cache under a server's SSL_CTX, of OpenSSL 1.1.1 or 3, or of LibreSSL: handshakes of
+ * its connections store, resume and remove sessions there, and the cache's callbacks are called
+ * with the SSL * as the connection. The context's own cache is switched off. A cache may be
+ * attached to any number of contexts, and a context goes to another cache by attaching that one.
+ *
+ * What is set in the context: the session cache mode (SSL_SESS_CACHE_SERVER and
+ * SSL_SESS_CACHE_NO_INTERNAL), the new, get and remove callback, the session id context, the
+ * timeout (the cache's), and the options SSL_OP_NO_TICKET (sessions lie here, not with the
+ * clients) and SSL_OP_NO_ANTI_REPLAY: with any external cache that protection refuses every
+ * session with early data. Sessions of TLS 1.3 are for single use instead, and early data is
+ * accepted once.
+ *
+ * The library asks the context that a connection began with, also if a callback for the server
+ * name has switched to another: attach to the one that listens, before connections are made. As
+ * with all that sets up an SSL_CTX, no other thread may use it meanwhile.
+ *
+ * The context doesn't keep the cache: one that was freed is a cache that resumes nothing. Nor does
+ * the cache keep the context, which may be freed at any time.
+ *
+ * No TLS library is linked to this one: the functions of the one that the program uses are looked
+ * up by dlsym(3). A libssl that is out of the program's sight, because it was loaded with
+ * RTLD_LOCAL, or is a part of the executable and not exported, can't be found.
+ *
+ * HALFSHAKE_NO_LIBRARY: a function is missing, which the message names. HALFSHAKE_LIBRARY_FAILED:
+ * the TLS library has no memory. HALFSHAKE_BAD_SETTING: flags that mean nothing.
+ */
+int halfshake_attach(halfshake_cache *cache,
+                     struct ssl_ctx_st *context,
+                     const halfshake_attach_options *options);
+
+/**
+ * Detaches a context from its cache: from then on its connections store, resume and remove
+ * nothing, and callbacks that are under way end as they would have. May be called at any time, on
+ * any thread and in a callback. What SSL_CTX_free does, too.
+ *
+ * The context stays as halfshake_attach has set it up, with callbacks that do nothing, for the TLS
+ * library reads its settings with no lock. To give it other ones, set them while nobody uses it.
+ *
+ * HALFSHAKE_MISS: nothing was attached.
+ */
+int halfshake_detach(struct ssl_ctx_st *context);
+
+/**
+ * Gives `*cache` the cache that is attached to a context.
+ *
+ * HALFSHAKE_MISS: none is, or it was freed; `*cache` is NULL.
+ */
+int halfshake_attached(struct ssl_ctx_st *context, halfshake_cache **cache);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -23,6 +23,7 @@
 #[cfg(panic = "abort")]
 compile_error!("a panic must be caught before it reaches C: build with panic = \"unwind\"");
 
+pub mod attach;
 pub mod compat;
 pub mod exports;
 #[expect(unsafe_code, reason = "calls C")]

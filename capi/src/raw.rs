@@ -5,6 +5,7 @@
 //! until the call is over; here that demand is all there is to lean on. Lengths are checked as far
 //! as they can be: NULL with a length, and what no object can be as long as.
 
+use crate::attach::options::AttachOptions;
 use crate::result::{Code, Failure, Outcome};
 use crate::session::{Key, Removed};
 use halfshake::session::{Namespace, SessionId};
@@ -62,6 +63,14 @@ impl Key {
     }
 }
 
+impl AttachOptions {
+    pub(crate) fn namespace(&self) -> Outcome<Namespace> {
+        // SAFETY: the options are C's, and the header demands it.
+        let name = unsafe { bytes("options->ns", self.ns, self.ns_len) }?;
+        Ok(Namespace::new(name)?)
+    }
+}
+
 impl Removed {
     /// A copy of the session.
     pub(crate) fn to_session(&self) -> Outcome<halfshake::session::Session> {
@@ -97,6 +106,11 @@ unsafe impl Versioned for crate::statistics::Statistics {
 // SAFETY: as above.
 unsafe impl Versioned for crate::statistics::NamespaceStatistics {
     const NAME: &'static str = "halfshake_namespace_stats";
+}
+
+// SAFETY: as above; the pointer is any word until it is followed.
+unsafe impl Versioned for AttachOptions {
+    const NAME: &'static str = "halfshake_attach_options";
 }
 
 /// Reads such a structure, if it is one of this version.

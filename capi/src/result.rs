@@ -61,11 +61,15 @@ pub enum Code {
     /// A bug in halfshake. What the call was to do may be done or not; the cache is as it should
     /// be, and goes on.
     HALFSHAKE_PANIC = -9,
+    /// There is no TLS library in sight of this program, or one that lacks a function.
+    HALFSHAKE_NO_LIBRARY = -10,
+    /// The TLS library failed.
+    HALFSHAKE_LIBRARY_FAILED = -11,
 }
 
 impl Code {
     /// Every code with its name.
-    pub(crate) const ALL: [(Self, &'static CStr); 22] = [
+    pub(crate) const ALL: [(Self, &'static CStr); 24] = [
         (Self::HALFSHAKE_OK, c"ok"),
         (Self::HALFSHAKE_MISS, c"miss"),
         (Self::HALFSHAKE_REFUSED, c"refused"),
@@ -88,6 +92,8 @@ impl Code {
         (Self::HALFSHAKE_BAD_BYTES, c"bad_bytes"),
         (Self::HALFSHAKE_SHORT_BUFFER, c"short_buffer"),
         (Self::HALFSHAKE_PANIC, c"panic"),
+        (Self::HALFSHAKE_NO_LIBRARY, c"no_library"),
+        (Self::HALFSHAKE_LIBRARY_FAILED, c"library_failed"),
     ];
 }
 

@@ -102,7 +102,7 @@ impl Cache {
     }
 }
 
-fn freed() -> Failure {
+pub(crate) fn freed() -> Failure {
     let message = "this halfshake_cache was freed: no handle of it may be used any more";
     Failure::new(Code::HALFSHAKE_BAD_CACHE, message)
 }

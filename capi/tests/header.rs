@@ -11,6 +11,8 @@ const SOURCES: &[&str] = &[
     "foreign",
     "shell",
     "statistics",
+    "attach/symbols",
+    "attach/options",
     "exports/names",
     "exports/cache",
     "exports/sessions",
@@ -18,6 +20,7 @@ const SOURCES: &[&str] = &[
     "exports/lookups",
     "exports/callbacks",
     "exports/statistics",
+    "exports/attach",
 ];
 
 /// The first function of each part.
@@ -30,6 +33,7 @@ const HEADINGS: &[(&str, &str)] = &[
     ("halfshake_cache_set_new_callback", "Callbacks"),
     ("halfshake_new_has_left", "Inside of callbacks"),
     ("halfshake_cache_stats", "Statistics and walks"),
+    ("halfshake_attach_options_init", "Under a context of a TLS library"),
 ];
 
 const GUARD: &str = "HALFSHAKE_H";
@@ -50,6 +54,8 @@ fn generated() -> String {
     let header = String::from_utf8(header).expect("a header is text");
     // A cache is never read by C, and every call may change it: `const` would say nothing.
     let header = header.replace("const struct halfshake_cache *", "struct halfshake_cache *");
+    // Nor is a name of the TLS library's ours to define.
+    let header = header.replace("typedef struct ssl_ctx_st ssl_ctx_st;", "struct ssl_ctx_st;");
     with_headings(&short_comments(&by_typedef(&header)))
 }
 

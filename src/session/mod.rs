@@ -295,9 +295,9 @@ impl<C: 'static> SessionCache<C> {
         self.shared.counters.read(self.store.stats(), self.shared.flights.out(), breaker)
     }
 
-    /// Counts what an adapter rejects.
-    #[cfg(feature = "openssl")]
-    pub(crate) fn reject(&self, rejection: Rejection) {
+    /// Counts what an adapter rejects: a session that the cache gave, and that is none for its
+    /// connection.
+    pub fn reject(&self, rejection: Rejection) {
         self.shared.counters.reject(rejection);
     }
 

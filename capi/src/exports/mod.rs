@@ -5,6 +5,8 @@
 
 mod arguments;
 #[expect(unsafe_code, reason = "exported symbols, and what C points to")]
+pub mod attach;
+#[expect(unsafe_code, reason = "exported symbols, and what C points to")]
 pub mod cache;
 #[expect(unsafe_code, reason = "exported symbols")]
 pub mod callbacks;

@@ -386,6 +386,22 @@ static void freed_handles(void) {
     CHECK(i < 1000);
 }
 
+/* This program has no TLS library: that is found out before the context is looked at. */
+static void no_tls_library(void) {
+    halfshake_attach_options options;
+    halfshake_cache *attached;
+    struct ssl_ctx_st *context = (struct ssl_ctx_st *)&options;
+    SAYS(HALFSHAKE_BAD_ARGUMENT, "options", halfshake_attach_options_init(NULL, sizeof options));
+    SAYS(HALFSHAKE_BAD_SIZE, "halfshake_attach_options",
+         halfshake_attach_options_init(&options, sizeof options - 1));
+    OK(halfshake_attach_options_init(&options, sizeof options));
+    options.ns = WWW;
+    options.ns_len = sizeof WWW - 1;
+    SAYS(HALFSHAKE_NO_LIBRARY, "CRYPTO_get_ex_data", halfshake_attach(cache, context, &options));
+    GIVES(HALFSHAKE_MISS, halfshake_detach(context));
+    GIVES(HALFSHAKE_MISS, halfshake_attached(context, &attached));
+}
+
 int main(int argc, char **argv) {
     (void)argv;
     cache = cache_for(10);
@@ -399,6 +415,7 @@ int main(int argc, char **argv) {
     other_arguments();
     extremes(argc > 1 ? 3 : 1);
     inside_of_callbacks();
+    no_tls_library();
     freed_handles();
     nothing_is_lost(cache);
     halfshake_session_free(good);
