@@ -113,6 +113,7 @@ const CAPI_ROOMS: &[Room] = &[
     safe("attach", 3),
     unsafe_("attach/callbacks", 3),
     unsafe_("attach/library", 3),
+    safe("attach/objects", 3),
     safe("attach/options", 1),
     unsafe_("attach/symbols", 1),
     safe("exports", 3),

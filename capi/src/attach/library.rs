@@ -299,6 +299,21 @@ impl<'a> Negotiated<'a> {
         Duration::from_secs(u64::try_from(time.saturating_add(timeout)).unwrap_or(0))
     }
 
+    /// Whether the library has not marked it as one that must not be resumed.
+    pub(super) fn is_resumable(&self) -> bool {
+        let is_resumable = self.library.symbols.SSL_SESSION_is_resumable;
+        // SAFETY: the session is alive.
+        unsafe { is_resumable(self.pointer.as_ptr()) == 1 }
+    }
+
+    /// One more reference.
+    pub(super) fn to_owned(&self) -> Option<Owned> {
+        let (library, pointer) = (self.library, self.pointer);
+        // SAFETY: the session is alive.
+        let done = unsafe { (library.symbols.SSL_SESSION_up_ref)(pointer.as_ptr()) };
+        (done == 1).then(|| Owned(Object { library, pointer, alive: PhantomData }))
+    }
+
     /// As bytes.
     pub(super) fn to_der(&self) -> Option<Zeroizing<Vec<u8>>> {
         let (write, session) = (self.library.symbols.i2d_SSL_SESSION, self.pointer.as_ptr());
@@ -314,6 +329,12 @@ impl<'a> Negotiated<'a> {
 
 /// A session object of our own: one reference.
 pub(super) struct Owned(Negotiated<'static>);
+
+// SAFETY: references to a session are counted by atomics, and what we read of one never changes
+// but for its mark, which the library itself reads with no lock.
+unsafe impl Send for Owned {}
+// SAFETY: as above.
+unsafe impl Sync for Owned {}
 
 impl Owned {
     /// A fresh object of bytes.

@@ -21,6 +21,7 @@
 mod callbacks;
 #[expect(unsafe_code, reason = "calls the TLS library")]
 pub(crate) mod library;
+mod objects;
 pub mod options;
 #[expect(unsafe_code, reason = "functions that are looked up by name")]
 pub mod symbols;
@@ -31,6 +32,7 @@ use crate::shell::{Cache, Live};
 use arc_swap::{ArcSwapOption, Guard};
 use halfshake::session::{Namespace, Rejection, Session, SessionId, Side, Times};
 use library::{Connection, Context, Negotiated, Owned, Settings};
+use objects::Objects;
 use options::AttachOptions;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -54,6 +56,7 @@ struct Attached {
     /// The shell may be another cache's one day.
     cache: Weak<Live>,
     namespace: Namespace,
+    objects: Objects,
     reuses_tls13: bool,
 }
 
@@ -93,7 +96,8 @@ impl Plan {
         let live = shell.live()?;
         let live = live.as_ref().ok_or_else(crate::shell::freed)?;
         let (cache, timeout) = (Arc::downgrade(live), live.sessions.timeout());
-        Ok(Self { attached: Attached { shell, cache, namespace, reuses_tls13 }, timeout })
+        let objects = Objects::new(options.objects)?;
+        Ok(Self { attached: Attached { shell, cache, namespace, objects, reuses_tls13 }, timeout })
     }
 
     /// Carries it out: calls `set_up` with what the context is to be set up with, and with what
@@ -174,6 +178,8 @@ impl Attached {
         let session = Session::new(&self.namespace, id, negotiated.version(), times, &bytes);
         let described = foreign::Connection(connection.pointer());
         cache.sessions.new_session(&described, Side::Server, &session);
+        let lasts = times.not_after().saturating_sub(cache.sessions.wall_now());
+        self.objects.keep(id, &bytes, negotiated, lasts);
     }
 
     fn proposes(&self, state: &State, connection: &Connection<'_>, id: &[u8]) -> Option<Owned> {
@@ -208,6 +214,10 @@ impl Attached {
         if found != version {
             return reject(Rejection::Version);
         }
+        let name = SessionId::new(id).ok()?;
+        if let Some(object) = self.objects.find(&name, bytes) {
+            return Some(object);
+        }
         let Some(object) = Owned::from_der(connection, bytes) else {
             return reject(Rejection::Malformed);
         };
@@ -224,6 +234,9 @@ impl Attached {
     }
 
     fn has_failed(&self, negotiated: &Negotiated<'_>) {
+        if let Ok(id) = SessionId::new(negotiated.id()) {
+            self.objects.forget(&id);
+        }
         let Some(cache) = self.cache() else { return };
         let namespace = self.namespace.proposing(negotiated.version());
         cache.sessions.connection_failed(&namespace, negotiated.id());

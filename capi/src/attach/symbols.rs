@@ -1,5 +1,5 @@
 //! The functions of the host's TLS library, by name: the only file that knows how OpenSSL 1.1.1,
-//! OpenSSL 3 and LibreSSL differ in what they have.
+//! OpenSSL 3 and LibreSSL differ in what they have. (LibreSSL's by the list of its symbols.)
 //!
 //! Nothing here is linked. dlsym(3) finds what the program itself sees, so a function that only a
 //! plug-in sees (`RTLD_LOCAL`), or that lies in a program which does not export it, is missing.
@@ -62,9 +62,9 @@ type NewIndexOf = unsafe extern "C" fn(
     Option<ExEvent>,
 ) -> c_int;
 
-/// The functions that all of them have.
+/// The functions that all of them have, some by another name.
 macro_rules! table {
-    ($($name:ident: $type:ty,)*) => {
+    ($($name:ident $(| $other:ident)?: $type:ty,)*) => {
         #[expect(non_snake_case, reason = "the names are the library's")]
         pub(super) struct Symbols {
             $(pub(super) $name: $type,)*
@@ -78,7 +78,9 @@ macro_rules! table {
                 Ok(Self {
                     $($name: {
                         const NAME: &CStr = cstr(concat!(stringify!($name), "\0"));
-                        let found = found(NAME).ok_or_else(|| missing(NAME))?;
+                        let found = found(NAME)
+                            $(.or_else(|| found(cstr(concat!(stringify!($other), "\0")))))?
+                            .ok_or_else(|| missing(NAME))?;
                         // SAFETY: a function of this name has this type in each of the libraries.
                         unsafe { std::mem::transmute::<*mut c_void, $type>(found) }
                     },)*
@@ -104,7 +106,7 @@ table! {
     SSL_get_SSL_CTX: unsafe extern "C" fn(*const Ssl) -> *mut SslContext,
     SSL_get_ex_data: unsafe extern "C" fn(*const Ssl, c_int) -> *mut c_void,
     SSL_set_ex_data: unsafe extern "C" fn(*mut Ssl, c_int, *mut c_void) -> c_int,
-    SSL_session_reused: unsafe extern "C" fn(*const Ssl) -> c_int,
+    SSL_session_reused | SSL_cache_hit: unsafe extern "C" fn(*const Ssl) -> c_int,
     SSL_version: unsafe extern "C" fn(*const Ssl) -> c_int,
     SSL_SESSION_free: unsafe extern "C" fn(*mut SslSession),
     SSL_SESSION_get0_id_context:
@@ -113,6 +115,8 @@ table! {
     SSL_SESSION_get_protocol_version: unsafe extern "C" fn(*const SslSession) -> c_int,
     SSL_SESSION_get_time: unsafe extern "C" fn(*const SslSession) -> c_long,
     SSL_SESSION_get_timeout: unsafe extern "C" fn(*const SslSession) -> c_long,
+    SSL_SESSION_is_resumable: unsafe extern "C" fn(*const SslSession) -> c_int,
+    SSL_SESSION_up_ref: unsafe extern "C" fn(*mut SslSession) -> c_int,
     d2i_SSL_SESSION:
         unsafe extern "C" fn(*mut *mut SslSession, *mut *const c_uchar, c_long) -> *mut SslSession,
     i2d_SSL_SESSION: unsafe extern "C" fn(*const SslSession, *mut *mut c_uchar) -> c_int,

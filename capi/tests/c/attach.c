@@ -145,6 +145,54 @@ static void what_is_set_up_is_what_single_use_needs(void) {
     ends(context, cache);
 }
 
+static const unsigned char *last_offered; /* where the session lies that a server has resumed */
+
+static void on_info(const SSL *ssl, int where, int value) {
+    (void)value;
+    if (where == SSL_CB_HANDSHAKE_DONE && SSL_session_reused(ssl)) {
+        unsigned int len;
+        last_offered = SSL_SESSION_get_id(SSL_get_session(ssl), &len);
+    }
+}
+
+/* The same object each time, until its connection fails, or another one has its id. */
+static void objects_are_kept_beside_their_bytes(void) {
+    halfshake_cache *cache = watched();
+    halfshake_attach_options options = attach_to(WWW);
+    SSL_CTX *context = bare_server();
+    SSL_SESSION *session, *thirteen;
+    const unsigned char *kept;
+    wants want = nothing();
+    went of;
+    options.objects = UINT64_MAX;
+    SAYS(HALFSHAKE_BAD_SETTING, "objects", halfshake_attach(cache, context, &options));
+    options.objects = 10;
+    OK(halfshake_attach(cache, context, &options));
+    SSL_CTX_set_info_callback(context, on_info);
+    session = begins(context, tls12);
+    CHECK(resumes(context, tls12, session));
+    kept = last_offered;
+    last_offered = NULL;
+    CHECK(resumes(context, tls12, session) && last_offered == kept);
+    /* Used by connections on end, also if one of them fails. */
+    want.session = session;
+    want.drops = 1;
+    of = connect_with(context, tls12, want);
+    CHECK(of.resumed && left[HALFSHAKE_CAUSE_FAULTY] == 1);
+    forget(&of);
+    CHECK(!resumes(context, tls12, session));
+    /* Single use is decided by the cache. */
+    thirteen = begins(context, tls13);
+    CHECK(resumes(context, tls13, thirteen) && !resumes(context, tls13, thirteen));
+    SSL_SESSION_free(session);
+    session = begins(context, tls12);
+    OK(halfshake_cache_flush_all(cache, NULL));
+    CHECK(!resumes(context, tls12, session));
+    SSL_SESSION_free(thirteen);
+    SSL_SESSION_free(session);
+    ends(context, cache);
+}
+
 /* A store outside: one session, with what was asked of it. */
 static struct {
     halfshake_session *session;
@@ -496,6 +544,7 @@ int main(void) {
     contexts_of_one_namespace_share_sessions();
     expired_session_is_not_resumed();
     what_is_set_up_is_what_single_use_needs();
+    objects_are_kept_beside_their_bytes();
     callbacks_are_given_the_connection();
     what_comes_from_outside_is_compared_before_it_is_used();
     one_connection_may_ask_four_times();
