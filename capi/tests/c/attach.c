@@ -122,7 +122,6 @@ static void expired_session_is_not_resumed(void) {
     SSL_CTX *context = server(cache);
     SSL_SESSION *session;
     uint64_t number = 1;
-    CHECK(SSL_CTX_get_timeout(context) == 7200);
     OK(halfshake_cache_set_timeout(cache, 20, NULL));
     session = begins(context, tls12);
     for (; number != 0; sched_yield()) {
@@ -135,7 +134,10 @@ static void expired_session_is_not_resumed(void) {
 
 static void what_is_set_up_is_what_single_use_needs(void) {
     halfshake_cache *cache = watched(), *attached;
-    SSL_CTX *context = server(cache);
+    SSL_CTX *context;
+    OK(halfshake_cache_set_timeout(cache, 1234567, NULL));
+    context = server(cache);
+    CHECK(SSL_CTX_get_timeout(context) == 1234);
     CHECK(SSL_CTX_get_session_cache_mode(context) ==
           (SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL));
     CHECK((SSL_CTX_get_options(context) & SSL_OP_NO_TICKET) != 0);
@@ -162,6 +164,9 @@ static void objects_are_kept_beside_their_bytes(void) {
     SSL_CTX *context = bare_server();
     SSL_SESSION *session, *thirteen;
     const unsigned char *kept;
+    halfshake_session *other;
+    halfshake_key name = key("");
+    unsigned int id_len;
     wants want = nothing();
     went of;
     options.objects = UINT64_MAX;
@@ -188,6 +193,16 @@ static void objects_are_kept_beside_their_bytes(void) {
     session = begins(context, tls12);
     OK(halfshake_cache_flush_all(cache, NULL));
     CHECK(!resumes(context, tls12, session));
+    /* The bytes decide: here they are other ones under the same id. */
+    SSL_SESSION_free(session);
+    session = begins(context, tls12);
+    name.id = SSL_SESSION_get_id(session, &id_len);
+    name.id_len = id_len;
+    OK(halfshake_session_new(cache, &name, "none", 4, &other));
+    OK(halfshake_cache_add(cache, other));
+    halfshake_session_free(other);
+    CHECK(!resumes(context, tls12, session));
+    CHECK(stats_of(cache).rejected[HALFSHAKE_REASON_MALFORMED] == 1);
     SSL_SESSION_free(thirteen);
     SSL_SESSION_free(session);
     ends(context, cache);
