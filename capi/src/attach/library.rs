@@ -223,6 +223,12 @@ impl<'a> Connection<'a> {
         unsafe { (self.library.symbols.SSL_session_reused)(self.pointer.as_ptr()) == 1 }
     }
 
+    /// Whether its server would accept early data.
+    pub(super) fn takes_early_data(&self) -> bool {
+        // SAFETY: the connection is alive.
+        unsafe { (self.library.symbols.SSL_get_max_early_data)(self.pointer.as_ptr()) != 0 }
+    }
+
     /// What we know of it. One that is older than its context's cache gets it now.
     pub(super) fn state(&self) -> Option<&'a State> {
         if let Some(state) = self.slot() {

@@ -72,11 +72,14 @@ struct Now {
     lookups: u32,
     /// Of the session that is resumed.
     auth_not_after: Option<Duration>,
+    /// Taken for this handshake. After a HelloRetryRequest the client proposes it once more.
+    taken: Option<Session>,
 }
 
 impl State {
     fn new(home: Arc<Home>) -> Self {
-        Self { home, now: Mutex::new(Now { lookups: LOOKUPS, auth_not_after: None }) }
+        let now = Now { lookups: LOOKUPS, auth_not_after: None, taken: None };
+        Self { home, now: Mutex::new(now) }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -169,6 +172,7 @@ impl Attached {
     }
 
     fn begins(&self, state: &State, connection: &Connection<'_>, negotiated: &Negotiated<'_>) {
+        state.now().taken = None;
         let Some(cache) = self.cache() else { return };
         // A session without an id is its client's to keep.
         let Ok(id) = SessionId::new(negotiated.id()) else { return };
@@ -183,7 +187,28 @@ impl Attached {
     }
 
     fn proposes(&self, state: &State, connection: &Connection<'_>, id: &[u8]) -> Option<Owned> {
-        let (cache, version) = (self.cache()?, connection.version());
+        let cache = self.cache()?;
+        let taken = state.now().taken.take().filter(|taken| taken.id().as_bytes() == id);
+        let (object, auth_not_after) = match taken {
+            Some(taken) => {
+                let object =
+                    self.object(&cache, connection, id, taken.version(), taken.payload())?;
+                (object, taken.times().auth_not_after())
+            }
+            None => self.look_up(&cache, state, connection, id)?,
+        };
+        state.now().auth_not_after = Some(auth_not_after);
+        Some(object)
+    }
+
+    fn look_up(
+        &self,
+        cache: &Live,
+        state: &State,
+        connection: &Connection<'_>,
+        id: &[u8],
+    ) -> Option<(Owned, Duration)> {
+        let version = connection.version();
         let described = foreign::Connection(connection.pointer());
         let namespace = self.namespace.proposing(version);
         let left = state.now().lookups;
@@ -192,9 +217,13 @@ impl Attached {
         let found = if is_single_use { hello.take(id) } else { hello.resume(id) };
         state.now().lookups = hello.left();
         let found = found?;
-        let object = self.object(&cache, connection, id, found.version(), found.payload())?;
-        state.now().auth_not_after = Some(found.times().auth_not_after());
-        Some(object)
+        let object = self.object(cache, connection, id, found.version(), found.payload())?;
+        // Not where early data is: a connection that is used again (`SSL_clear`) can't be told from
+        // one whose handshake goes on, so a replay could be given it, too.
+        if is_single_use && !connection.takes_early_data() {
+            state.now().taken = Some(found.to_session());
+        }
+        Some((object, found.times().auth_not_after()))
     }
 
     /// The object of what was found, if it is what was asked for.

@@ -104,6 +104,7 @@ table! {
         unsafe extern "C" fn(*mut SslContext, *const c_uchar, c_uint) -> c_int,
     SSL_CTX_set_timeout: unsafe extern "C" fn(*mut SslContext, c_long) -> c_long,
     SSL_get_SSL_CTX: unsafe extern "C" fn(*const Ssl) -> *mut SslContext,
+    SSL_get_max_early_data: unsafe extern "C" fn(*const Ssl) -> u32,
     SSL_get_ex_data: unsafe extern "C" fn(*const Ssl, c_int) -> *mut c_void,
     SSL_set_ex_data: unsafe extern "C" fn(*mut Ssl, c_int, *mut c_void) -> c_int,
     SSL_session_reused | SSL_cache_hit: unsafe extern "C" fn(*const Ssl) -> c_int,

@@ -32,7 +32,8 @@ pub extern "C" fn halfshake_attach_options_init(options: *mut AttachOptions, siz
 /// timeout (the cache's), and the options SSL_OP_NO_TICKET (sessions lie here, not with the
 /// clients) and SSL_OP_NO_ANTI_REPLAY: with any external cache that protection refuses every
 /// session with early data. Sessions of TLS 1.3 are for single use instead, and early data is
-/// accepted once.
+/// accepted once. (Where a context accepts early data, a handshake with a HelloRetryRequest is a
+/// full one.)
 ///
 /// The library asks the context that a connection began with, also if a callback for the server
 /// name has switched to another: attach to the one that listens, before connections are made. As

@@ -54,6 +54,24 @@ static void tls13_is_resumed_once(void) {
     ends(context, cache);
 }
 
+/* The client proposes it twice in one handshake then, and the second time it was taken already. */
+static void tls13_is_resumed_after_a_retry(void) {
+    halfshake_cache *cache = watched();
+    SSL_CTX *context = server(cache);
+    SSL_SESSION *session;
+    CHECK(SSL_CTX_set1_groups_list(context, "P-384") == 1); /* not what clients guess */
+    session = begins(context, tls13);
+    CHECK(resumes(context, tls13, session) && !resumes(context, tls13, session));
+    CHECK(left[HALFSHAKE_CAUSE_TAKEN] == 1);
+    SSL_SESSION_free(session);
+    /* Where early data is accepted single use comes first. */
+    CHECK(SSL_CTX_set_max_early_data(context, 1000) == 1);
+    session = begins(context, tls13);
+    CHECK(!resumes(context, tls13, session));
+    SSL_SESSION_free(session);
+    ends(context, cache);
+}
+
 static void tls13_is_reused_where_that_is_wanted(void) {
     halfshake_cache *cache = watched();
     halfshake_attach_options options = attach_to(WWW);
@@ -553,6 +571,7 @@ int main(void) {
     arguments_are_checked();
     tls12_is_resumed_as_often_as_it_is_proposed();
     tls13_is_resumed_once();
+    tls13_is_resumed_after_a_retry();
     tls13_is_reused_where_that_is_wanted();
     early_data_is_accepted_once();
     connection_that_is_dropped_takes_its_session_along();
