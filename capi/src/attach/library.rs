@@ -343,13 +343,17 @@ unsafe impl Send for Owned {}
 unsafe impl Sync for Owned {}
 
 impl Owned {
-    /// A fresh object of bytes.
+    /// A fresh object of bytes. What is wrong with them is kept from the thread's errors, by which
+    /// a program learns whether its handshake has failed.
     pub(super) fn from_der(of: &Connection<'_>, der: &[u8]) -> Option<Self> {
-        let library = of.library;
-        let len = c_long::try_from(der.len()).ok()?;
+        let (library, len) = (of.library, c_long::try_from(der.len()).ok()?);
         let mut at = der.as_ptr();
+        // SAFETY: the errors are this thread's.
+        unsafe { (library.symbols.ERR_set_mark)() };
         // SAFETY: so many bytes are read; a new object is made.
         let made = unsafe { (library.symbols.d2i_SSL_SESSION)(null_mut(), &raw mut at, len) };
+        // SAFETY: as above; without a mark, for there was no error before, all of them go.
+        unsafe { (library.symbols.ERR_pop_to_mark)() };
         let pointer = NonNull::new(made)?;
         Some(Self(Object { library, pointer, alive: PhantomData }))
     }

@@ -94,6 +94,8 @@ macro_rules! table {
 
 table! {
     CRYPTO_get_ex_data: unsafe extern "C" fn(*const ExData, c_int) -> *mut c_void,
+    ERR_pop_to_mark: unsafe extern "C" fn() -> c_int,
+    ERR_set_mark: unsafe extern "C" fn() -> c_int,
     SSL_CTX_ctrl: unsafe extern "C" fn(*mut SslContext, c_int, c_long, *mut c_void) -> c_long,
     SSL_CTX_get_ex_data: unsafe extern "C" fn(*const SslContext, c_int) -> *mut c_void,
     SSL_CTX_set_ex_data: unsafe extern "C" fn(*mut SslContext, c_int, *mut c_void) -> c_int,

@@ -384,12 +384,38 @@ static void what_comes_from_outside_is_compared_before_it_is_used(void) {
     SSL_SESSION_free(own);
 }
 
+typedef SSL_SESSION *(*get_callback)(SSL *, const unsigned char *, int, int *);
+
+/* What is no session leaves no error behind: the handshake would seem to have failed. */
+static void malformed_session_is_no_error_of_the_connection(void) {
+    halfshake_options options = options_for(100);
+    halfshake_cache *cache;
+    SSL_CTX *context;
+    SSL *there;
+    get_callback get;
+    halfshake_key name = key("0123456789abcdef0123456789abcdef");
+    int copy = 1;
+    options.modes = HALFSHAKE_MODE_SERVER | HALFSHAKE_MODE_NO_INTERNAL;
+    cache = with_outside(options);
+    context = server(cache);
+    get = SSL_CTX_sess_get_get_cb(context);
+    there = SSL_new(context);
+    name.version = 0x0304; /* a connection's before it knows better */
+    OK(halfshake_session_new(cache, &name, "none", 4, &outside.session));
+    ERR_clear_error();
+    CHECK(SSL_CTX_new(NULL) == NULL); /* an error of the program's own */
+    CHECK(get(there, (const unsigned char *)name.id, 32, &copy) == NULL);
+    CHECK(stats_of(cache).rejected[HALFSHAKE_REASON_MALFORMED] == 1);
+    CHECK(ERR_GET_LIB(ERR_get_error()) == ERR_LIB_SSL && ERR_get_error() == 0);
+    SSL_free(there);
+    ends(context, cache);
+}
+
 static void one_connection_may_ask_four_times(void) {
     halfshake_options options = options_for(100);
     halfshake_cache *cache = with_outside(options);
     SSL_CTX *context = server(cache);
-    SSL_SESSION *(*get)(SSL *, const unsigned char *, int, int *) =
-        SSL_CTX_sess_get_get_cb(context);
+    get_callback get = SSL_CTX_sess_get_get_cb(context);
     SSL *there = SSL_new(context);
     int i, copy = 1;
     for (i = 0; i < 9; i++) {
@@ -474,6 +500,38 @@ static void detached_context_stores_and_resumes_nothing(void) {
     SSL_SESSION_free(session);
     OK(halfshake_cache_free(other));
     ends(context, cache);
+}
+
+static int detaches(halfshake_cache *cache, void *connection, const halfshake_new *fresh,
+                    void *user_data) {
+    (void)connection, (void)fresh;
+    OK(halfshake_detach((SSL_CTX *)user_data));
+    (void)cache;
+    return 1;
+}
+
+static void frees(halfshake_cache *cache, void *connection, const halfshake_key *name,
+                  int purpose, halfshake_answer *answer, void *user_data) {
+    (void)connection, (void)name, (void)purpose, (void)answer, (void)user_data;
+    OK(halfshake_cache_free(cache));
+}
+
+static void callbacks_may_detach_and_free(void) {
+    halfshake_cache *cache = watched();
+    halfshake_attach_options options = attach_to(WWW);
+    SSL_CTX *context = server(cache);
+    SSL_SESSION *session;
+    OK(halfshake_cache_set_new_callback(cache, detaches, context, NULL));
+    session = begins(context, tls13); /* two sessions: the second is nobody's */
+    CHECK(stats_of(cache).inserts == 1 && !resumes(context, tls13, session));
+    OK(halfshake_cache_set_new_callback(cache, NULL, NULL, NULL));
+    OK(halfshake_cache_flush_all(cache, NULL));
+    OK(halfshake_attach(cache, context, &options));
+    OK(halfshake_cache_set_get_callback(cache, frees, NULL, NULL));
+    CHECK(!resumes(context, tls13, session));
+    GIVES(HALFSHAKE_BAD_CACHE, halfshake_cache_free(cache));
+    SSL_SESSION_free(session);
+    SSL_CTX_free(context);
 }
 
 static void cache_may_end_before_its_contexts(void) {
@@ -581,7 +639,9 @@ int main(void) {
     objects_are_kept_beside_their_bytes();
     callbacks_are_given_the_connection();
     what_comes_from_outside_is_compared_before_it_is_used();
+    malformed_session_is_no_error_of_the_connection();
     one_connection_may_ask_four_times();
+    callbacks_may_detach_and_free();
     resumption_makes_no_authentication_younger();
     context_that_a_server_name_switches_to_needs_no_cache();
     detached_context_stores_and_resumes_nothing();
