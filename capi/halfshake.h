@@ -1100,6 +1100,10 @@ int halfshake_attach_options_init(halfshake_attach_options *options, size_t size
  * name has switched to another: attach to the one that listens, before connections are made. As
  * with all that sets up an SSL_CTX, no other thread may use it meanwhile.
  *
+ * End connections with SSL_shutdown: one that is freed without it is taken for one that has
+ * failed, and its session is removed. A program that forks its workers afterwards makes the cache
+ * with HALFSHAKE_MAINTENANCE_LAZY; each worker has it for itself then.
+ *
  * The context doesn't keep the cache: one that was freed is a cache that resumes nothing. Nor does
  * the cache keep the context, which may be freed at any time.
  *
