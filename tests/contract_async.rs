@@ -307,3 +307,16 @@ fn what_comes_later_is_checked_as_well() {
     assert_eq!(rig.cache.stats().rejected.iter().sum::<u64>(), 2);
     assert!(rig.cache.is_empty());
 }
+
+#[test]
+fn who_joins_and_looks_late_gets_no_expired_session() {
+    let rig = patient();
+    let store = Store::of(&rig);
+    let mut first = Box::pin(resume(&rig.cache, 1));
+    let mut second = Box::pin(resume(&rig.cache, 2));
+    assert!(poll_once(first.as_mut()).is_pending() && poll_once(second.as_mut()).is_pending());
+    store.answers(Answer::borrowed(&rig.session(1)));
+    assert_eq!(poll_once(first.as_mut()), Poll::Ready(Some(true)));
+    rig.advance(200);
+    assert_eq!(poll_once(second.as_mut()), Poll::Ready(None), "100 s after it expired");
+}

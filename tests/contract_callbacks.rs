@@ -405,3 +405,29 @@ fn timeout_applies_to_sessions_made_from_now_on() {
     rig.advance(1);
     assert!(!rig.holds(3));
 }
+
+#[test]
+fn new_callback_is_called_also_if_the_remove_callback_panics_before() {
+    let rig = rig();
+    rig.cache.add(&rig.session(1)).unwrap();
+    rig.cache.set_remove_callback(|_| panic!("remove"));
+    let begins = catch_unwind(AssertUnwindSafe(|| rig.begin(1)));
+    assert_eq!(begins.unwrap_err().downcast_ref(), Some(&"remove"));
+    assert!(rig.holds(1));
+    assert_eq!(rig.world.calls(), [Call::New(1, 1)]);
+    rig.cache.clear_remove_callback();
+}
+
+#[test]
+fn take_of_what_nobody_has_is_a_miss() {
+    let misses = |rig: &Rig| {
+        for _ in 0..5 {
+            assert!(rig.cache.take(&1, &namespace(), &[1; 32]).is_none());
+        }
+        rig.cache.stats().ssl().misses
+    };
+    let (with, without) = (rig(), rig());
+    without.cache.clear_get_callback();
+    without.cache.clear_new_callback();
+    assert_eq!((misses(&with), misses(&without)), (5, 5));
+}

@@ -205,3 +205,40 @@ fn those_who_join_get_what_was_put_meanwhile() {
     assert!(joined.recv().unwrap().join().unwrap(), "a miss, and it was there");
     assert_eq!(rig.world.calls(), [], "nobody had to be asked");
 }
+
+#[test]
+fn what_has_landed_too_late_goes_also_if_it_was_renewed() {
+    let rig = rig_with(|builder| builder.modes(Modes::SERVER | Modes::UPDATE_TIME));
+    let session = rig.session(1);
+    rig.cache.add(&session).unwrap();
+    // A look-up is out, with its answer, before the removal begins.
+    let (go, goes) = std::sync::mpsc::channel::<()>();
+    let goes = Mutex::new(goes);
+    rig.cache.set_get_callback(move |_, _| {
+        goes.lock().unwrap().recv().unwrap();
+        Answer::borrowed(&session)
+    });
+    let alone = Modes::SERVER | Modes::UPDATE_TIME;
+    rig.cache.set_modes(alone | Modes::NO_INTERNAL_LOOKUP);
+    let cache = rig.cache.clone();
+    let resume = move || cache.resume(&9, &namespace(), &[1; 32]).is_some();
+    let flies = std::thread::spawn(resume.clone());
+    while rig.cache.stats().asked < 1 {
+        std::thread::yield_now();
+    }
+    rig.cache.set_modes(alone);
+    let (flies, clock) = (Mutex::new(Some(flies)), rig.clock.clone());
+    rig.cache.set_remove_callback(move |gone| {
+        let flies = if gone.cause() == Removed { flies.lock().unwrap().take() } else { None };
+        if let Some(flies) = flies {
+            go.send(()).unwrap();
+            assert!(flies.join().unwrap(), "the store has it");
+            clock.advance(Duration::from_secs(50));
+            assert!(resume(), "it has landed");
+        }
+    });
+    assert!(rig.cache.remove(&namespace(), &[1; 32]));
+    assert!(!rig.holds(1), "removed, and back");
+    rig.cache.clear_get_callback();
+    rig.cache.clear_remove_callback();
+}

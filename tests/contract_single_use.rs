@@ -253,3 +253,29 @@ fn what_is_taken_beside_takes_and_news_of_other_sessions_is_not_lost() {
     });
     assert!(rig.cache.take(&1, &name, &[1; 32]).is_some(), "lost");
 }
+
+#[test]
+fn new_session_that_begins_and_is_told_of_during_a_take_is_taken_once() {
+    let (rig, store) = single_use();
+    *store.lock().unwrap() = None;
+    rig.cache.clear_get_callback();
+    rig.cache.add(&rig.session(1)).unwrap();
+    // The new callback is set while the taking is told of; another thread negotiates and writes.
+    let (written, first) = (store.clone(), AtomicBool::new(true));
+    rig.cache.set_remove_callback(move |gone| {
+        *store.lock().unwrap() = None;
+        if gone.cause() == Taken && first.swap(false, SeqCst) {
+            let written = written.clone();
+            gone.cache().set_new_callback(move |_, new| {
+                *written.lock().unwrap() = Some(Answer::borrowed(new.session()));
+                Verdict::Keep
+            });
+            let (cache, session) = (gone.cache().clone(), gone.to_session());
+            let begins = move || cache.new_session(&1, Side::Server, &session);
+            assert_eq!(spawn(begins).join().unwrap(), Newly::Stored);
+        }
+    });
+    let taken = take(&rig.cache);
+    let again = take(&rig.cache);
+    assert!(taken ^ again, "by one: first {taken}, second {again}");
+}

@@ -53,6 +53,7 @@ fn look_up_that_hangs_is_ended_by_who_comes_after_the_time_out() {
     assert!(second || resumes(&rig.cache), "a miss without end");
     let stats = rig.cache.stats();
     assert_eq!((stats.asked, Arc::strong_count(&alive)), (2, 2), "the callback has one as well");
+    assert!(stats.timed_out >= 1, "the first asker has waited in vain");
     // The first asker was never polled again, as in a task that waits for something else.
     assert_eq!(poll_once(first.as_mut()), Poll::Ready(None));
     assert_eq!(rig.cache.stats().in_flight, 0);

@@ -141,7 +141,7 @@ impl<'c, C: 'static> Future for LookUp<'c, C> {
         let polled = seat.poll(cx, |cargo, cx| cache.fly(&outcome, cargo, cx));
         if let Poll::Ready(answer) = polled {
             this.waits = None;
-            return Poll::Ready(cache.use_answer(answer));
+            return Poll::Ready(cache.use_late_answer(answer));
         }
         Pin::new(delay).poll(cx).map(|()| {
             this.waits.take().into_iter().for_each(|(seat, _)| cache.give_up(seat));

@@ -3,7 +3,7 @@
 //! Each of these marks the look-ups outside that are out for its ids: see `flights.rs`.
 
 use super::SessionCache;
-use super::callbacks::{New, Verdict};
+use super::callbacks::{New, NewCallback, Verdict};
 use super::compat::Compat;
 use super::counters::{Count, Rejection};
 #[cfg(feature = "rustls-0_23")]
@@ -22,6 +22,7 @@ use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::wiping::Wiping;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Whose session it is.
@@ -93,7 +94,7 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the new callback does, which is a refusal; or if the remove callback does.
     pub fn new_session(&self, connection: &C, side: Side, session: &Session) -> Newly {
-        let (modes, counters) = (self.modes(), &self.shared.counters);
+        let modes = self.modes();
         let dated = self.dated(session, modes);
         let session = &*dated;
         let side = match side {
@@ -106,11 +107,24 @@ impl<C: 'static> SessionCache<C> {
         let callback = self.shared.callbacks.new.load_full();
         let key = if callback.is_some() { self.key_of(session) } else { None };
         let _told = key.map(|key| self.shared.flights.board_told(key.bytes()));
-        let stored = if modes.contains(Modes::NO_INTERNAL_STORE) {
-            Err(NotStored::NoInternalStore)
-        } else {
-            self.put(session)
+        let put = match modes.contains(Modes::NO_INTERNAL_STORE) {
+            true => Ok(Err(NotStored::NoInternalStore)),
+            // What it replaces or evicts may make the remove callback panic: it is stored then.
+            false => catch_unwind(AssertUnwindSafe(|| self.put(session))),
         };
+        let stored = put.as_ref().map_or(Ok(()), |stored| *stored);
+        and_then(put, || self.tell_of_new(connection, session, stored, callback)).1
+    }
+
+    /// What is done with a new session that was stored, or not: the new callback is asked.
+    fn tell_of_new(
+        &self,
+        connection: &C,
+        session: &Session,
+        stored: Result<(), NotStored>,
+        callback: Option<Arc<Arc<NewCallback<C>>>>,
+    ) -> Newly {
+        let counters = &self.shared.counters;
         if let Err(why @ NotStored::Rejected(_)) = stored {
             return Newly::NotStored(why);
         }

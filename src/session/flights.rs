@@ -86,10 +86,10 @@
 //! the callback has ended: takers that come meanwhile get nothing, and those that are out are made
 //! void. (No client knows the session then: it is sent the ticket afterwards.)
 //!
-//! While there is no get callback nothing can land, and a take goes without the board, unless a
-//! flight is out in its stripe. Should one of its key be out afterwards, or an answer have landed
-//! or been claimed in its stripe, a get callback has just been set: then the take gives up what it
-//! got.
+//! While there is neither a get nor a new callback nothing can land, and nothing comes to lie
+//! outside, and a take goes without the board, unless a flight is out in its stripe. Should one of
+//! its key be out afterwards, or should in its stripe an answer have landed or been claimed, or a
+//! new session have been told of, a callback has just been set: then the take gives up what it got.
 //!
 //! Covered by the models in `loom-tests/tests/models/flights.rs`.
 
@@ -440,7 +440,8 @@ impl<T> Departed<T> {
                 flight.void |= mine;
             }
         }
-        if mine && claims == Some(true) {
+        let was_told = gone.as_ref().is_some_and(Flight::is_told);
+        if was_told || mine && claims == Some(true) {
             // SeqCst: pairs with `is_quiet`, for takers that go without the board.
             stripe.landed.fetch_add(1, Ordering::SeqCst);
         }

@@ -83,7 +83,11 @@ pub(super) struct Seat {
 pub(super) enum Joining {
     Waits(Seat),
     /// The answer is not there, and should be. Nobody polls its look-up now: it is his to end.
-    Overdue(Arc<Outcome>, Cargo),
+    Overdue {
+        outcome: Arc<Outcome>,
+        cargo: Cargo,
+        waiting: u64,
+    },
     /// The answer is not there, and should be: he has waited long enough without coming.
     TooLate(Arc<Outcome>),
 }
@@ -125,7 +129,10 @@ impl Outcome {
         }
         if state.answer.is_none() && state.begun.elapsed() > timeout {
             return Some(match state.cargo.take() {
-                Some(cargo) => Joining::Overdue(self.clone(), cargo),
+                Some(cargo) => {
+                    let waiting = state.came - state.left;
+                    Joining::Overdue { outcome: self.clone(), cargo, waiting }
+                }
                 None => Joining::TooLate(self.clone()),
             });
         }

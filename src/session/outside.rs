@@ -104,7 +104,7 @@ impl<C: 'static> SessionCache<C> {
         };
         let outcome = seat.outcome().clone();
         match seat.wait(self.shared.lookup_timeout, |cargo, cx| self.fly(&outcome, cargo, cx)) {
-            Ok(answer) => self.use_answer(answer),
+            Ok(answer) => self.use_late_answer(answer),
             Err(TimedOut) => {
                 self.give_up(seat);
                 None
@@ -144,6 +144,16 @@ impl<C: 'static> SessionCache<C> {
         Some(Resumed(Found::Outside(session)))
     }
 
+    /// The same for one who has waited: meanwhile it may have expired.
+    pub(super) fn use_late_answer(&self, answer: Option<Session>) -> Option<Resumed<'static>> {
+        let session = answer?;
+        if self.shared.wall.now() >= milliseconds(self.shared.compat.end(session.times())) {
+            self.shared.counters.reject(Rejection::Expired);
+            return None;
+        }
+        self.use_answer(Some(session))
+    }
+
     /// Begins a look-up outside, or joins one. Of a callback that answers at once it is over then.
     pub(super) fn depart(&self, question: &Question<'_, C>, modes: Modes) -> Begun<'_> {
         if self.expired_hides(modes, question.key) {
@@ -167,12 +177,16 @@ impl<C: 'static> SessionCache<C> {
         if modes.look_inside() && self.store.contains(key) {
             // Its end, if it was replaced meanwhile, must not find the thread pinned.
             callback = None;
-            if let Some(found) = self.store.get(key) {
-                // One look-up: it was a miss a moment ago.
+            let found = self.store.get(key).map(|found| Resumed(Found::Inside(found)));
+            if let Some(copy) = found.as_ref().map(Resumed::to_session) {
+                // Nothing is pinned when those who have joined are woken.
+                drop(found);
+                seat.outcome().tell(Some(copy));
+                // One look-up: it was a miss a moment ago, and then a hit.
                 counters.count(Count::OwnMisses);
-                let found = Resumed(Found::Inside(found));
-                seat.outcome().tell(Some(found.to_session()));
-                return Begun::Over(Some(found));
+                counters.count(Count::OwnHits);
+                let again = self.store.get(key);
+                return Begun::Over(again.map(|found| Resumed(Found::Inside(found))));
             }
         }
         let Some(callback) = callback.or_else(|| self.shared.callbacks.get.load_full()) else {
@@ -212,7 +226,8 @@ impl<C: 'static> SessionCache<C> {
                     counters.count(Count::Joined);
                     return Err(Begun::Waits(seat));
                 }
-                Boarding::Joined(Joining::Overdue(outcome, cargo)) => {
+                Boarding::Joined(Joining::Overdue { outcome, cargo, waiting }) => {
+                    counters.sum_up(Count::TimedOut, waiting);
                     if outcome.fails_first() {
                         self.failed();
                     }

@@ -11,7 +11,7 @@
 use super::SessionCache;
 use super::change::and_then;
 use super::counters::Count;
-use super::entry::{View, encode};
+use super::entry::{View, encode, landing};
 use super::id::Key;
 use super::modes::Modes;
 use super::record::Times;
@@ -41,9 +41,11 @@ impl<C: 'static> SessionCache<C> {
         let view = View { key: found.key(), value: found.value() };
         let Some(times) = due(view.times(), self.wall_now()) else { return Some(found) };
         let (session, handle) = (view.to_session().with_times(times), found.handle());
+        // What has come too late for a removal has still, renewed.
+        let landed = landing(&found);
         // No callback runs while this pins the thread.
         drop(found);
-        let (value, timeout) = (encode(&session, 0), self.lasts(times));
+        let (value, timeout) = (encode(&session, landed), self.lasts(times));
         let replace = || self.store.replace_exact(&handle, key.bytes(), &value, timeout);
         let (replaced, landed) = self.change(key, replace);
         let is_late = !matches!(replaced, Ok(Ok(false) | Err(_)));

@@ -63,7 +63,9 @@ impl<C: 'static> SessionCache<C> {
         let inside = self.rules().look_inside();
         let take_inside = || if inside { self.store.take(key) } else { None };
         let before = flights.before(key);
-        if self.shared.callbacks.get.load().is_none() && flights.is_quiet(before) {
+        let callbacks = &self.shared.callbacks;
+        let alone = callbacks.get.load().is_none() && callbacks.new.load().is_none();
+        if alone && flights.is_quiet(before) {
             let taken = take_inside().filter(|_| flights.was_alone(before, key));
             return Taking::Over(taken.map(|taken| Resumed(Found::Taken(taken))));
         }
@@ -72,6 +74,8 @@ impl<C: 'static> SessionCache<C> {
         if !inside || !self.store.contains(key) {
             callback = self.may_ask(question);
             if callback.is_none() {
+                // Counted as the miss that it is.
+                drop(inside.then(|| self.store.get(key)));
                 return Taking::Over(None);
             }
         }
