@@ -240,7 +240,7 @@ pub struct SessionStats {
     pub accept: [u64; 3],
     /// What was rejected, in the order of [`Rejection::ALL`].
     pub rejected: [u64; Rejection::ALL.len()],
-    /// Gauge: look-ups that are outside.
+    /// Gauge: look-ups that are outside, or about to be: a take is from before it looks inside.
     pub in_flight: u64,
     /// Gauge: what the breaker does with look-ups.
     pub breaker: BreakerState,

@@ -4,6 +4,7 @@
 //! (`flights.rs`, `outcome.rs`), unknown ids (`unknown.rs`), the breaker (`breaker.rs`), the budget
 //! of a ClientHello (`hello.rs`).
 
+use super::breaker::BreakerState;
 use super::callbacks::{Answer, AnswerFuture, Asked, Getter, Given, Purpose};
 use super::compat::Compat;
 use super::counters::{Count, Rejection};
@@ -171,7 +172,6 @@ impl<C: 'static> SessionCache<C> {
         // that board later see what he did (the board's lock).
         let stores = modes.store_inside() && self.modes().store_inside();
         let bringing = Bringing(seat.outcome());
-        let _inside = Inside::of(&flight);
         // It may have been put since it was looked for: what is inside hides what is outside.
         let mut callback = Some(callback);
         if modes.look_inside() && self.store.contains(key) {
@@ -196,7 +196,11 @@ impl<C: 'static> SessionCache<C> {
             return Begun::Over(None);
         }
         let since = Stopwatch::start();
-        match self.ask(question, &callback, Purpose::Resume) {
+        let said = {
+            let _inside = Inside::of(&flight);
+            self.ask(question, &callback, Purpose::Resume)
+        };
+        match said {
             Said::Now(answer) => {
                 let answer = self.arrive(seat.outcome(), flight, stores, since, answer);
                 Begun::Over(self.use_answer(answer))
@@ -252,6 +256,11 @@ impl<C: 'static> SessionCache<C> {
         let callback = shared.callbacks.get.load_full()?;
         if shared.unknown.has(shared.flights.hash(question.key.bytes()), self.tick()) {
             shared.counters.count(Count::Remembered);
+            return None;
+        }
+        // Nothing is spent on what an open breaker will refuse.
+        if shared.breaker.state(self.tick()) == BreakerState::Open {
+            shared.counters.count(Count::Broken);
             return None;
         }
         (question.spend)().then_some(callback)
@@ -367,7 +376,7 @@ impl<C: 'static> SessionCache<C> {
         // Before it lands: what that evicts is told about, and nobody waits for that.
         outcome.tell(Some(session.clone()));
         if stores {
-            self.land(&flight, &session);
+            self.land(flight, &session);
         }
         Some(session)
     }
@@ -439,13 +448,17 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// Stores what a look-up has brought, unless its id was changed meanwhile.
-    fn land(&self, flight: &Departed<Outcome>, session: &Session) {
+    fn land(&self, flight: Departed<Outcome>, session: &Session) {
         let timeout = self.lasts(session.times());
-        let landed = self.store.insert_if_absent_inside(flight.key(), timeout, |insert| {
-            flight.land(|number| {
+        let key: Box<[u8]> = flight.key().into();
+        let landed = self.store.insert_if_absent_inside(&key, timeout, |insert| {
+            let landed = flight.land(|number| {
                 // A refusal is counted by the engine; the session is used all the same.
                 let _refused = insert(&encode(session, number));
-            })
+            });
+            // Over, before anybody is told of what that has evicted.
+            drop(flight);
+            landed
         });
         if !landed {
             self.shared.counters.count(Count::NotStoredMarked);

@@ -82,7 +82,12 @@ impl<C: 'static> SessionCache<C> {
         let board = |names: &[_], _| flights.board_taker(key, names);
         let Some((flight, is_nested)) = Inside::names(board) else { return Taking::Over(None) };
         if let Some(taken) = take_inside() {
-            return Taking::Over(flight.claim(false).then_some(Resumed(Found::Taken(taken))));
+            let mine = flight.claim(false);
+            if !mine {
+                // It is no hit.
+                self.shared.counters.count(Count::OwnHits);
+            }
+            return Taking::Over(mine.then_some(Resumed(Found::Taken(taken))));
         }
         let Some(callback) = callback.or_else(|| self.may_ask(question)) else {
             return Taking::Over(None);
