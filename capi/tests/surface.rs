@@ -90,3 +90,15 @@ fn no_panic_leaves_a_function() {
     let body = look_up.split("\nfn look_up(").nth(1).expect("that body");
     assert!(body.contains("-> c_int {\n    guard("), "look_up is guarded");
 }
+
+#[test]
+fn no_panic_reaches_the_tls_library() {
+    let callbacks = read("src/attach/callbacks.rs");
+    let functions: Vec<&str> = callbacks.split("unsafe extern \"C\" fn ").skip(1).collect();
+    assert_eq!(functions.len(), 7, "they are found");
+    for function in functions {
+        let name = function.split('(').next().expect("a function has arguments");
+        let body = function.split_once(" {\n").expect("and a body").1;
+        assert!(body.starts_with("    guard_or("), "{name} is not guarded");
+    }
+}

@@ -570,6 +570,7 @@ static void connections_may_be_older_copied_and_used_again(void) {
     SSL_SESSION *session;
     wants want = nothing();
     went of;
+    int i;
     CHECK(older != NULL && SSL_set_session_id_context(older, (const unsigned char *)WWW,
                                                       (unsigned int)strlen(WWW)) == 1);
     OK(halfshake_attach(cache, context, &options));
@@ -583,6 +584,21 @@ static void connections_may_be_older_copied_and_used_again(void) {
     want.session = session;
     CHECK(connect_to(original, tls12, want).resumed);
     CHECK(connect_to(copy, tls12, want).resumed);
+    older = SSL_new(context);
+    for (i = 0; i < 2; i++) {
+        went again;
+        SSL *here = SSL_new(tls12);
+        memset(&again, 0, sizeof again);
+        join(older, here);
+        CHECK(SSL_set_session(here, session) == 1);
+        shake(older, here, &want, &again);
+        CHECK(again.resumed);
+        (void)SSL_shutdown(older);
+        SSL_set_shutdown(here, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+        SSL_free(here);
+        CHECK(SSL_clear(older) == 1);
+    }
+    SSL_free(older);
     forget(&of);
     ends(context, cache);
 }
