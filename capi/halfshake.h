@@ -1097,7 +1097,8 @@ int halfshake_attach_options_init(halfshake_attach_options *options, size_t size
  * full one.)
  *
  * The library asks the context that a connection began with, also if a callback for the server
- * name has switched to another: attach to the one that listens, before connections are made. As
+ * name has switched to another: attach to the one that listens, before connections are made. (To
+ * more than 63 contexts at a time: those beyond are mistaken for the one that was switched to.) As
  * with all that sets up an SSL_CTX, no other thread may use it meanwhile.
  *
  * End connections with SSL_shutdown: one that is freed without it is taken for one that has

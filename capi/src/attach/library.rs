@@ -39,14 +39,11 @@ impl Library {
             return Ok(known);
         }
         let symbols = Symbols::find()?;
-        let (made, copied, ended) = callbacks::OF_CONNECTIONS;
-        let on_connections = symbols.slot_of_connections(&Events {
-            made: Some(made),
-            copied: Some(copied),
-            ended: Some(ended),
-        });
-        let ended = Some(callbacks::OF_CONTEXTS);
-        let on_contexts = symbols.slot_of_contexts(&Events { made: None, copied: None, ended });
+        let (copied, ended) = callbacks::OF_CONNECTIONS;
+        let events = Events { copied: Some(copied), ended: Some(ended) };
+        let on_connections = symbols.slot_of_connections(&events);
+        let events = Events { copied: None, ended: Some(callbacks::OF_CONTEXTS) };
+        let on_contexts = symbols.slot_of_contexts(&events);
         if on_connections < 0 || on_contexts < 0 {
             return Err(failed("make a slot of its objects"));
         }
@@ -106,7 +103,7 @@ impl Context<'_> {
         if let Some(home) = self.home() {
             return Ok(home);
         }
-        let home = Arc::new(Home::default());
+        let home = callbacks::new_home();
         let counted = Arc::into_raw(home.clone());
         let (set, slot) = (self.library.symbols.SSL_CTX_set_ex_data, self.library.on_contexts);
         // SAFETY: the context is alive, and whoever attaches does not do so twice at a time.
@@ -143,10 +140,11 @@ impl Context<'_> {
         unsafe {
             (symbols.SSL_CTX_ctrl)(context, CACHE_MODE, SERVER_NO_INTERNAL, null_mut());
         }
+        let (on_new, on_get) = callbacks::SETS[home.set];
         // SAFETY: as above, and the callbacks have the types that the library calls.
-        unsafe { (symbols.SSL_CTX_sess_set_new_cb)(context, Some(callbacks::on_new)) };
+        unsafe { (symbols.SSL_CTX_sess_set_new_cb)(context, Some(on_new)) };
         // SAFETY: as above.
-        unsafe { (symbols.SSL_CTX_sess_set_get_cb)(context, Some(callbacks::on_get)) };
+        unsafe { (symbols.SSL_CTX_sess_set_get_cb)(context, Some(on_get)) };
         // SAFETY: as above.
         unsafe { (symbols.SSL_CTX_sess_set_remove_cb)(context, Some(callbacks::on_remove)) };
         Ok(())
@@ -229,40 +227,40 @@ impl<'a> Connection<'a> {
         unsafe { (self.library.symbols.SSL_get_max_early_data)(self.pointer.as_ptr()) != 0 }
     }
 
-    /// What we know of it. One that is older than its context's cache gets it now.
-    pub(super) fn state(&self) -> Option<&'a State> {
+    /// What we know of it, which begins now if this is the first callback, of this set.
+    pub(super) fn state(&self, set: usize) -> Option<&'a State> {
         if let Some(state) = self.slot() {
             return Some(state);
         }
-        self.settle();
+        let state = Box::into_raw(Box::new(State::new(self.home(set)?)));
+        let (put, slot) = (self.library.symbols.SSL_set_ex_data, self.library.on_connections);
+        // SAFETY: the connection is alive, and this thread's.
+        let done = unsafe { put(self.pointer.as_ptr(), slot, state.cast()) };
+        if done != 1 {
+            // SAFETY: the library has not taken it.
+            drop(unsafe { Box::from_raw(state) });
+        }
         self.slot()
+    }
+
+    /// The home of the context that it began with: whose callbacks are called. If they are of
+    /// several, that of the context which it has now.
+    fn home(&self, set: usize) -> Option<Arc<Home>> {
+        if let Some(home) = callbacks::home_of(set) {
+            return Some(home);
+        }
+        // SAFETY: the connection is alive.
+        let context = unsafe { (self.library.symbols.SSL_get_SSL_CTX)(self.pointer.as_ptr()) };
+        // SAFETY: it is alive as long as the connection.
+        unsafe { Context::given(context) }?.home()
     }
 
     fn slot(&self) -> Option<&'a State> {
         let (get, slot) = (self.library.symbols.SSL_get_ex_data, self.library.on_connections);
         // SAFETY: the connection is alive.
         let state: *const State = unsafe { get(self.pointer.as_ptr(), slot) }.cast();
-        // SAFETY: the slot has what `settle` has put there, until the connection ends.
+        // SAFETY: the slot has what `state` has put there, until the connection ends.
         unsafe { state.as_ref() }
-    }
-
-    /// Gives it a state, if its context has a home. Now is when that is the context which it began
-    /// with, and which the library asks: a callback for the server name may switch to another.
-    pub(super) fn settle(&self) {
-        let symbols = &self.library.symbols;
-        // SAFETY: the connection is alive.
-        let context = unsafe { (symbols.SSL_get_SSL_CTX)(self.pointer.as_ptr()) };
-        // SAFETY: it is alive as long as the connection.
-        let Some(context) = (unsafe { Context::given(context) }) else { return };
-        let Some(home) = context.home() else { return };
-        let state = Box::into_raw(Box::new(State::new(home)));
-        let (set, slot) = (symbols.SSL_set_ex_data, self.library.on_connections);
-        // SAFETY: the connection is alive, and this thread's.
-        let done = unsafe { set(self.pointer.as_ptr(), slot, state.cast()) };
-        if done != 1 {
-            // SAFETY: the library has not taken it.
-            drop(unsafe { Box::from_raw(state) });
-        }
     }
 }
 

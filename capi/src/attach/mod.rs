@@ -12,10 +12,14 @@
 //! # Who keeps whom
 //!
 //! A context keeps its [`Home`] in a slot of its own (`SSL_CTX_set_ex_data`), and each connection
-//! that begins with it keeps it, too, with its [`State`]. To a home something is [`Attached`] or
-//! nothing: to detach is one store, and callbacks under way go on with what they saw. The library's
-//! callbacks stay set all the while, for it reads them with no lock. A cache is kept by nobody
-//! here, but during a callback: one that was freed is known as such, as by its handle.
+//! that begins with it keeps it, too, with its [`State`]. Which context that was, the library does
+//! not say (a callback for the server name may have switched to another one), but it calls that
+//! one's callbacks: so each context has its own, of [`callbacks::SETS`].
+//!
+//! To a home something is [`Attached`] or nothing: to detach is one store, and callbacks under way
+//! go on with what they saw. The library's callbacks stay set all the while, for it reads them with
+//! no lock. A cache is kept by nobody here, but during a callback: one that was freed is known as
+//! such, as by its handle.
 
 #[expect(unsafe_code, reason = "called by the TLS library")]
 mod callbacks;
@@ -47,8 +51,11 @@ const NO_ANTI_REPLAY: u32 = 1 << 24;
 const LOOKUPS: u32 = 4;
 
 /// What a context has of us, until it ends.
-#[derive(Default)]
-struct Home(ArcSwapOption<Attached>);
+struct Home {
+    attached: ArcSwapOption<Attached>,
+    /// Which callbacks are its context's.
+    set: usize,
+}
 
 /// A cache that is attached to a context.
 struct Attached {
@@ -113,42 +120,42 @@ impl Plan {
             timeout: self.timeout,
             options: NO_TICKET | no_anti_replay,
         };
-        set_up(&settings, &|home| home.0.store(Some(attached.clone())))
+        set_up(&settings, &|home| home.attached.store(Some(attached.clone())))
     }
 }
 
 impl Home {
     /// Detaches what is attached, if something is.
     fn clear(&self) -> bool {
-        self.0.swap(None).is_some()
+        self.attached.swap(None).is_some()
     }
 
     /// The handle of the cache that is attached, unless it was freed.
     fn shell(&self) -> Option<&'static Cache> {
-        let attached = self.0.load();
+        let attached = self.attached.load();
         let attached = attached.as_ref()?;
         attached.cache().map(|_| attached.shell)
     }
 }
 
 /// A session was negotiated.
-fn begins(connection: &Connection<'_>, negotiated: &Negotiated<'_>) {
-    let Some(state) = connection.state() else { return };
-    if let Some(attached) = &*state.home.0.load() {
+fn begins(set: usize, connection: &Connection<'_>, negotiated: &Negotiated<'_>) {
+    let Some(state) = connection.state(set) else { return };
+    if let Some(attached) = &*state.home.attached.load() {
         attached.begins(state, connection, negotiated);
     }
 }
 
 /// A client proposes a session.
-fn proposes(connection: &Connection<'_>, id: &[u8]) -> Option<Owned> {
-    let state = connection.state()?;
-    state.home.0.load().as_ref()?.proposes(state, connection, id)
+fn proposes(set: usize, connection: &Connection<'_>, id: &[u8]) -> Option<Owned> {
+    let state = connection.state(set)?;
+    state.home.attached.load().as_ref()?.proposes(state, connection, id)
 }
 
 /// A connection has failed: its session is not to be used again.
 fn has_failed(context: &Context<'_>, negotiated: &Negotiated<'_>) {
     let Some(home) = context.home() else { return };
-    if let Some(attached) = &*home.0.load() {
+    if let Some(attached) = &*home.attached.load() {
         attached.has_failed(negotiated);
     }
 }

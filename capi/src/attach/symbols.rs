@@ -33,7 +33,7 @@ pub(super) type GetCallback =
     unsafe extern "C" fn(*mut Ssl, *const c_uchar, c_int, *mut c_int) -> *mut SslSession;
 pub(super) type RemoveCallback = unsafe extern "C" fn(*mut SslContext, *mut SslSession);
 
-/// An object is made or ended: the object, what lies in the slot, where the slots are, which it is.
+/// An object is ended: the object, what lies in the slot, where the slots are, which it is.
 pub(super) type ExEvent =
     unsafe extern "C" fn(*mut c_void, *mut c_void, *mut ExData, c_int, c_long, *mut c_void);
 /// An object is copied: whose slots to, whose from, and where what lies in the slot is told.
@@ -154,7 +154,6 @@ impl Indexes {
 
 /// What happens to the objects that have a slot.
 pub(super) struct Events {
-    pub(super) made: Option<ExEvent>,
     pub(super) copied: Option<ExCopied>,
     pub(super) ended: Option<ExEvent>,
 }
@@ -166,11 +165,11 @@ impl Symbols {
         match self.new_index {
             Indexes::OfEach { connections, .. } => {
                 // SAFETY: the functions have the types that the library calls, and stay.
-                unsafe { connections(0, null_mut(), on.made, on.copied, on.ended) }
+                unsafe { connections(0, null_mut(), None, on.copied, on.ended) }
             }
             Indexes::OfAll(new) => {
                 // SAFETY: as above.
-                unsafe { new(CONNECTIONS, 0, null_mut(), on.made, on.copied, on.ended) }
+                unsafe { new(CONNECTIONS, 0, null_mut(), None, on.copied, on.ended) }
             }
         }
     }
@@ -181,11 +180,11 @@ impl Symbols {
         match self.new_index {
             Indexes::OfEach { contexts, .. } => {
                 // SAFETY: as above.
-                unsafe { contexts(0, null_mut(), on.made, on.copied, on.ended) }
+                unsafe { contexts(0, null_mut(), None, on.copied, on.ended) }
             }
             Indexes::OfAll(new) => {
                 // SAFETY: as above.
-                unsafe { new(CONTEXTS, 0, null_mut(), on.made, on.copied, on.ended) }
+                unsafe { new(CONTEXTS, 0, null_mut(), None, on.copied, on.ended) }
             }
         }
     }

@@ -480,6 +480,32 @@ static void context_that_a_server_name_switches_to_needs_no_cache(void) {
     ends(context, cache);
 }
 
+/* Callbacks are shared then, and the context that a connection has says whose they are. */
+static void contexts_may_be_many(void) {
+    enum { MANY = 80 };
+    halfshake_cache *cache = watched();
+    SSL_CTX *contexts[MANY];
+    int i, round;
+    for (round = 0; round < 2; round++) {
+        for (i = 0; i < MANY; i++) {
+            contexts[i] = server_in(cache, i % 2 == 0 ? WWW : "other");
+        }
+        for (i = 0; i < MANY; i += 13) {
+            SSL_SESSION *session = begins(contexts[i], tls12);
+            CHECK(resumes(contexts[i], tls12, session));
+            CHECK(resumes(contexts[(i + 2) % MANY], tls12, session));
+            CHECK(!resumes(contexts[(i + 1) % MANY], tls12, session));
+            SSL_SESSION_free(session);
+        }
+        for (i = 0; i < MANY; i++) {
+            SSL_CTX_free(contexts[i]);
+        }
+    }
+    /* What others had is there again. */
+    context_that_a_server_name_switches_to_needs_no_cache();
+    OK(halfshake_cache_free(cache));
+}
+
 static void detached_context_stores_and_resumes_nothing(void) {
     halfshake_cache *cache = watched(), *other = cache_for(10), *attached = cache;
     halfshake_attach_options options = attach_to(WWW);
@@ -660,6 +686,7 @@ int main(void) {
     callbacks_may_detach_and_free();
     resumption_makes_no_authentication_younger();
     context_that_a_server_name_switches_to_needs_no_cache();
+    contexts_may_be_many();
     detached_context_stores_and_resumes_nothing();
     cache_may_end_before_its_contexts();
     connections_may_be_older_copied_and_used_again();
