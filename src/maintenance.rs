@@ -13,7 +13,7 @@ use crate::engine::{Engine, Local, Untouched};
 use crate::entry::Object;
 use crate::error::BadSetting;
 use crate::panics::discard;
-use crate::sync::{Ordering, PlainU64};
+use crate::sync::{Ordering, PlainBool, PlainU64};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,12 +62,21 @@ pub(crate) struct Process {
     owner: PlainU64,
     /// Under `lazy`, the process that has started its threads.
     maintained: PlainU64,
+    /// It was shut down: there is nothing left for threads to do.
+    is_closed: PlainBool,
 }
 
 impl Process {
     pub(crate) fn new(lazy: bool) -> Self {
         let owner = if lazy { 0 } else { this_process() };
-        Self { lazy, owner: PlainU64::new(owner), maintained: PlainU64::new(0) }
+        let (owner, maintained) = (PlainU64::new(owner), PlainU64::new(0));
+        Self { lazy, owner, maintained, is_closed: PlainBool::new(false) }
+    }
+
+    /// Starts no threads from now on.
+    pub(crate) fn close(&self) {
+        // Relaxed: an insert that does not see it yet starts them, and they end with the cache.
+        self.is_closed.store(true, Ordering::Relaxed);
     }
 
     /// For an insert: starts the threads, under `lazy`, if this process has none. If the system has
@@ -91,7 +100,7 @@ impl Process {
         let this = this_process();
         // Relaxed: nothing is published by it; the compare-exchange lets one thread start them.
         let seen = self.maintained.load(Ordering::Relaxed);
-        if seen == this {
+        if seen == this || self.is_closed.load(Ordering::Relaxed) {
             return;
         }
         // Relaxed: see `is_elsewhere`. The first one stays.

@@ -86,6 +86,13 @@ fn child_of_a_quiet_parent_uses_the_cache_and_so_does_the_parent() {
     assert_eq!(events.load(SeqCst), 2);
 }
 
+fn cache_that_was_shut_down_starts_no_threads() {
+    let (cache, _) = cache(Maintenance::Lazy);
+    cache.shutdown();
+    assert!(cache.insert(1, 1).is_err());
+    assert_eq!(threads(), 1);
+}
+
 fn child_of_a_parent_that_used_the_cache_drops_it_and_tells_nothing() {
     for maintenance in [Maintenance::Thread, Maintenance::Lazy, Maintenance::Embedder] {
         for shuts_down in [false, true] {
@@ -109,6 +116,7 @@ fn child_of_a_parent_that_used_the_cache_drops_it_and_tells_nothing() {
 }
 
 fn main() {
+    cache_that_was_shut_down_starts_no_threads();
     child_of_a_quiet_parent_uses_the_cache_and_so_does_the_parent();
     child_of_a_parent_that_used_the_cache_drops_it_and_tells_nothing();
     println!("fork: ok");

@@ -420,6 +420,7 @@ where
         if self.core.extra.process.is_elsewhere() {
             return;
         }
+        self.core.extra.process.close();
         if let Some(panic) = self.core.shutdown(&self.core.local()) {
             std::panic::resume_unwind(panic);
         }

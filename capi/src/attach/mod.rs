@@ -11,8 +11,8 @@
 //!
 //! # Who keeps whom
 //!
-//! A context keeps its [`Home`] in a slot of its own (`SSL_CTX_set_ex_data`), and each connection
-//! that begins with it keeps it, too, with its [`State`]. Which context that was, the library does
+//! A context keeps its `Home` in a slot of its own (`SSL_CTX_set_ex_data`), and each connection
+//! that begins with it keeps it, too, with its `State`. Which context that was, the library does
 //! not say (a callback for the server name may have switched to another one), but it calls that
 //! one's callbacks: so each context has its own, of [`callbacks::SETS`].
 //!
