@@ -14,9 +14,9 @@
 //! A context keeps its `Home` in a slot of its own (`SSL_CTX_set_ex_data`), and each connection
 //! that begins with it keeps it, too, with its `State`. Which context that was, the library does
 //! not say (a callback for the server name may have switched to another one), but it calls that
-//! one's callbacks: so each context has its own, of [`callbacks::SETS`].
+//! one's callbacks: so each context has its own, of `callbacks::SETS`.
 //!
-//! To a home something is [`Attached`] or nothing: to detach is one store, and callbacks under way
+//! To a home something is `Attached` or nothing: to detach is one store, and callbacks under way
 //! go on with what they saw. The library's callbacks stay set all the while, for it reads them with
 //! no lock. A cache is kept by nobody here, but during a callback: one that was freed is known as
 //! such, as by its handle.
