@@ -431,3 +431,37 @@ fn take_of_what_nobody_has_is_a_miss() {
     without.cache.clear_new_callback();
     assert_eq!((misses(&with), misses(&without)), (5, 5));
 }
+
+#[test]
+fn new_callback_is_called_also_if_an_automatic_flush_panics_before() {
+    use halfshake::session::Compat;
+    let rig = rig_with(|b| b.capacity(1000).compat(Compat::FLUSHES_BY_NEW_SESSIONS));
+    for n in 0..254 {
+        rig.begin(n);
+    }
+    rig.advance(200);
+    rig.cache.set_remove_callback(|_| panic!("remove"));
+    rig.world.calls();
+    assert!(catch_unwind(AssertUnwindSafe(|| rig.begin(254))).is_err(), "nothing was flushed");
+    rig.cache.clear_remove_callback();
+    assert_eq!(rig.world.calls(), [Call::New(1, 254)]);
+}
+
+#[test]
+fn new_callback_is_not_told_that_an_expired_session_is_stored_whatever_panics() {
+    for panics in [false, true] {
+        let rig = rig();
+        rig.cache.add(&rig.session(1)).unwrap();
+        rig.cache.set_remove_callback(move |_| assert!(!panics, "remove"));
+        let (says, said) = std::sync::mpsc::channel();
+        rig.cache.set_new_callback(move |_, new| {
+            says.send((new.is_stored(), new.has_left())).unwrap();
+            Verdict::Keep
+        });
+        let expired = rig.session_from_to(1, -100, 0);
+        let begins = || rig.cache.new_session(&1, Side::Server, &expired);
+        assert_eq!(catch_unwind(AssertUnwindSafe(begins)).is_err(), panics);
+        rig.cache.clear_remove_callback();
+        assert_eq!((said.try_recv(), rig.holds(1)), (Ok((false, false)), false));
+    }
+}

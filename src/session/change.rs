@@ -112,7 +112,9 @@ impl<C: 'static> SessionCache<C> {
             // What it replaces or evicts may make the remove callback panic: it is stored then.
             false => catch_unwind(AssertUnwindSafe(|| self.put(session))),
         };
-        let stored = put.as_ref().map_or(Ok(()), |stored| *stored);
+        let expired = self.lasts(session.times()).is_zero();
+        let panicked = if expired { Err(NotStored::Expired) } else { Ok(()) };
+        let stored = put.as_ref().map_or(panicked, |stored| *stored);
         and_then(put, || self.tell_of_new(connection, session, stored, callback)).1
     }
 
@@ -124,13 +126,25 @@ impl<C: 'static> SessionCache<C> {
         stored: Result<(), NotStored>,
         callback: Option<Arc<Arc<NewCallback<C>>>>,
     ) -> Newly {
-        let counters = &self.shared.counters;
         if let Err(why @ NotStored::Rejected(_)) = stored {
             return Newly::NotStored(why);
         }
-        if stored.is_ok() {
-            self.count_for_flush(Compat::FLUSHES_BY_NEW_SESSIONS, 255);
-        }
+        let flush = catch_unwind(AssertUnwindSafe(|| {
+            if stored.is_ok() {
+                self.count_for_flush(Compat::FLUSHES_BY_NEW_SESSIONS, 255);
+            }
+        }));
+        and_then(flush, || self.ask_of_new(connection, session, stored, callback)).1
+    }
+
+    fn ask_of_new(
+        &self,
+        connection: &C,
+        session: &Session,
+        stored: Result<(), NotStored>,
+        callback: Option<Arc<Arc<NewCallback<C>>>>,
+    ) -> Newly {
+        let counters = &self.shared.counters;
         let Some(callback) = callback else {
             return stored.map_or_else(Newly::NotStored, |()| Newly::Stored);
         };

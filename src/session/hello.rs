@@ -75,7 +75,8 @@ impl<'c, C: 'static> Hello<'c, C> {
         u32::try_from(self.left.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
     }
 
-    /// Whether one more may go outside; joining another one counts, too.
+    /// Whether one more may go outside. Joining another one counts, too, and what an open breaker
+    /// refuses then.
     pub(super) fn spend(&self) -> bool {
         let spend = |left: u64| left.checked_sub(1);
         // Relaxed: a read-modify-write, so none is spent twice.

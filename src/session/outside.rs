@@ -4,7 +4,6 @@
 //! (`flights.rs`, `outcome.rs`), unknown ids (`unknown.rs`), the breaker (`breaker.rs`), the budget
 //! of a ClientHello (`hello.rs`).
 
-use super::breaker::BreakerState;
 use super::callbacks::{Answer, AnswerFuture, Asked, Getter, Given, Purpose};
 use super::compat::Compat;
 use super::counters::{Count, Rejection};
@@ -185,8 +184,10 @@ impl<C: 'static> SessionCache<C> {
                 // One look-up: it was a miss a moment ago, and then a hit.
                 counters.count(Count::OwnMisses);
                 counters.count(Count::OwnHits);
-                let again = self.store.get(key);
-                return Begun::Over(again.map(|found| Resumed(Found::Inside(found))));
+                if let Some(found) = self.store.get(key) {
+                    return Begun::Over(Some(Resumed(Found::Inside(found))));
+                }
+                // It has left meanwhile: it may be outside.
             }
         }
         let Some(callback) = callback.or_else(|| self.shared.callbacks.get.load_full()) else {
@@ -256,11 +257,6 @@ impl<C: 'static> SessionCache<C> {
         let callback = shared.callbacks.get.load_full()?;
         if shared.unknown.has(shared.flights.hash(question.key.bytes()), self.tick()) {
             shared.counters.count(Count::Remembered);
-            return None;
-        }
-        // Nothing is spent on what an open breaker will refuse.
-        if shared.breaker.state(self.tick()) == BreakerState::Open {
-            shared.counters.count(Count::Broken);
             return None;
         }
         (question.spend)().then_some(callback)

@@ -42,12 +42,14 @@ impl<C: 'static> SessionCache<C> {
         let Some(times) = due(view.times(), self.wall_now()) else { return Some(found) };
         let (session, handle) = (view.to_session().with_times(times), found.handle());
         // What has come too late for a removal has still, renewed.
-        let landed = landing(&found);
+        let own = landing(&found);
         // No callback runs while this pins the thread.
         drop(found);
-        let (value, timeout) = (encode(&session, landed), self.lasts(times));
+        let (value, timeout) = (encode(&session, own), self.lasts(times));
         let replace = || self.store.replace_exact(&handle, key.bytes(), &value, timeout);
         let (replaced, landed) = self.change(key, replace);
+        // It may lie there before its landing is counted: it is not late for itself.
+        let landed = landed.map(|before| before.max(own));
         let is_late = !matches!(replaced, Ok(Ok(false) | Err(_)));
         let late = || is_late && self.remove_late(key, landed, RemovalCause::Replaced, |_| true);
         let (_replaced, _) = and_then(replaced, late);

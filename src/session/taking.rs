@@ -66,7 +66,13 @@ impl<C: 'static> SessionCache<C> {
         let callbacks = &self.shared.callbacks;
         let alone = callbacks.get.load().is_none() && callbacks.new.load().is_none();
         if alone && flights.is_quiet(before) {
-            let taken = take_inside().filter(|_| flights.was_alone(before, key));
+            let taken = take_inside().filter(|_| {
+                let mine = flights.was_alone(before, key);
+                if !mine {
+                    self.shared.counters.count(Count::OwnHits);
+                }
+                mine
+            });
             return Taking::Over(taken.map(|taken| Resumed(Found::Taken(taken))));
         }
         let mut callback = None;
@@ -75,7 +81,10 @@ impl<C: 'static> SessionCache<C> {
             callback = self.may_ask(question);
             if callback.is_none() {
                 // Counted as the miss that it is.
-                drop(inside.then(|| self.store.get(key)));
+                if inside && self.store.get(key).is_some() {
+                    // Put since: it is no hit.
+                    self.shared.counters.count(Count::OwnHits);
+                }
                 return Taking::Over(None);
             }
         }
