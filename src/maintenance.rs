@@ -105,8 +105,9 @@ impl Process {
         }
         // Relaxed: see `is_elsewhere`. The first one stays.
         let _known = self.owner.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed);
-        let (kept, old) = (Ordering::Relaxed, Ordering::Relaxed);
-        if self.maintained.compare_exchange(seen, this, kept, old).is_ok() && start().is_err() {
+        let starts =
+            self.maintained.compare_exchange(seen, this, Ordering::Relaxed, Ordering::Relaxed);
+        if starts.is_ok() && start().is_err() {
             self.maintained.store(0, Ordering::Relaxed);
         }
     }

@@ -147,7 +147,7 @@ impl<C: 'static> SessionCache<C> {
     /// The same for one who has waited: meanwhile it may have expired.
     pub(super) fn use_late_answer(&self, answer: Option<Session>) -> Option<Resumed<'static>> {
         let session = answer?;
-        if self.shared.wall.now() >= milliseconds(self.shared.compat.end(session.times())) {
+        if self.has_expired(&session, self.shared.wall.now()) {
             self.shared.counters.reject(Rejection::Expired);
             return None;
         }
@@ -423,6 +423,10 @@ impl<C: 'static> SessionCache<C> {
         checked.map_err(|rejection| counters.reject(rejection)).ok()
     }
 
+    fn has_expired(&self, session: &Session, now: u64) -> bool {
+        now >= milliseconds(self.shared.compat.end(session.times()))
+    }
+
     fn acceptable(&self, session: &Session, key: &[u8]) -> Option<Rejection> {
         let now = self.shared.wall.now();
         let latest = now.saturating_add(milliseconds(self.shared.skew));
@@ -432,7 +436,7 @@ impl<C: 'static> SessionCache<C> {
         [
             (!compat.is_of(session, key), Rejection::Namespace),
             (SessionId::as_bytes(session.id()) != id, Rejection::Id),
-            (now >= milliseconds(compat.end(session.times())), Rejection::Expired),
+            (self.has_expired(session, now), Rejection::Expired),
             (
                 created > latest && !compat.contains(Compat::ACCEPTS_THE_FUTURE),
                 Rejection::FromTheFuture,

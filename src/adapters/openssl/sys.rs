@@ -8,6 +8,7 @@ use openssl_sys::{SSL_CTX, SSL_CTX_ctrl, SSL_SESSION, SSL_client_hello_get0_ext}
 use std::ffi::{c_int, c_long, c_uchar, c_uint};
 use std::time::Duration;
 
+// SAFETY: as the headers of OpenSSL 1.1.1 and 3 declare them.
 unsafe extern "C" {
     fn SSL_CTX_set_timeout(context: *mut SSL_CTX, seconds: c_long) -> c_long;
     fn SSL_CTX_get_timeout(context: *const SSL_CTX) -> c_long;
