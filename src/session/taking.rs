@@ -9,6 +9,7 @@ use super::flights::Departed;
 use super::found::{Found, Resumed};
 use super::outcome::{Outcome, TimedOut, block_on};
 use super::outside::{Inside, Question, Said, first_panic};
+use crate::cache::Taken;
 use crate::clock::Stopwatch;
 use crate::removal::RemovalCause;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,14 +67,11 @@ impl<C: 'static> SessionCache<C> {
         let callbacks = &self.shared.callbacks;
         let alone = callbacks.get.load().is_none() && callbacks.new.load().is_none();
         if alone && flights.is_quiet(before) {
-            let taken = take_inside().filter(|_| {
+            let taken = take_inside().and_then(|taken| {
                 let mine = flights.was_alone(before, key);
-                if !mine {
-                    self.shared.counters.count(Count::OwnHits);
-                }
-                mine
+                self.taken_if(mine, taken)
             });
-            return Taking::Over(taken.map(|taken| Resumed(Found::Taken(taken))));
+            return Taking::Over(taken);
         }
         let mut callback = None;
         // Ids that nobody knows cost no lock.
@@ -92,11 +90,7 @@ impl<C: 'static> SessionCache<C> {
         let Some((flight, is_nested)) = Inside::names(board) else { return Taking::Over(None) };
         if let Some(taken) = take_inside() {
             let mine = flight.claim(false);
-            if !mine {
-                // It is no hit.
-                self.shared.counters.count(Count::OwnHits);
-            }
-            return Taking::Over(mine.then_some(Resumed(Found::Taken(taken))));
+            return Taking::Over(self.taken_if(mine, taken));
         }
         let Some(callback) = callback.or_else(|| self.may_ask(question)) else {
             return Taking::Over(None);
@@ -117,6 +111,14 @@ impl<C: 'static> SessionCache<C> {
             Said::Now(answer) => Taking::Over(self.arrive_with(flight, since, answer)),
             Said::Later(future) => Taking::Waits(TakeOutside { future, flight, since }),
         }
+    }
+
+    /// What was taken inside, if it is the taker's: else it was no hit.
+    fn taken_if<'c>(&self, mine: bool, taken: Taken<'c, [u8], [u8]>) -> Option<Resumed<'c>> {
+        if !mine {
+            self.shared.counters.count(Count::OwnHits);
+        }
+        mine.then_some(Resumed(Found::Taken(taken)))
     }
 
     /// Polls a take that is out.
