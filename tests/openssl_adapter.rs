@@ -12,7 +12,6 @@ use halfshake::session::{
 use halfshake::{ManualClock, RemovalCause};
 use handshakes::{Client, End, bare_server, name, server};
 use openssl::ssl::{SslOptions, SslSession, SslVersion};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -189,20 +188,6 @@ fn session_of_a_connection_that_was_not_shut_down_is_removed() {
         let last = first.sessions.last().unwrap();
         assert!(!client.connect(&server, Some(last)).resumed);
         assert_eq!(causes.lock().unwrap().first(), Some(&RemovalCause::Faulty));
-    }
-}
-
-#[test]
-fn contexts_of_one_namespace_share_sessions_and_others_do_not() {
-    for version in BOTH {
-        let cache = cache();
-        let one = server(&cache, options());
-        let same = server(&cache, options());
-        let other = server(&cache, Options::new(&name("mTLS")));
-        let client = Client::new(version);
-        let first = client.connect(&one, None);
-        assert!(!client.connect(&other, Some(&first.sessions[0])).resumed, "of another namespace");
-        assert!(client.connect(&same, Some(&first.sessions[0])).resumed, "of another context");
     }
 }
 
@@ -393,28 +378,6 @@ fn connection_is_described_to_the_callbacks() {
     let server = server(&cache, Options::with_connection(&name("www"), describe));
     Client::new(TLS12).connect(&server, None);
     assert_eq!(*names.lock().unwrap(), [Some("localhost".to_owned())]);
-}
-
-#[test]
-fn context_that_a_server_name_switches_to_needs_no_cache() {
-    for version in BOTH {
-        let cache = cache();
-        let other = bare_server().build();
-        let mut context = bare_server();
-        halfshake::openssl::attach(&mut context, &cache, options()).unwrap();
-        let switched = Arc::new(AtomicBool::new(false));
-        let switches = switched.clone();
-        context.set_servername_callback(move |ssl, _| {
-            ssl.set_ssl_context(&other).unwrap();
-            switches.store(true, SeqCst);
-            Ok(())
-        });
-        let server = context.build();
-        let client = Client::new(version);
-        let first = client.connect(&server, None);
-        assert!(switched.load(SeqCst));
-        assert!(client.connect(&server, Some(&first.sessions[0])).resumed, "{version:?}");
-    }
 }
 
 #[test]

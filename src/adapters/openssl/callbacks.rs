@@ -71,18 +71,24 @@ impl<C: Send + Sync + 'static> Attached<C> {
 
     /// A session was negotiated.
     fn begins(&self, ssl: &mut SslRef, negotiated: &SslSessionRef) {
-        // A session without an id is its client's to keep.
+        // A session without an id is its client's to keep, and so is one in a ticket.
         let Ok(id) = SessionId::new(negotiated.id()) else { return };
         let Some(version) = number(negotiated.protocol_version()) else { return };
+        if version == TLS13 && sys::issues_tickets(ssl) {
+            return;
+        }
+        let Some(namespace) = self.namespace_of(ssl, negotiated) else {
+            return self.cache.reject(Rejection::Namespace);
+        };
         let Ok(bytes) = negotiated.to_der() else { return };
         let bytes = crate::wiping::Wiping::new(bytes);
-        let first = connection::with_known(ssl, |state| {
+        let first = connection::with(ssl, |state| {
             state.given = None;
             state.auth_not_after
         });
         let first = first.flatten();
         let times = self.times(negotiated, first.filter(|_| ssl.session_reused()));
-        let session = Session::new(&self.namespace, id, version, times, &bytes);
+        let session = Session::new(&namespace, id, version, times, &bytes);
         self.cache.new_session(&(self.describe)(ssl), Side::Server, &session);
         let lasts = times.not_after().saturating_sub(self.cache.wall_now());
         self.objects.keep(id, &bytes, negotiated, lasts);
@@ -98,17 +104,35 @@ impl<C: Send + Sync + 'static> Attached<C> {
         Times::new(now.created(), now.not_after().min(end), auth_not_after)
     }
 
+    /// Where the sessions of a connection are looked for: as its id context is that of the context
+    /// which it has, also if a callback for the ClientHello has switched to that one.
+    pub(super) fn namespace<'a>(&'a self, ssl: &'a SslRef) -> &'a Namespace {
+        connection::namespace(ssl).unwrap_or(&self.namespace)
+    }
+
+    /// Where a session is stored: by its id context, which is that of the context which its
+    /// connection has, or had when a callback for the server name switched to another one. By
+    /// another one it would never be found.
+    fn namespace_of(&self, ssl: &SslRef, session: &SslSessionRef) -> Option<Namespace> {
+        let name = sys::id_context(session);
+        let now = self.namespace(ssl);
+        [now, &self.namespace].into_iter().find(|known| known.as_bytes() == name).cloned()
+    }
+
     /// A client proposes a session.
     fn proposes(&self, ssl: &mut SslRef, id: &[u8]) -> Option<SslSession> {
         let version = ssl.version2().and_then(number)?;
-        let given = connection::with_known(ssl, |state| {
+        let mut random = [0; 32];
+        ssl.client_random(&mut random);
+        connection::begin(ssl, random)?;
+        let given = connection::with(ssl, |state| {
             let (given, session) = state.given.as_ref()?;
             (given.as_bytes() == id).then(|| session.clone())
         });
         if let Some(session) = given.flatten() {
             return Some(session);
         }
-        let known = connection::with_known(ssl, |state| {
+        let known = connection::with(ssl, |state| {
             let known = state.known.iter_mut().find(|(known, _)| known.as_bytes() == id);
             known.map(|(_, session)| session.take())
         });
@@ -116,7 +140,8 @@ impl<C: Send + Sync + 'static> Attached<C> {
             // Looked up before: it is taken out, for it may have been single use.
             Some(session) => {
                 let session = session?;
-                let object = self.object(id, version, session.version(), session.payload())?;
+                let found = (session.version(), session.payload());
+                let object = self.object(self.namespace(ssl), id, version, found)?;
                 (object, session.times().auth_not_after())
             }
             None => self.look_up(ssl, id, version)?,
@@ -134,15 +159,16 @@ impl<C: Send + Sync + 'static> Attached<C> {
         let left = connection::with(ssl, |state| state.lookups)?;
         let budget = if self.looks_up_first { 0 } else { left };
         let context = (self.describe)(ssl);
-        let namespace = self.namespace.proposing(version);
+        let namespace = self.namespace(ssl).proposing(version);
         let hello = self.cache.hello_with_budget(&context, &namespace, budget);
         let found = if self.is_single_use(version) { hello.take(id) } else { hello.resume(id) };
         let left = hello.left();
         let found = found.and_then(|found| {
-            let object = self.object(id, version, found.version(), found.payload())?;
+            let bytes = (found.version(), found.payload());
+            let object = self.object(&namespace, id, version, bytes)?;
             Some((object, found.times().auth_not_after()))
         });
-        connection::with_known(ssl, |state| state.lookups = state.lookups.min(left));
+        connection::with(ssl, |state| state.lookups = state.lookups.min(left));
         found
     }
 
@@ -153,10 +179,10 @@ impl<C: Send + Sync + 'static> Attached<C> {
     /// The object of what was found, if it is what was asked for.
     pub(super) fn object(
         &self,
+        namespace: &Namespace,
         id: &[u8],
         version: u16,
-        found: u16,
-        bytes: &[u8],
+        (found, bytes): (u16, &[u8]),
     ) -> Option<SslSession> {
         let name = SessionId::new(id).ok()?;
         let reject = |why| {
@@ -166,14 +192,14 @@ impl<C: Send + Sync + 'static> Attached<C> {
         if found != version {
             return reject(Rejection::Version);
         }
-        if let Some(object) = self.objects.find(&name, bytes) {
-            return Some(object);
-        }
-        let Ok(object) = SslSession::from_der(bytes) else { return reject(Rejection::Malformed) };
+        let kept = self.objects.find(&name, bytes);
+        let Some(object) = kept.or_else(|| SslSession::from_der(bytes).ok()) else {
+            return reject(Rejection::Malformed);
+        };
         if object.id() != id {
             return reject(Rejection::Id);
         }
-        if sys::id_context(&object) != self.namespace.as_bytes() {
+        if sys::id_context(&object) != namespace.as_bytes() {
             return reject(Rejection::Namespace);
         }
         if number(object.protocol_version()) != Some(version) {
@@ -187,7 +213,9 @@ impl<C: Send + Sync + 'static> Attached<C> {
         let Ok(id) = SessionId::new(session.id()) else { return };
         self.objects.forget(&id);
         let version = number(session.protocol_version()).unwrap_or(0);
-        self.cache.connection_failed(&self.namespace.proposing(version), id.as_bytes());
+        let namespace = Namespace::new(sys::id_context(session));
+        let namespace = namespace.unwrap_or_else(|_| self.namespace.clone());
+        self.cache.connection_failed(&namespace.proposing(version), id.as_bytes());
     }
 }
 

@@ -55,10 +55,10 @@ pub(super) type OwnCallback =
 /// # Panics
 /// If the get callback or its future does; the next accept goes on without that session.
 pub async fn look_up(ssl: &SslRef) {
-    let fetch = connection::with_known(ssl, |state| state.fetch.take()).flatten();
+    let fetch = connection::with(ssl, |state| state.fetch.take()).flatten();
     if let Some(fetch) = fetch {
         let known = fetch.await;
-        connection::with_known(ssl, |state| state.known = known);
+        connection::with(ssl, |state| state.known = known);
     }
 }
 
@@ -81,20 +81,24 @@ pub(super) fn set<C: Send + Sync + 'static>(
 impl<C: Send + Sync + 'static> Attached<C> {
     /// Whether something has to be looked up first.
     fn stops(self: &Arc<Self>, ssl: &mut SslRef) -> bool {
+        let random = ssl.client_hello_random().and_then(|random| random.try_into().ok());
+        let Some(()) = random.and_then(|random| connection::begin(ssl, random)) else {
+            return false;
+        };
         // The second ClientHello of a handshake resumes what the first one was given.
-        if connection::with_known(ssl, |state| state.given.is_some()) == Some(true) {
+        if connection::with(ssl, |state| state.given.is_some()) == Some(true) {
             return false;
         }
         let asks = self.cache.get_callback().is_some() || self.cache.async_get_callback().is_some();
         let (version, proposed) = if asks { self.proposed(ssl) } else { return false };
         let known = |id: &SessionId| {
-            let known = connection::with_known(ssl, |state| {
+            let known = connection::with(ssl, |state| {
                 let known = state.known.iter().find(|(known, _)| known == id);
                 known.map(|(_, session)| session.is_some())
             });
             known.flatten()
         };
-        let namespace = self.namespace.proposing(version);
+        let namespace = self.namespace(ssl).proposing(version);
         let mut left = proposed.into_iter().skip_while(|id| known(id) == Some(false)).peekable();
         let next = left.peek();
         let unknown = next.filter(|id| {

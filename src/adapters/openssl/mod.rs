@@ -55,8 +55,15 @@
 //!
 //! # Several contexts
 //!
-//! OpenSSL asks the context that a connection began with, also if a callback for the server name
-//! has switched to another one. Attach the one that listens.
+//! OpenSSL asks the context that a connection began with, also if a callback has switched to
+//! another one. Attach the one that listens. If it is the callback for the ClientHello that
+//! switches, attach the others, too: the connection has their id context then, which is a namespace
+//! of their own or the same. The callback for the server name is called when a session is already
+//! resumed, so sessions are those of the context that listens.
+//!
+//! A connection with an id context of its own (`SSL_set_session_id_context`), which is none of
+//! those, is never resumed, for OpenSSL does not say what it is: its sessions are not stored, and
+//! counted as rejected for their namespace.
 //!
 //! # Panics
 //!
@@ -194,7 +201,7 @@ pub fn attach<C: Send + Sync + 'static>(
     cache: &SessionCache<C>,
     options: Options<C>,
 ) -> Result<(), AttachError> {
-    connection::reserve()?;
+    connection::name(context, &options.namespace)?;
     context.set_session_id_context(options.namespace.as_bytes())?;
     sys::set_timeout(context, cache.timeout());
     let no_anti_replay = SslOptions::from_bits_retain(sys::NO_ANTI_REPLAY);
@@ -236,7 +243,9 @@ pub fn judge<C: Send + Sync + 'static>(
     (id, version): (&[u8], u16),
     bytes: &[u8],
 ) -> Option<openssl::ssl::SslSession> {
-    Attached::new(cache, options, true).ok()?.object(id, version, version, bytes)
+    let namespace = options.namespace.clone();
+    let attached = Attached::new(cache, options, true).ok()?;
+    attached.object(&namespace, id, version, (version, bytes))
 }
 
 /// What the library itself has counted of a context (`SSL_CTX_sess_number` and the rest). With a

@@ -4,14 +4,18 @@
 use crate::session::SslCounters;
 use foreign_types::ForeignTypeRef;
 use openssl::ssl::{SslContextBuilder, SslContextRef, SslRef, SslSessionRef};
-use openssl_sys::{SSL_CTX, SSL_CTX_ctrl, SSL_SESSION, SSL_client_hello_get0_ext};
-use std::ffi::{c_int, c_long, c_uchar, c_uint};
+use openssl_sys::{
+    SSL, SSL_CTX, SSL_CTX_ctrl, SSL_SESSION, SSL_client_hello_get0_ext, SSL_get_max_early_data,
+};
+use std::ffi::{c_int, c_long, c_uchar, c_uint, c_ulong};
 use std::time::Duration;
 
 // SAFETY: as the headers of OpenSSL 1.1.1 and 3 declare them.
 unsafe extern "C" {
     fn SSL_CTX_set_timeout(context: *mut SSL_CTX, seconds: c_long) -> c_long;
     fn SSL_CTX_get_timeout(context: *const SSL_CTX) -> c_long;
+    /// Of 64 bits in OpenSSL 3; those that are asked for are among the lower 32.
+    fn SSL_get_options(ssl: *const SSL) -> c_ulong;
     fn SSL_CTX_set_recv_max_early_data(context: *mut SSL_CTX, bytes: u32) -> c_int;
     fn SSL_SESSION_get0_id_context(session: *const SSL_SESSION, len: *mut c_uint)
     -> *const c_uchar;
@@ -20,6 +24,9 @@ unsafe extern "C" {
 
 /// `SSL_OP_NO_ANTI_REPLAY`: since 1.1.1.
 pub(super) const NO_ANTI_REPLAY: u64 = 1 << 24;
+
+/// The bit of `SSL_OP_NO_TICKET`.
+const NO_TICKET: u32 = 14;
 
 fn seconds(time: Duration) -> c_long {
     c_long::try_from(time.as_secs()).unwrap_or(c_long::MAX)
@@ -57,6 +64,18 @@ pub(super) fn id_context(session: &SslSessionRef) -> &[u8] {
 pub(super) fn is_resumable(session: &SslSessionRef) -> bool {
     // SAFETY: the session is alive.
     unsafe { SSL_SESSION_is_resumable(session.as_ptr()) == 1 }
+}
+
+/// Whether a session of TLS 1.3 goes to its client whole, encrypted, and is never asked for here:
+/// what a server that has switched tickets on again sends. Where early data is accepted, and
+/// OpenSSL itself protects from replays, it keeps sessions all the same.
+pub(super) fn issues_tickets(ssl: &SslRef) -> bool {
+    // SAFETY: the connection is alive.
+    let options = unsafe { SSL_get_options(ssl.as_ptr()) };
+    // SAFETY: the connection is alive.
+    let early_data = unsafe { SSL_get_max_early_data(ssl.as_ptr()) };
+    let has = |bit: u32| options >> bit & 1 == 1;
+    !has(NO_TICKET) && (early_data == 0 || has(NO_ANTI_REPLAY.ilog2()))
 }
 
 /// An extension of the ClientHello, inside of the callback for it.
