@@ -76,7 +76,7 @@ pub(crate) fn cache_over(store: &Arc<Store>) -> Done<SessionCache<()>> {
     Ok(cache)
 }
 
-/// A server's settings, with early data.
+/// A server's settings, with a certificate of its own making.
 pub(crate) fn context(cache: &SessionCache<()>) -> Done<SslContext> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let mut context = SslContextBuilder::new(SslMethod::tls_server())?;

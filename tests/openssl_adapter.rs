@@ -6,11 +6,9 @@
 mod handshakes;
 
 use halfshake::openssl::{Options, library_counters, library_timeout};
-use halfshake::session::{
-    Answer, Modes, Namespace, Purpose, Rejection, Session, SessionCache, Verdict,
-};
+use halfshake::session::{Answer, Namespace, Purpose, Rejection, Session, SessionCache, Verdict};
 use halfshake::{ManualClock, RemovalCause};
-use handshakes::{Client, End, bare_server, name, server};
+use handshakes::{Client, End, bare_server, name, server, store_outside};
 use openssl::ssl::{SslOptions, SslSession, SslVersion};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -71,21 +69,6 @@ fn tls13_session_is_resumed_once() {
 /// A server that knows none of the key shares that a client sends asks for a second ClientHello.
 #[test]
 fn tls13_session_is_resumed_once_also_with_a_second_client_hello() {
-    let outside = |options: Options<()>, cache: &SessionCache<()>| {
-        let noted = Arc::new(Mutex::new(Vec::new()));
-        let (new, get) = (noted.clone(), noted);
-        cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL);
-        cache.set_new_callback(move |(), new_one| {
-            new.lock().unwrap().push(new_one.session().clone());
-            Verdict::Keep
-        });
-        cache.set_get_callback(move |(), asked| {
-            let mut sessions = get.lock().unwrap();
-            let at = sessions.iter().position(|session| session.id().as_bytes() == asked.id());
-            at.map_or_else(Answer::unknown, |at| Answer::handed_over(sessions.remove(at)))
-        });
-        options
-    };
     for (is_outside, options) in [
         (false, options()),
         (false, options().objects(10)),
@@ -94,7 +77,9 @@ fn tls13_session_is_resumed_once_also_with_a_second_client_hello() {
     ] {
         let what = format!("outside: {is_outside}, {options:?}");
         let cache = cache();
-        let options = if is_outside { outside(options, &cache) } else { options };
+        if is_outside {
+            store_outside(&cache);
+        }
         let mut context = bare_server();
         context.set_groups_list("X25519").unwrap();
         halfshake::openssl::attach(&mut context, &cache, options).unwrap();

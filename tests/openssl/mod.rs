@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use halfshake::openssl::{Options, attach, hello};
-use halfshake::session::{Namespace, SessionCache};
+use halfshake::session::{Answer, Modes, Namespace, Session, SessionCache, Verdict};
 use openssl::ex_data::Index;
 use openssl::pkey::PKey;
 use openssl::ssl::{
@@ -47,6 +47,22 @@ pub(crate) fn server<C: Send + Sync + 'static>(
     let mut context = bare_server();
     attach(&mut context, cache, options).expect("memory");
     context.build()
+}
+
+/// Lets a cache keep its sessions outside alone, in a store that deletes what it gives.
+pub(crate) fn store_outside(cache: &SessionCache<()>) {
+    let kept: Arc<Mutex<Vec<Session>>> = Arc::default();
+    let keeps = kept.clone();
+    cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL);
+    cache.set_new_callback(move |(), new| {
+        keeps.lock().expect("no panic under it").push(new.session().clone());
+        Verdict::Keep
+    });
+    cache.set_get_callback(move |(), asked| {
+        let mut kept = kept.lock().expect("no panic under it");
+        let at = kept.iter().position(|session| session.id().as_bytes() == asked.id());
+        at.map_or_else(Answer::unknown, |at| Answer::handed_over(kept.remove(at)))
+    });
 }
 
 /// A client of one version, and the sessions that it is given.
@@ -163,13 +179,12 @@ fn serve(context: &SslContext, socket: UnixStream, early: bool, end: End) -> (bo
                 Ok(0) => break,
                 Ok(len) => came.extend_from_slice(&buffer[..len]),
                 Err(error) if error.code() == ErrorCode::ZERO_RETURN => break,
-                Err(error) => panic!("early data: {error}"),
+                Err(error) => looks_up(&stream, &error),
             }
         }
     }
     while let Err(error) = stream.accept() {
-        assert_eq!(error.code(), ErrorCode::WANT_CLIENT_HELLO_CB, "{error}");
-        pollster::block_on(hello::look_up(stream.ssl()));
+        looks_up(&stream, &error);
     }
     stream.write_all(b"hello").expect("it is sent");
     let resumed = stream.ssl().session_reused();
@@ -178,4 +193,11 @@ fn serve(context: &SslContext, socket: UnixStream, early: bool, end: End) -> (bo
         let _ = stream.shutdown();
     }
     (resumed, came)
+}
+
+/// A handshake has stopped at its ClientHello. A panic of the get callback ends no server.
+fn looks_up(stream: &SslStream<UnixStream>, error: &openssl::ssl::Error) {
+    assert_eq!(error.code(), ErrorCode::WANT_CLIENT_HELLO_CB, "{error}");
+    let look_up = || pollster::block_on(hello::look_up(stream.ssl()));
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(look_up));
 }

@@ -22,8 +22,6 @@ pub(super) struct Attached<C: 'static> {
     pub(super) objects: Objects,
     pub(super) looks_up_first: bool,
     pub(super) reuses_tls13: bool,
-    /// Whether the context speaks TLS 1.3.
-    pub(super) knows_tls13: bool,
 }
 
 /// Sets the three of them.
@@ -53,11 +51,7 @@ pub(super) fn without_panic<R>(call: impl FnOnce() -> R) -> Option<R> {
 }
 
 impl<C: Send + Sync + 'static> Attached<C> {
-    pub(super) fn new(
-        cache: &SessionCache<C>,
-        options: Options<C>,
-        knows_tls13: bool,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn new(cache: &SessionCache<C>, options: Options<C>) -> Result<Self, ConfigError> {
         Ok(Self {
             cache: cache.clone(),
             objects: Objects::new(options.objects)?,
@@ -65,7 +59,6 @@ impl<C: Send + Sync + 'static> Attached<C> {
             describe: options.describe,
             looks_up_first: options.looks_up_first.is_some(),
             reuses_tls13: options.reuses_tls13,
-            knows_tls13,
         })
     }
 

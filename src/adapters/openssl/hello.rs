@@ -21,6 +21,8 @@
 //! }
 //! ```
 //!
+//! A server that takes early data has `read_early_data` stop in the same way.
+//!
 //! What is asked for: the session id of TLS 1.2 and older, or the identities of a TLS 1.3 hello, up
 //! to the first that is found, and within the budget of one ClientHello. A hello of TLS 1.3 that
 //! proposes nothing costs nothing, though it has a session id, too, made up for old middleboxes.
@@ -30,8 +32,12 @@ use super::{connection, sys};
 use crate::session::{Session, SessionId};
 use openssl::error::ErrorStack;
 use openssl::ssl::{ClientHelloResponse, SslAlert, SslContextBuilder, SslRef};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread;
 
 const PRE_SHARED_KEY: u16 = 41;
 const SUPPORTED_VERSIONS: u16 = 43;
@@ -43,7 +49,26 @@ const MOST: usize = 16;
 /// Ids with what was found.
 type Known = Vec<(SessionId, Option<Session>)>;
 /// A look-up that is under way.
-pub(super) type Fetch = Pin<Box<dyn Future<Output = Known> + Send>>;
+pub(super) struct Fetch {
+    ids: Vec<SessionId>,
+    look_up: Pin<Box<dyn Future<Output = Known> + Send>>,
+}
+
+impl Fetch {
+    /// What was found; after a panic nothing.
+    async fn done(mut self) -> (Known, thread::Result<()>) {
+        let step = |context: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| {
+            self.look_up.as_mut().poll(context)
+        })) {
+            Ok(step) => step.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        };
+        match poll_fn(step).await {
+            Ok(known) => (known, Ok(())),
+            Err(panic) => (self.ids.into_iter().map(|id| (id, None)).collect(), Err(panic)),
+        }
+    }
+}
 
 /// The embedder's own callback for the ClientHello.
 pub(super) type OwnCallback =
@@ -53,12 +78,14 @@ pub(super) type OwnCallback =
 /// (`WANT_CLIENT_HELLO_CB`). Afterwards accept once more. Dropped half-way, it is begun again then.
 ///
 /// # Panics
-/// If the get callback or its future does; the next accept goes on without that session.
+/// If the get callback or its future does; the next accept goes on without any session.
 pub async fn look_up(ssl: &SslRef) {
     let fetch = connection::with(ssl, |state| state.fetch.take()).flatten();
-    if let Some(fetch) = fetch {
-        let known = fetch.await;
-        connection::with(ssl, |state| state.known = known);
+    let Some(fetch) = fetch else { return };
+    let (known, done) = fetch.done().await;
+    connection::with(ssl, |state| state.known = known);
+    if let Err(panic) = done {
+        resume_unwind(panic);
     }
 }
 
@@ -90,7 +117,7 @@ impl<C: Send + Sync + 'static> Attached<C> {
             return false;
         }
         let asks = self.cache.get_callback().is_some() || self.cache.async_get_callback().is_some();
-        let (version, proposed) = if asks { self.proposed(ssl) } else { return false };
+        let (version, proposed) = if asks { Self::proposed(ssl) } else { return false };
         let known = |id: &SessionId| {
             let known = connection::with(ssl, |state| {
                 let known = state.known.iter().find(|(known, _)| known == id);
@@ -109,7 +136,8 @@ impl<C: Send + Sync + 'static> Attached<C> {
         }
         let (context, ids) = ((self.describe)(ssl), left.collect::<Vec<_>>());
         let (attached, single_use) = (self.clone(), self.is_single_use(version));
-        let fetch = Box::pin(async move {
+        let asked = ids.clone();
+        let look_up = Box::pin(async move {
             let hello = attached.cache.hello(&context, &namespace);
             let mut known = Known::new();
             for id in ids {
@@ -126,14 +154,15 @@ impl<C: Send + Sync + 'static> Attached<C> {
             }
             known
         });
-        connection::with(ssl, |state| state.fetch = Some(fetch)).is_some()
+        let fetch = Fetch { ids: asked, look_up };
+        connection::with(ssl, |state| state.fetch.replace(fetch)).is_some()
     }
 
     /// What a ClientHello proposes, and for which version.
-    fn proposed(&self, ssl: &SslRef) -> (u16, Vec<SessionId>) {
+    fn proposed(ssl: &SslRef) -> (u16, Vec<SessionId>) {
         let extension = |kind| sys::client_hello_extension(ssl, kind);
         let offers_tls13 = extension(SUPPORTED_VERSIONS).is_some_and(offers_tls13);
-        if offers_tls13 && self.knows_tls13 {
+        if offers_tls13 && sys::speaks_tls13(ssl) {
             let identities = extension(PRE_SHARED_KEY).and_then(identities).unwrap_or_default();
             return (TLS13, identities);
         }

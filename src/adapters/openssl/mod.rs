@@ -67,7 +67,8 @@
 //!
 //! # Panics
 //!
-//! None reaches OpenSSL. A callback that panics (the cache counts it) makes a miss of a look-up.
+//! None reaches OpenSSL. A callback that panics (the cache counts it) makes a miss of a look-up;
+//! [`hello::look_up`] passes it on to its caller, and the handshake goes on without a session.
 //!
 //! With OpenSSL 1.1.1 and 3. LibreSSL and BoringSSL handle TLS 1.3 otherwise, and are not tested.
 
@@ -85,7 +86,7 @@ use callbacks::Attached;
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     ClientHelloResponse, SslAlert, SslContextBuilder, SslContextRef, SslOptions, SslRef,
-    SslSessionCacheMode, SslVersion,
+    SslSessionCacheMode,
 };
 use std::fmt::{Debug, Formatter};
 use std::sync::Arc;
@@ -208,9 +209,8 @@ pub fn attach<C: Send + Sync + 'static>(
     let no_anti_replay = if options.reuses_tls13 { SslOptions::empty() } else { no_anti_replay };
     context.set_options(SslOptions::NO_TICKET | no_anti_replay);
     context.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
-    let knows_tls13 = context.max_proto_version().is_none_or(|max| max == SslVersion::TLS1_3);
     let own = options.looks_up_first.clone();
-    let attached = Arc::new(Attached::new(cache, options, knows_tls13)?);
+    let attached = Arc::new(Attached::new(cache, options)?);
     callbacks::set(context, &attached);
     if let Some(own) = own {
         hello::set(context, attached, own);
@@ -244,7 +244,7 @@ pub fn judge<C: Send + Sync + 'static>(
     bytes: &[u8],
 ) -> Option<openssl::ssl::SslSession> {
     let namespace = options.namespace.clone();
-    let attached = Attached::new(cache, options, true).ok()?;
+    let attached = Attached::new(cache, options).ok()?;
     attached.object(&namespace, id, version, (version, bytes))
 }
 

@@ -5,7 +5,8 @@ use crate::session::SslCounters;
 use foreign_types::ForeignTypeRef;
 use openssl::ssl::{SslContextBuilder, SslContextRef, SslRef, SslSessionRef};
 use openssl_sys::{
-    SSL, SSL_CTX, SSL_CTX_ctrl, SSL_SESSION, SSL_client_hello_get0_ext, SSL_get_max_early_data,
+    SSL, SSL_CTX, SSL_CTX_ctrl, SSL_SESSION, SSL_client_hello_get0_ext, SSL_ctrl,
+    SSL_get_max_early_data,
 };
 use std::ffi::{c_int, c_long, c_uchar, c_uint, c_ulong};
 use std::time::Duration;
@@ -25,8 +26,9 @@ unsafe extern "C" {
 /// `SSL_OP_NO_ANTI_REPLAY`: since 1.1.1.
 pub(super) const NO_ANTI_REPLAY: u64 = 1 << 24;
 
-/// The bit of `SSL_OP_NO_TICKET`.
+/// The bits of `SSL_OP_NO_TICKET` and `SSL_OP_NO_TLSv1_3`.
 const NO_TICKET: u32 = 14;
+const NO_TLS13: u32 = 29;
 
 fn seconds(time: Duration) -> c_long {
     c_long::try_from(time.as_secs()).unwrap_or(c_long::MAX)
@@ -71,11 +73,24 @@ pub(super) fn is_resumable(session: &SslSessionRef) -> bool {
 /// OpenSSL itself protects from replays, it keeps sessions all the same.
 pub(super) fn issues_tickets(ssl: &SslRef) -> bool {
     // SAFETY: the connection is alive.
-    let options = unsafe { SSL_get_options(ssl.as_ptr()) };
-    // SAFETY: the connection is alive.
     let early_data = unsafe { SSL_get_max_early_data(ssl.as_ptr()) };
-    let has = |bit: u32| options >> bit & 1 == 1;
-    !has(NO_TICKET) && (early_data == 0 || has(NO_ANTI_REPLAY.ilog2()))
+    !has(ssl, NO_TICKET) && (early_data == 0 || has(ssl, NO_ANTI_REPLAY.ilog2()))
+}
+
+/// Whether a connection has this option.
+fn has(ssl: &SslRef, bit: u32) -> bool {
+    // SAFETY: the connection is alive.
+    unsafe { SSL_get_options(ssl.as_ptr()) >> bit & 1 == 1 }
+}
+
+/// Whether a connection may come to TLS 1.3, as it is set up now.
+pub(super) fn speaks_tls13(ssl: &SslRef) -> bool {
+    const GET_MAX_PROTO_VERSION: c_int = 131;
+    const TLS13: c_long = 0x0304;
+    // SAFETY: the connection is alive; this command reads a number, and nothing else.
+    let newest = unsafe { SSL_ctrl(ssl.as_ptr(), GET_MAX_PROTO_VERSION, 0, std::ptr::null_mut()) };
+    // 0: the newest that there is.
+    (newest == 0 || newest >= TLS13) && !has(ssl, NO_TLS13)
 }
 
 /// An extension of the ClientHello, inside of the callback for it.

@@ -1,0 +1,88 @@
+//! Sessions that are looked up before the handshake goes on.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#[path = "openssl/mod.rs"]
+mod handshakes;
+
+use halfshake::openssl::{Options, attach};
+use halfshake::session::SessionCache;
+use handshakes::{Client, End, bare_server, name, server, store_outside};
+use openssl::ssl::{SslContextBuilder, SslOptions, SslSession, SslVersion};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+const TLS12: SslVersion = SslVersion::TLS1_2;
+const TLS13: SslVersion = SslVersion::TLS1_3;
+
+fn cache() -> SessionCache<()> {
+    SessionCache::builder().capacity(100).timeout(Duration::from_secs(300)).build().unwrap()
+}
+
+fn options() -> Options<()> {
+    Options::new(&name("www")).look_up_first()
+}
+
+/// Clients offer TLS 1.3, too, and with it a session id that may be made up.
+#[test]
+fn tls12_session_is_looked_up_wherever_tls13_is_switched_off() {
+    type Change = fn(&mut SslContextBuilder);
+    let newest: Change = |context| context.set_max_proto_version(Some(TLS12)).unwrap();
+    let option: Change = |context| {
+        context.set_options(SslOptions::NO_TLSV1_3);
+    };
+    let nothing: Change = |_| ();
+    for (before, after) in
+        [(newest, nothing), (nothing, newest), (option, nothing), (nothing, option)]
+    {
+        let cache = cache();
+        let mut context = bare_server();
+        before(&mut context);
+        attach(&mut context, &cache, options()).unwrap();
+        after(&mut context);
+        let server = context.build();
+        let client = Client::with(TLS12, |context| context.set_max_proto_version(None).unwrap());
+        store_outside(&cache);
+        let first = client.connect(&server, None);
+        assert!(client.connect(&server, Some(&first.sessions[0])).resumed);
+        assert_eq!(cache.stats().used, 1);
+    }
+}
+
+#[test]
+fn early_data_is_accepted_once_and_its_replay_refused() {
+    let cache = cache();
+    store_outside(&cache);
+    let mut context = bare_server();
+    attach(&mut context, &cache, options()).unwrap();
+    context.set_max_early_data(4096).unwrap();
+    let server = context.build();
+    let client = Client::new(TLS13);
+    let first = client.connect(&server, None);
+    let says = |session: &SslSession| {
+        client.connect_with(&server, Some(session), b"GET /", End::ShutsDown)
+    };
+    let second = says(&first.sessions[0]);
+    assert_eq!((second.resumed, &second.early[..]), (true, &b"GET /"[..]));
+    let replay = says(&first.sessions[0]);
+    assert_eq!((replay.resumed, &replay.early[..]), (false, &b""[..]));
+}
+
+#[test]
+fn handshake_goes_on_without_a_session_after_a_panic() {
+    for version in [TLS12, TLS13] {
+        let (cache, asked) = (cache(), Arc::new(AtomicUsize::new(0)));
+        let server = server(&cache, options());
+        let client = Client::new(version);
+        let first = client.connect(&server, None);
+        cache.flush_all();
+        let counts = asked.clone();
+        cache.set_get_callback(move |(), _| {
+            counts.fetch_add(1, SeqCst);
+            panic!("the store is broken")
+        });
+        assert!(!client.connect(&server, Some(&first.sessions[0])).resumed);
+        assert_eq!((asked.load(SeqCst), cache.stats().get_panics), (1, 1), "asked once");
+    }
+}
