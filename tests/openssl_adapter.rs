@@ -46,7 +46,7 @@ fn tls12_session_is_resumed_as_often_as_it_is_proposed() {
         let library = library_counters(&server);
         assert_eq!((library.cb_hits, library.number, library.hits), (5, 0, 5));
         assert_eq!((cache.stats().engine.hits, cache.len()), (5, 1));
-        assert_eq!(library_timeout(&server), Duration::from_secs(300));
+        assert_eq!(library_timeout(&server), Duration::from_secs(301), "the cache's decides");
     }
 }
 
@@ -159,6 +159,27 @@ fn expired_session_is_not_resumed() {
         let first = client.connect(&server, None);
         clock.advance(Duration::from_secs(301));
         assert!(!client.connect(&server, Some(&first.sessions[0])).resumed);
+    }
+}
+
+/// OpenSSL's time is in whole seconds, and its sessions begin at the last one.
+#[test]
+fn session_lives_as_long_as_the_cache_says() {
+    for version in BOTH {
+        for timeout in [1, 700, 1500, 3999].map(Duration::from_millis) {
+            let cache = SessionCache::<()>::builder().capacity(100).timeout(timeout).build();
+            let cache = cache.unwrap();
+            let lives: Arc<Mutex<Vec<Duration>>> = Arc::default();
+            let noted = lives.clone();
+            cache.set_new_callback(move |(), new| {
+                let times = new.session().times();
+                noted.lock().unwrap().push(times.not_after() - times.created());
+                Verdict::Keep
+            });
+            Client::new(version).connect(&server(&cache, options()), None);
+            assert!(!lives.lock().unwrap().is_empty());
+            assert!(lives.lock().unwrap().iter().all(|lives| *lives == timeout), "{lives:?}");
+        }
     }
 }
 

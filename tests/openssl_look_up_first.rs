@@ -8,9 +8,13 @@ mod handshakes;
 use halfshake::openssl::{Options, attach};
 use halfshake::session::SessionCache;
 use handshakes::{Client, End, bare_server, name, server, store_outside};
-use openssl::ssl::{SslContextBuilder, SslOptions, SslSession, SslVersion};
+use openssl::ssl::{
+    Ssl, SslContextBuilder, SslMethod, SslOptions, SslSession, SslStream, SslVersion,
+};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
 use std::time::Duration;
 
 const TLS12: SslVersion = SslVersion::TLS1_2;
@@ -85,4 +89,21 @@ fn handshake_goes_on_without_a_session_after_a_panic() {
         assert!(!client.connect(&server, Some(&first.sessions[0])).resumed);
         assert_eq!((asked.load(SeqCst), cache.stats().get_panics), (1, 1), "asked once");
     }
+}
+
+/// A panic of the server's own callback may reach no frame of OpenSSL: it would end the process.
+#[test]
+fn handshake_fails_after_a_panic_of_the_servers_own_callback() {
+    let cache = cache();
+    let mut context = bare_server();
+    let own = Options::new(&name("www")).look_up_first_after(|_, _| panic!("own"));
+    attach(&mut context, &cache, own).unwrap();
+    let server = context.build();
+    let client = SslContextBuilder::new(SslMethod::tls_client()).unwrap().build();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let serving = thread::spawn(move || {
+        SslStream::new(Ssl::new(&server).unwrap(), theirs).unwrap().accept().is_err()
+    });
+    let mut stream = SslStream::new(Ssl::new(&client).unwrap(), ours).unwrap();
+    assert!(stream.connect().is_err() && serving.join().unwrap());
 }

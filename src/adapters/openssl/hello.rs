@@ -96,7 +96,8 @@ pub(super) fn set<C: Send + Sync + 'static>(
     own: Arc<OwnCallback>,
 ) {
     context.set_client_hello_callback(move |ssl, alert| {
-        let response = own(ssl, alert)?;
+        let response = without_panic(|| own(ssl, alert));
+        let response = response.unwrap_or_else(|| Err(ErrorStack::get()))?;
         if response != ClientHelloResponse::SUCCESS {
             return Ok(response);
         }

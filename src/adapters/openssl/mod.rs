@@ -31,10 +31,11 @@
 //!
 //! # What `attach` sets
 //!
-//! The mode, the three callbacks, the id context, the time-out, and the options `NO_TICKET`
-//! (sessions lie here, not with the clients) and `NO_ANTI_REPLAY`: OpenSSL's protection looks into
-//! its own cache, so with any external one it refuses every session with early data. Here single
-//! use protects: early data is accepted once, and what is replayed finds no session.
+//! The mode, the three callbacks, the id context, the time-out (that of the cache, which decides;
+//! one that is made longer later takes effect in contexts that are attached then), and the options
+//! `NO_TICKET` (sessions lie here, not with the clients) and `NO_ANTI_REPLAY`: OpenSSL's protection
+//! looks into its own cache, so with any external one it refuses every session with early data.
+//! Here single use protects: early data is accepted once, and what is replayed finds no session.
 //!
 //! # Shut down
 //!
@@ -147,7 +148,7 @@ impl<C: 'static> Options<C> {
 
     /// As [`look_up_first`](Self::look_up_first), where the server has a callback for the
     /// ClientHello of its own: it is called before, and once more each time that the handshake goes
-    /// on.
+    /// on. If it panics, the handshake fails.
     #[must_use]
     pub fn look_up_first_after(
         self,
@@ -256,7 +257,8 @@ pub fn library_counters(context: &SslContextRef) -> SslCounters {
     sys::statistics(context)
 }
 
-/// The time-out of a context's new sessions: that of the cache when it was attached.
+/// The time-out of a context's new sessions: that of the cache when it was attached, rounded up to
+/// a second that has begun, and one more; for OpenSSL counts from the last one.
 #[must_use]
 pub fn library_timeout(context: &SslContextRef) -> Duration {
     sys::timeout(context)

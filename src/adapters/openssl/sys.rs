@@ -30,14 +30,17 @@ pub(super) const NO_ANTI_REPLAY: u64 = 1 << 24;
 const NO_TICKET: u32 = 14;
 const NO_TLS13: u32 = 29;
 
-fn seconds(time: Duration) -> c_long {
-    c_long::try_from(time.as_secs()).unwrap_or(c_long::MAX)
+/// OpenSSL counts in whole seconds, and takes the one in which a session begins for its beginning.
+/// With one more, it is the cache's time that decides.
+fn whole_seconds(time: Duration) -> c_long {
+    let more = 1 + u64::from(time.subsec_nanos() > 0);
+    c_long::try_from(time.as_secs().saturating_add(more)).unwrap_or(c_long::MAX)
 }
 
-/// How long sessions of this context live that are made from now on. In whole seconds.
+/// No session of this context that is made from now on ends before.
 pub(super) fn set_timeout(context: &mut SslContextBuilder, timeout: Duration) {
     // SAFETY: the context is alive, and exclusively borrowed.
-    unsafe { SSL_CTX_set_timeout(context.as_ptr(), seconds(timeout)) };
+    unsafe { SSL_CTX_set_timeout(context.as_ptr(), whole_seconds(timeout)) };
 }
 
 /// How much early data is read, or skipped where it is refused, before a client has sent too much.
