@@ -676,8 +676,8 @@ int halfshake_cache_new(const halfshake_options *options, halfshake_cache **cach
 
 /**
  * Shuts the cache down. When this returns, nothing can be stored any more, the remove callback has
- * been called with HALFSHAKE_CAUSE_SHUTDOWN for all that was left, and nobody is inside of it (but
- * for a call that this one was made from). The cache stays, to be asked for its statistics; the
+ * been called with HALFSHAKE_CAUSE_SHUTDOWN for all that was left, and nobody is inside of that
+ * callback (but for a call that this one was made from). The cache stays, to be asked for its statistics; the
  * get callback is still asked. Twice does no harm.
  */
 int halfshake_cache_shutdown(halfshake_cache *cache);
@@ -942,7 +942,7 @@ int halfshake_cache_connection_failed(halfshake_cache *cache,
 
 /**
  * Removes that very session: not another one that has taken its id since. Compared is all that
- * the session says.
+ * the session says. The statistics count it as a look-up, too.
  *
  * HALFSHAKE_MISS: it is not here (any more).
  */
@@ -1083,22 +1083,27 @@ int halfshake_cache_for_each(halfshake_cache *cache,
 int halfshake_attach_options_init(halfshake_attach_options *options, size_t size);
 
 /**
- * Puts the cache under a server's SSL_CTX, of OpenSSL 1.1.1 or 3, or of LibreSSL: handshakes of
+ * Puts the cache under a server's SSL_CTX, of OpenSSL 1.1.1, 3 or 4, or of LibreSSL: handshakes of
  * its connections store, resume and remove sessions there, and the cache's callbacks are called
  * with the SSL * as the connection. The context's own cache is switched off. A cache may be
  * attached to any number of contexts, and a context goes to another cache by attaching that one.
  *
  * What is set in the context: the session cache mode (SSL_SESS_CACHE_SERVER and
  * SSL_SESS_CACHE_NO_INTERNAL), the new, get and remove callback, the session id context, the
- * timeout (the cache's), and the options SSL_OP_NO_TICKET (sessions lie here, not with the
+ * timeout (that of the cache, which decides; one that is made longer later takes effect in contexts
+ * that are attached then), and the options SSL_OP_NO_TICKET (sessions lie here, not with the
  * clients) and SSL_OP_NO_ANTI_REPLAY: with any external cache that protection refuses every
  * session with early data. Sessions of TLS 1.3 are for single use instead, and early data is
  * accepted once. (Where a context accepts early data, a handshake with a HelloRetryRequest is a
  * full one.)
  *
- * The library asks the context that a connection began with, also if a callback for the server
- * name has switched to another: attach to the one that listens, before connections are made. (To
- * more than 63 contexts at a time: those beyond are mistaken for the one that was switched to.) As
+ * The library asks the context that a connection began with, also if a callback has switched to
+ * another: attach to the one that listens, before connections are made. (To more than 63 contexts
+ * at a time: those beyond are mistaken for the one that was switched to.) If it is the callback for
+ * the ClientHello that switches, attach to the others, too: the connection has their id context
+ * then, which is a namespace of their own or the same. A connection with an id context of its own
+ * (SSL_set_session_id_context), which is none of those, is never resumed, for the library does not
+ * say what it is: its sessions are not stored, and counted as rejected for their namespace. As
  * with all that sets up an SSL_CTX, no other thread may use it meanwhile.
  *
  * End connections with SSL_shutdown: one that is freed without it is taken for one that has

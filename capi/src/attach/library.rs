@@ -2,10 +2,10 @@
 
 use super::callbacks;
 use super::symbols::{Events, ExData, Ssl, SslContext, SslSession, Symbols};
-use super::{Home, Plan, State};
+use super::{Attached, Home, NO_ANTI_REPLAY, NO_TICKET, Plan, Random, State};
 use crate::result::{Code, Failure, Outcome};
 use crate::shell::Cache;
-use std::ffi::{c_int, c_long, c_uchar, c_uint, c_void};
+use std::ffi::{c_int, c_long, c_uchar, c_uint, c_ulong, c_void};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::{NonNull, null_mut};
@@ -116,8 +116,13 @@ impl Context<'_> {
         Err(failed("keep the cache in the context"))
     }
 
-    /// Sets the context up, and calls `attach` with its home before the callbacks are set.
-    fn set_up(&self, settings: &Settings<'_>, attach: &dyn Fn(&Home)) -> Outcome {
+    /// Sets the context up, and calls `attach` with its home before the callbacks are set. What was
+    /// attached before is handed out.
+    fn set_up(
+        &self,
+        settings: &Settings<'_>,
+        attach: &dyn Fn(&Home) -> Option<Arc<Attached>>,
+    ) -> Outcome<Option<Arc<Attached>>> {
         const CACHE_MODE: c_int = 44;
         /// `SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL`.
         const SERVER_NO_INTERNAL: c_long = 0x302;
@@ -130,12 +135,12 @@ impl Context<'_> {
         if done != 1 {
             return Err(failed("set the session id context"));
         }
-        let seconds = c_long::try_from(settings.timeout.as_secs()).unwrap_or(c_long::MAX);
+        let seconds = c_long::try_from(settings.timeout).unwrap_or(c_long::MAX);
         // SAFETY: the context is alive.
         unsafe { (symbols.SSL_CTX_set_timeout)(context, seconds) };
         // SAFETY: the context is alive, and the header demands that nobody else uses it.
         unsafe { symbols.set_options(context, settings.options) };
-        attach(&home);
+        let former = attach(&home);
         // SAFETY: as above; this command takes a number.
         unsafe {
             (symbols.SSL_CTX_ctrl)(context, CACHE_MODE, SERVER_NO_INTERNAL, null_mut());
@@ -147,14 +152,15 @@ impl Context<'_> {
         unsafe { (symbols.SSL_CTX_sess_set_get_cb)(context, Some(on_get)) };
         // SAFETY: as above.
         unsafe { (symbols.SSL_CTX_sess_set_remove_cb)(context, Some(callbacks::on_remove)) };
-        Ok(())
+        Ok(former)
     }
 }
 
 /// What a context is set up with.
 pub(super) struct Settings<'s> {
     pub(super) id_context: &'s [u8],
-    pub(super) timeout: Duration,
+    /// In seconds.
+    pub(super) timeout: u64,
     pub(super) options: u32,
 }
 
@@ -164,10 +170,14 @@ pub(super) struct Settings<'s> {
 /// The context is NULL or alive, and nobody else uses it.
 pub(crate) unsafe fn attach(plan: Plan, context: *mut SslContext) -> Outcome {
     let pointer = NonNull::new(context).ok_or_else(|| Failure::null("context"))?;
-    let _one = ATTACHING.lock().unwrap_or_else(PoisonError::into_inner);
+    let one = ATTACHING.lock().unwrap_or_else(PoisonError::into_inner);
     let library = Library::find()?;
     let context = Context { library, pointer, alive: PhantomData };
-    plan.run(|settings, attach| context.set_up(settings, attach))
+    let former = plan.run(|settings, attach| context.set_up(settings, attach))?;
+    drop(one);
+    // Not under the lock: objects of sessions end, which the program may be told of.
+    drop(former);
+    Ok(())
 }
 
 /// Detaches a context.
@@ -215,6 +225,15 @@ impl<'a> Connection<'a> {
         u16::try_from(version).unwrap_or(0)
     }
 
+    /// That of its client's last ClientHello.
+    pub(super) fn random(&self) -> Random {
+        let mut random = Random::default();
+        let (get, len) = (self.library.symbols.SSL_get_client_random, random.len());
+        // SAFETY: the connection is alive, and so many bytes are written.
+        unsafe { get(self.pointer.as_ptr(), random.as_mut_ptr(), len) };
+        random
+    }
+
     /// Whether its handshake resumes a session.
     pub(super) fn is_resumed(&self) -> bool {
         // SAFETY: the connection is alive.
@@ -227,12 +246,25 @@ impl<'a> Connection<'a> {
         unsafe { (self.library.symbols.SSL_get_max_early_data)(self.pointer.as_ptr()) != 0 }
     }
 
+    /// Whether its sessions of TLS 1.3 go to their client whole, encrypted, and are never asked for
+    /// here: what a server that has switched tickets on again sends. Where early data is accepted,
+    /// and the library itself protects from replays, it keeps sessions all the same. LibreSSL has
+    /// no sessions of TLS 1.3.
+    pub(super) fn issues_tickets(&self) -> bool {
+        // SAFETY: the connection is alive.
+        let options = unsafe { self.library.symbols.options(self.pointer.as_ptr()) };
+        options.is_some_and(|options| {
+            let protects = options & c_ulong::from(NO_ANTI_REPLAY) == 0;
+            options & c_ulong::from(NO_TICKET) == 0 && !(protects && self.takes_early_data())
+        })
+    }
+
     /// What we know of it, which begins now if this is the first callback, of this set.
     pub(super) fn state(&self, set: usize) -> Option<&'a State> {
         if let Some(state) = self.slot() {
             return Some(state);
         }
-        let state = Box::into_raw(Box::new(State::new(self.home(set)?)));
+        let state = Box::into_raw(Box::new(State::new(self.home(set)?, self.random())));
         let (put, slot) = (self.library.symbols.SSL_set_ex_data, self.library.on_connections);
         // SAFETY: the connection is alive, and this thread's.
         let done = unsafe { put(self.pointer.as_ptr(), slot, state.cast()) };
@@ -249,6 +281,11 @@ impl<'a> Connection<'a> {
         if let Some(home) = callbacks::home_of(set) {
             return Some(home);
         }
+        self.home_now()
+    }
+
+    /// That of the context which it has now: a callback may have switched to another one.
+    pub(super) fn home_now(&self) -> Option<Arc<Home>> {
         // SAFETY: the connection is alive.
         let context = unsafe { (self.library.symbols.SSL_get_SSL_CTX)(self.pointer.as_ptr()) };
         // SAFETY: it is alive as long as the connection.

@@ -47,7 +47,7 @@ const TLS13: u16 = 0x0304;
 const NO_TICKET: u32 = 1 << 14;
 /// `SSL_OP_NO_ANTI_REPLAY`: since 1.1.1.
 const NO_ANTI_REPLAY: u32 = 1 << 24;
-/// Look-ups outside that one connection may cause: honest clients offer one or two sessions.
+/// Look-ups outside that one handshake may cause: honest clients offer one or two sessions.
 const LOOKUPS: u32 = 4;
 
 /// What a context has of us, until it ends.
@@ -74,7 +74,11 @@ struct State {
     now: Mutex<Now>,
 }
 
+/// What is known of the handshake that goes on, or was the last one.
 struct Now {
+    /// The client's: what tells handshakes of one connection apart (`SSL_clear`, renegotiations).
+    /// The second ClientHello of one has the random of the first (RFC 8446, 4.1.2).
+    random: Random,
     /// Look-ups outside that are left.
     lookups: u32,
     /// Of the session that is resumed.
@@ -83,10 +87,26 @@ struct Now {
     taken: Option<Session>,
 }
 
+/// That of a ClientHello.
+type Random = [u8; 32];
+
+impl Now {
+    fn new(random: Random) -> Self {
+        Self { random, lookups: LOOKUPS, auth_not_after: None, taken: None }
+    }
+}
+
 impl State {
-    fn new(home: Arc<Home>) -> Self {
-        let now = Now { lookups: LOOKUPS, auth_not_after: None, taken: None };
-        Self { home, now: Mutex::new(now) }
+    fn new(home: Arc<Home>, random: Random) -> Self {
+        Self { home, now: Mutex::new(Now::new(random)) }
+    }
+
+    /// A handshake begins or goes on: of an earlier one nothing is left.
+    fn begin(&self, random: Random) {
+        let mut now = self.now();
+        if now.random != random {
+            *now = Now::new(random);
+        }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -112,16 +132,25 @@ impl Plan {
 
     /// Carries it out: calls `set_up` with what the context is to be set up with, and with what
     /// attaches the cache.
-    fn run(self, set_up: impl FnOnce(&Settings<'_>, &dyn Fn(&Home)) -> Outcome) -> Outcome {
+    fn run<R>(self, set_up: impl FnOnce(&Settings<'_>, &Attach<'_>) -> R) -> R {
         let attached = Arc::new(self.attached);
         let no_anti_replay = if attached.reuses_tls13 { 0 } else { NO_ANTI_REPLAY };
         let settings = Settings {
             id_context: attached.namespace.as_bytes(),
-            timeout: self.timeout,
+            timeout: whole_seconds(self.timeout),
             options: NO_TICKET | no_anti_replay,
         };
-        set_up(&settings, &|home| home.attached.store(Some(attached.clone())))
+        set_up(&settings, &|home| home.attached.swap(Some(attached.clone())))
     }
+}
+
+/// Attaches to a home, and gives what was attached before.
+type Attach<'a> = dyn Fn(&Home) -> Option<Arc<Attached>> + 'a;
+
+/// The time-out that a context is given: the library counts in whole seconds, and takes the one in
+/// which a session begins for its beginning. With one more, it is the cache's time that decides.
+fn whole_seconds(timeout: Duration) -> u64 {
+    timeout.as_secs().saturating_add(1 + u64::from(timeout.subsec_nanos() > 0))
 }
 
 impl Home {
@@ -149,6 +178,7 @@ fn begins(set: usize, connection: &Connection<'_>, negotiated: &Negotiated<'_>) 
 /// A client proposes a session.
 fn proposes(set: usize, connection: &Connection<'_>, id: &[u8]) -> Option<Owned> {
     let state = connection.state(set)?;
+    state.begin(connection.random());
     state.home.attached.load().as_ref()?.proposes(state, connection, id)
 }
 
@@ -181,16 +211,42 @@ impl Attached {
     fn begins(&self, state: &State, connection: &Connection<'_>, negotiated: &Negotiated<'_>) {
         state.now().taken = None;
         let Some(cache) = self.cache() else { return };
-        // A session without an id is its client's to keep.
+        // A session without an id is its client's to keep, and so is one in a ticket.
         let Ok(id) = SessionId::new(negotiated.id()) else { return };
+        if negotiated.version() == TLS13 && connection.issues_tickets() {
+            return;
+        }
+        let Some(namespace) = self.namespace_of(connection, negotiated) else {
+            return cache.sessions.reject(Rejection::Namespace);
+        };
         let Some(bytes) = negotiated.to_der() else { return };
         let first = state.now().auth_not_after.filter(|_| connection.is_resumed());
         let times = times(&cache, negotiated, first);
-        let session = Session::new(&self.namespace, id, negotiated.version(), times, &bytes);
+        let session = Session::new(&namespace, id, negotiated.version(), times, &bytes);
         let described = foreign::Connection(connection.pointer());
         cache.sessions.new_session(&described, Side::Server, &session);
         let lasts = times.not_after().saturating_sub(cache.sessions.wall_now());
         self.objects.keep(id, &bytes, negotiated, lasts);
+    }
+
+    /// Where the sessions of a connection are looked for: as its id context is that of the context
+    /// which it has, also if a callback for the ClientHello has switched to that one.
+    fn namespace(&self, connection: &Connection<'_>) -> Namespace {
+        let home = connection.home_now();
+        let attached = home.as_ref().and_then(|home| home.attached.load_full());
+        attached.map_or_else(|| self.namespace.clone(), |attached| attached.namespace.clone())
+    }
+
+    /// Where a session is stored: by its id context, which is that of the context which its
+    /// connection has, or had when a callback for the server name switched to another one. By
+    /// another one it would never be found.
+    fn namespace_of(
+        &self,
+        connection: &Connection<'_>,
+        session: &Negotiated<'_>,
+    ) -> Option<Namespace> {
+        let known = [self.namespace(connection), self.namespace.clone()];
+        known.into_iter().find(|known| known.as_bytes() == session.id_context())
     }
 
     fn proposes(&self, state: &State, connection: &Connection<'_>, id: &[u8]) -> Option<Owned> {
@@ -198,9 +254,8 @@ impl Attached {
         let taken = state.now().taken.take().filter(|taken| taken.id().as_bytes() == id);
         let (object, auth_not_after) = match taken {
             Some(taken) => {
-                let object =
-                    self.object(&cache, connection, id, taken.version(), taken.payload())?;
-                (object, taken.times().auth_not_after())
+                let found = (taken.version(), taken.payload());
+                (self.object(&cache, connection, id, found)?, taken.times().auth_not_after())
             }
             None => self.look_up(&cache, state, connection, id)?,
         };
@@ -217,16 +272,16 @@ impl Attached {
     ) -> Option<(Owned, Duration)> {
         let version = connection.version();
         let described = foreign::Connection(connection.pointer());
-        let namespace = self.namespace.proposing(version);
+        let namespace = self.namespace(connection).proposing(version);
         let left = state.now().lookups;
         let hello = cache.sessions.hello_with_budget(&described, &namespace, left);
         let is_single_use = version == TLS13 && !self.reuses_tls13;
         let found = if is_single_use { hello.take(id) } else { hello.resume(id) };
         state.now().lookups = hello.left();
         let found = found?;
-        let object = self.object(cache, connection, id, found.version(), found.payload())?;
-        // Not where early data is: a connection that is used again (`SSL_clear`) can't be told from
-        // one whose handshake goes on, so a replay could be given it, too.
+        let object = self.object(cache, connection, id, (found.version(), found.payload()))?;
+        // Not where early data is: a replay, random and all, that comes on the same connection
+        // (`SSL_clear`) could be given it, too.
         if is_single_use && !connection.takes_early_data() {
             state.now().taken = Some(found.to_session());
         }
@@ -239,8 +294,7 @@ impl Attached {
         cache: &Live,
         connection: &Connection<'_>,
         id: &[u8],
-        found: u16,
-        bytes: &[u8],
+        (found, bytes): (u16, &[u8]),
     ) -> Option<Owned> {
         let reject = |why| {
             cache.sessions.reject(why);
@@ -251,16 +305,14 @@ impl Attached {
             return reject(Rejection::Version);
         }
         let name = SessionId::new(id).ok()?;
-        if let Some(object) = self.objects.find(&name, bytes) {
-            return Some(object);
-        }
-        let Some(object) = Owned::from_der(connection, bytes) else {
+        let kept = self.objects.find(&name, bytes);
+        let Some(object) = kept.or_else(|| Owned::from_der(connection, bytes)) else {
             return reject(Rejection::Malformed);
         };
         if object.id() != id {
             return reject(Rejection::Id);
         }
-        if object.id_context() != self.namespace.as_bytes() {
+        if object.id_context() != self.namespace(connection).as_bytes() {
             return reject(Rejection::Namespace);
         }
         if object.version() != version {
@@ -274,7 +326,9 @@ impl Attached {
             self.objects.forget(&id);
         }
         let Some(cache) = self.cache() else { return };
-        let namespace = self.namespace.proposing(negotiated.version());
+        let namespace = Namespace::new(negotiated.id_context());
+        let namespace = namespace.unwrap_or_else(|_| self.namespace.clone());
+        let namespace = namespace.proposing(negotiated.version());
         cache.sessions.connection_failed(&namespace, negotiated.id());
     }
 }

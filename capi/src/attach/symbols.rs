@@ -1,5 +1,5 @@
 //! The functions of the host's TLS library, by name: the only file that knows how OpenSSL 1.1.1,
-//! OpenSSL 3 and LibreSSL differ in what they have. (LibreSSL's by the list of its symbols.)
+//! OpenSSL 3 and 4, and LibreSSL differ in what they have. (LibreSSL's by the list of its symbols.)
 //!
 //! Nothing here is linked. dlsym(3) finds what the program itself sees, so a function that only a
 //! plug-in sees (`RTLD_LOCAL`), or that lies in a program which does not export it, is missing.
@@ -70,6 +70,7 @@ macro_rules! table {
             $(pub(super) $name: $type,)*
             new_index: Indexes,
             set_options: SetOptions,
+            get_options: Option<GetOptions>,
         }
 
         impl Symbols {
@@ -86,6 +87,10 @@ macro_rules! table {
                     },)*
                     new_index: Indexes::find()?,
                     set_options: SetOptions::find(),
+                    get_options: found(c"SSL_get_options").map(|found| {
+                        // SAFETY: as above.
+                        unsafe { std::mem::transmute::<*mut c_void, GetOptions>(found) }
+                    }),
                 })
             }
         }
@@ -106,6 +111,7 @@ table! {
         unsafe extern "C" fn(*mut SslContext, *const c_uchar, c_uint) -> c_int,
     SSL_CTX_set_timeout: unsafe extern "C" fn(*mut SslContext, c_long) -> c_long,
     SSL_get_SSL_CTX: unsafe extern "C" fn(*const Ssl) -> *mut SslContext,
+    SSL_get_client_random: unsafe extern "C" fn(*const Ssl, *mut c_uchar, usize) -> usize,
     SSL_get_max_early_data: unsafe extern "C" fn(*const Ssl) -> u32,
     SSL_get_ex_data: unsafe extern "C" fn(*const Ssl, c_int) -> *mut c_void,
     SSL_set_ex_data: unsafe extern "C" fn(*mut Ssl, c_int, *mut c_void) -> c_int,
@@ -189,6 +195,15 @@ impl Symbols {
         }
     }
 
+    /// The options of a connection; `None` of LibreSSL, whose function is a macro.
+    ///
+    /// # Safety
+    /// The connection is alive.
+    pub(super) unsafe fn options(&self, ssl: *const Ssl) -> Option<c_ulong> {
+        // SAFETY: the caller vouches for the connection.
+        self.get_options.map(|get| unsafe { get(ssl) })
+    }
+
     /// Adds options to a context's.
     ///
     /// # Safety
@@ -206,6 +221,8 @@ impl Symbols {
     }
 }
 
+/// Of 64 bits in OpenSSL 3; those that are asked for are among the lower 32.
+type GetOptions = unsafe extern "C" fn(*const Ssl) -> c_ulong;
 type SetOptionsOf = unsafe extern "C" fn(*mut SslContext, c_ulong) -> c_ulong;
 
 /// How options are set.
@@ -234,7 +251,7 @@ fn found(name: &CStr) -> Option<*mut c_void> {
 fn missing(name: &CStr) -> Failure {
     let name = name.to_string_lossy();
     let message = format!(
-        "{name} is not to be found in this program: it takes a libssl (OpenSSL 1.1.1 or 3, or \
+        "{name} is not to be found in this program: it takes a libssl (OpenSSL 1.1.1, 3 or 4, or \
          LibreSSL) that it is linked to, or has loaded with RTLD_GLOBAL"
     );
     Failure::new(Code::HALFSHAKE_NO_LIBRARY, message)

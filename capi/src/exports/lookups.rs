@@ -154,7 +154,7 @@ fn by_name(
 }
 
 /// Removes that very session: not another one that has taken its id since. Compared is all that
-/// the session says.
+/// the session says. The statistics count it as a look-up, too.
 ///
 /// HALFSHAKE_MISS: it is not here (any more).
 #[unsafe(no_mangle)]

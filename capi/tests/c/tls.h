@@ -1,4 +1,4 @@
-/* Handshakes of OpenSSL with itself, in memory. For OpenSSL 1.1.1 and 3. */
+/* Handshakes of OpenSSL with itself, in memory. For OpenSSL 1.1.1, 3 and 4. */
 #ifndef TLS_H
 #define TLS_H
 
@@ -179,31 +179,42 @@ static inline void join(SSL *there, SSL *here) {
     SSL_set_bio(here, ends[1], ends[1]);
 }
 
-/* Connects to a server's connection that is there already, and ends both. */
-static inline went connect_to(SSL *there, SSL_CTX *from, wants want) {
-    went of;
+/* Connects to a server's connection that is there already: the client's, open. `of` has to stay
+ * until it is closed. */
+static inline SSL *opens(SSL *there, SSL_CTX *from, const wants *want, went *of) {
     SSL *here = SSL_new(from);
     SSL_SESSION *copy = NULL;
-    memset(&of, 0, sizeof of);
-    CHECK(there != NULL && here != NULL && SSL_set_app_data(here, &of) == 1);
+    memset(of, 0, sizeof *of);
+    CHECK(there != NULL && here != NULL && SSL_set_app_data(here, of) == 1);
     join(there, here);
-    if (want.session != NULL) {
+    if (want->session != NULL) {
         /* OpenSSL's clients mark a TLS 1.3 session that they have proposed. */
-        copy = SSL_SESSION_dup(want.session);
+        copy = SSL_SESSION_dup(want->session);
         CHECK(copy != NULL && SSL_set_session(here, copy) == 1);
         SSL_SESSION_free(copy);
     }
-    if (want.server_name != NULL) {
-        CHECK(SSL_set_tlsext_host_name(here, want.server_name) == 1);
+    if (want->server_name != NULL) {
+        CHECK(SSL_set_tlsext_host_name(here, want->server_name) == 1);
     }
-    shake(there, here, &want, &of);
-    if (!want.drops) {
-        (void)SSL_shutdown(there);
-    }
-    /* The client's sessions are good, however this ends. */
+    shake(there, here, want, of);
+    return here;
+}
+
+/* Ends the client's side. Its sessions are good, however this ends. */
+static inline void leaves(SSL *here) {
     SSL_set_shutdown(here, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_set_app_data(here, NULL);
     SSL_free(here);
+}
+
+/* Connects to a server's connection that is there already, and ends both. */
+static inline went connect_to(SSL *there, SSL_CTX *from, wants want) {
+    went of;
+    SSL *here = opens(there, from, &want, &of);
+    if (!want.drops) {
+        (void)SSL_shutdown(there);
+    }
+    leaves(here);
     SSL_free(there);
     return of;
 }

@@ -71,7 +71,8 @@
 //! None reaches OpenSSL. A callback that panics (the cache counts it) makes a miss of a look-up;
 //! [`hello::look_up`] passes it on to its caller, and the handshake goes on without a session.
 //!
-//! With OpenSSL 1.1.1 and 3. LibreSSL and BoringSSL handle TLS 1.3 otherwise, and are not tested.
+//! Tested with OpenSSL 3; the C library, which does the same, also with 1.1.1 and 4. LibreSSL and
+//! BoringSSL handle TLS 1.3 otherwise, and are not tested.
 
 #[expect(unsafe_code, reason = "a callback that OpenSSL trusts with what it gives")]
 mod callbacks;
