@@ -1,13 +1,14 @@
 /* Connections on several threads while contexts are detached and caches freed under them: every
- * handshake succeeds, and nothing is lost. The argument is how many rounds there are. */
+ * handshake succeeds, and nothing is lost. The arguments: ten times the rounds that there are, and
+ * the connections of each thread; by hand 30 100000. */
 #include "tls.h"
 
 #include <pthread.h>
 #include <sched.h>
 
-enum { THREADS = 4, CONNECTIONS = 12 };
+enum { THREADS = 8 };
 
-static int rounds = 40;
+static int rounds = 30, connections = 9;
 static SSL_CTX *contexts[2], *clients[2];
 
 /* Counted by whichever thread. */
@@ -38,7 +39,7 @@ static void on_remove(halfshake_cache *cache, const halfshake_removed *gone, voi
 static void *works(void *argument) {
     int me = *(int *)argument, i;
     SSL_SESSION *last = NULL;
-    for (i = 0; i < CONNECTIONS; i++) {
+    for (i = 0; i < connections; i++) {
         wants want = nothing();
         went of;
         want.session = last;
@@ -78,7 +79,7 @@ static void round_of(int which) {
         numbers[i] = i;
         CHECK(pthread_create(&threads[i], NULL, works, &numbers[i]) == 0);
     }
-    waits_for((uint64_t)(which * 5 % (THREADS * CONNECTIONS)));
+    waits_for((uint64_t)(which * 5 % (THREADS * connections)));
     switch (which % 3) {
     case 0: /* one context, then the other */
         OK(halfshake_detach(contexts[0]));
@@ -94,7 +95,7 @@ static void round_of(int which) {
     for (i = 0; i < THREADS; i++) {
         CHECK(pthread_join(threads[i], NULL) == 0);
     }
-    CHECK(done == THREADS * CONNECTIONS);
+    CHECK(done == (uint64_t)(THREADS * connections));
     for (i = 0; i < 2; i++) {
         SSL_CTX_free(contexts[i]);
     }
@@ -110,6 +111,10 @@ int main(int count, char **arguments) {
     if (count > 1) {
         rounds = atoi(arguments[1]) / 10;
         CHECK(rounds > 2);
+    }
+    if (count > 2) {
+        connections = atoi(arguments[2]);
+        CHECK(connections > 0);
     }
     make_identity();
     clients[0] = client(TLS1_2_VERSION);
