@@ -8,7 +8,7 @@ const BACKEND: harness::Backend = harness::Backend::Rustls;
 
 #[test]
 fn the_demonstration_runs_and_shows_both_caches() {
-    let output = run(&["demo", "--seconds", "1", "--entries", "1024"]);
+    let output = run(&["demo", "--seconds", "4", "--entries", "1024"]);
     let screen = String::from_utf8(output.stdout).expect("text");
     let errors = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(0), "{screen}{errors}");
