@@ -677,8 +677,8 @@ int halfshake_cache_new(const halfshake_options *options, halfshake_cache **cach
 /**
  * Shuts the cache down. When this returns, nothing can be stored any more, the remove callback has
  * been called with HALFSHAKE_CAUSE_SHUTDOWN for all that was left, and nobody is inside of that
- * callback (but for a call that this one was made from). The cache stays, to be asked for its statistics; the
- * get callback is still asked. Twice does no harm.
+ * callback (but for a call that this one was made from). The cache stays, to be asked for its
+ * statistics; the get callback is still asked. Twice does no harm.
  */
 int halfshake_cache_shutdown(halfshake_cache *cache);
 
@@ -1090,21 +1090,24 @@ int halfshake_attach_options_init(halfshake_attach_options *options, size_t size
  *
  * What is set in the context: the session cache mode (SSL_SESS_CACHE_SERVER and
  * SSL_SESS_CACHE_NO_INTERNAL), the new, get and remove callback, the session id context, the
- * timeout (that of the cache, which decides; one that is made longer later takes effect in contexts
- * that are attached then), and the options SSL_OP_NO_TICKET (sessions lie here, not with the
- * clients) and SSL_OP_NO_ANTI_REPLAY: with any external cache that protection refuses every
+ * timeout (that of the cache, which decides; one that is made longer later takes effect in
+ * contexts that are attached then), and the options SSL_OP_NO_TICKET (sessions lie here, not with
+ * the clients) and SSL_OP_NO_ANTI_REPLAY: with any external cache that protection refuses every
  * session with early data. Sessions of TLS 1.3 are for single use instead, and early data is
  * accepted once. (Where a context accepts early data, a handshake with a HelloRetryRequest is a
  * full one.)
  *
  * The library asks the context that a connection began with, also if a callback has switched to
  * another: attach to the one that listens, before connections are made. (To more than 63 contexts
- * at a time: those beyond are mistaken for the one that was switched to.) If it is the callback for
- * the ClientHello that switches, attach to the others, too: the connection has their id context
- * then, which is a namespace of their own or the same. A connection with an id context of its own
- * (SSL_set_session_id_context), which is none of those, is never resumed, for the library does not
- * say what it is: its sessions are not stored, and counted as rejected for their namespace. As
- * with all that sets up an SSL_CTX, no other thread may use it meanwhile.
+ * at a time: those beyond are mistaken for the one that was switched to.) If it is the callback
+ * for the ClientHello that switches, attach to the others, too: the connection has their id
+ * context then, which is a namespace of their own or the same. A connection with an id context of
+ * its own (SSL_set_session_id_context), which is none of those, is never resumed, for the library
+ * does not say what it is: its sessions are not stored, and counted as rejected for their
+ * namespace. As with all that sets up an SSL_CTX, no other thread may use it meanwhile.
+ *
+ * The library ends a session by the time that it began with: under HALFSHAKE_MODE_UPDATE_TIME one
+ * that is renewed here is refused there all the same.
  *
  * End connections with SSL_shutdown: one that is freed without it is taken for one that has
  * failed, and its session is removed. A program that forks its workers afterwards makes the cache

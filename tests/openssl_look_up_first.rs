@@ -6,7 +6,7 @@
 mod handshakes;
 
 use halfshake::openssl::{Options, attach};
-use halfshake::session::SessionCache;
+use halfshake::session::{Modes, SessionCache};
 use handshakes::{Client, End, bare_server, name, server, store_outside};
 use openssl::ssl::{
     Ssl, SslContextBuilder, SslMethod, SslOptions, SslSession, SslStream, SslVersion,
@@ -52,6 +52,36 @@ fn tls12_session_is_looked_up_wherever_tls13_is_switched_off() {
         assert!(client.connect(&server, Some(&first.sessions[0])).resumed);
         assert_eq!(cache.stats().used, 1);
     }
+}
+
+/// Also where the session lies inside, too, and may not be looked for there.
+#[test]
+fn session_is_looked_up_whatever_the_modes() {
+    for modes in [Modes::SERVER | Modes::NO_INTERNAL_LOOKUP, Modes::OFF] {
+        for version in [TLS12, TLS13] {
+            let cache = cache();
+            let server = server(&cache, options());
+            store_outside(&cache);
+            cache.set_modes(Modes::SERVER);
+            let client = Client::new(version);
+            let first = client.connect(&server, None);
+            cache.set_modes(modes);
+            assert!(client.connect(&server, Some(&first.sessions[0])).resumed, "{modes:?}");
+            assert_eq!(cache.stats().over_budget, 0, "{modes:?}");
+        }
+    }
+}
+
+#[test]
+fn session_inside_is_counted_once() {
+    let cache = cache();
+    let server = server(&cache, options());
+    store_outside(&cache);
+    cache.set_modes(Modes::SERVER);
+    let client = Client::new(TLS12);
+    let first = client.connect(&server, None);
+    assert!(client.connect(&server, Some(&first.sessions[0])).resumed);
+    assert_eq!((cache.stats().engine.hits, cache.stats().asked), (1, 0));
 }
 
 #[test]

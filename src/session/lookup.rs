@@ -63,6 +63,13 @@ impl<C: 'static> SessionCache<C> {
         self.store.get(key.bytes()).map(|found| Resumed(Found::Inside(found)))
     }
 
+    /// Whether a look-up would find a session in the internal cache. Not counted. Wait-free.
+    #[cfg(feature = "openssl")]
+    pub(crate) fn is_inside(&self, namespace: &Namespace, id: &[u8]) -> bool {
+        let looks = self.rules().look_inside();
+        looks && self.key_of_any(namespace, id).is_some_and(|key| self.store.contains(key.bytes()))
+    }
+
     /// Copies of the sessions that are live when the walk comes by, for whoever writes them down.
     /// Weakly consistent, as [`Cache::iter`](crate::Cache::iter); between two of them the thread
     /// is not pinned, and may call the cache or block.

@@ -57,8 +57,8 @@ fn bad_setting(wrong: &ConfigError) -> Failure {
 
 /// Shuts the cache down. When this returns, nothing can be stored any more, the remove callback has
 /// been called with HALFSHAKE_CAUSE_SHUTDOWN for all that was left, and nobody is inside of that
-/// callback (but for a call that this one was made from). The cache stays, to be asked for its statistics; the
-/// get callback is still asked. Twice does no harm.
+/// callback (but for a call that this one was made from). The cache stays, to be asked for its
+/// statistics; the get callback is still asked. Twice does no harm.
 #[unsafe(no_mangle)]
 pub extern "C" fn halfshake_cache_shutdown(cache: Option<&'static Cache>) -> c_int {
     guard(|| {

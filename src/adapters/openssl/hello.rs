@@ -129,9 +129,8 @@ impl<C: Send + Sync + 'static> Attached<C> {
         let namespace = self.namespace(ssl).proposing(version);
         let mut left = proposed.into_iter().skip_while(|id| known(id) == Some(false)).peekable();
         let next = left.peek();
-        let unknown = next.filter(|id| {
-            known(id).is_none() && self.cache.find(&namespace, id.as_bytes()).is_none()
-        });
+        let unknown = next
+            .filter(|id| known(id).is_none() && !self.cache.is_inside(&namespace, id.as_bytes()));
         if unknown.is_none() {
             return false;
         }

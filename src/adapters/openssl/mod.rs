@@ -37,6 +37,9 @@
 //! looks into its own cache, so with any external one it refuses every session with early data.
 //! Here single use protects: early data is accepted once, and what is replayed finds no session.
 //!
+//! OpenSSL ends a session by the time that it began with: under `UPDATE_TIME` one that is renewed
+//! here is refused there all the same. DTLS is not attached to: its sessions are not stored.
+//!
 //! # Shut down
 //!
 //! OpenSSL takes a connection that is freed without `SSL_shutdown` for one that has failed, and has

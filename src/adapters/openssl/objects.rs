@@ -4,12 +4,16 @@
 //! has just given. So nothing here must be told of what leaves the cache: it is given up where that
 //! is known, and else goes by its time-out, or for want of room.
 
+use crate::builder::Maintenance;
 use crate::cache::Cache;
 use crate::error::ConfigError;
 use crate::hash::random_state;
 use crate::session::SessionId;
 use openssl::ssl::{SslSession, SslSessionRef};
 use std::time::Duration;
+
+/// How many that have expired are given up when one is kept.
+const SWEPT: usize = 4;
 
 /// See the module's documentation.
 pub(super) struct Objects(Option<Kept>);
@@ -26,12 +30,12 @@ struct Object {
 }
 
 impl Objects {
-    /// Room for so many.
+    /// Room for so many. With no threads of its own: there may be many contexts.
     pub(super) fn new(most: u64) -> Result<Self, ConfigError> {
         if most == 0 {
             return Ok(Self(None));
         }
-        let cache = Cache::builder().capacity(most).build()?;
+        let cache = Cache::builder().capacity(most).maintenance(Maintenance::Embedder).build()?;
         Ok(Self(Some(Kept { cache, hasher: random_state() })))
     }
 
@@ -47,6 +51,7 @@ impl Objects {
         let object = Object { print: kept.hasher.hash_one(bytes), session: session.to_owned() };
         // Without room it is made of its bytes again.
         let _refused = kept.cache.insert_with_timeout(id, object, timeout);
+        kept.cache.run_maintenance(SWEPT);
     }
 
     /// The object of these bytes, unless the library has marked it as not to be resumed.
