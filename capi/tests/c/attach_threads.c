@@ -1,6 +1,6 @@
 /* Connections on several threads while contexts are detached and caches freed under them: every
- * handshake succeeds, and nothing is lost. The arguments: ten times the rounds that there are, and
- * the connections of each thread; by hand 30 100000. */
+ * handshake succeeds, and nothing is lost. The first argument is ten times the rounds that there
+ * are. With a second one, the connections of each thread, nobody detaches (ci/soak). */
 #include "tls.h"
 
 #include <pthread.h>
@@ -8,7 +8,7 @@
 
 enum { THREADS = 8 };
 
-static int rounds = 30, connections = 9;
+static int rounds = 30, connections = 9, detaches = 1;
 static SSL_CTX *contexts[2], *clients[2];
 
 /* Counted by whichever thread. */
@@ -79,7 +79,11 @@ static void round_of(int which) {
         numbers[i] = i;
         CHECK(pthread_create(&threads[i], NULL, works, &numbers[i]) == 0);
     }
-    waits_for((uint64_t)(which * 5 % (THREADS * connections)));
+    if (detaches) {
+        waits_for((uint64_t)(which * 5 % (THREADS * connections)));
+    } else {
+        which = 2;
+    }
     switch (which % 3) {
     case 0: /* one context, then the other */
         OK(halfshake_detach(contexts[0]));
@@ -110,10 +114,11 @@ int main(int count, char **arguments) {
     int which;
     if (count > 1) {
         rounds = atoi(arguments[1]) / 10;
-        CHECK(rounds > 2);
+        CHECK(rounds > 0);
     }
     if (count > 2) {
         connections = atoi(arguments[2]);
+        detaches = 0;
         CHECK(connections > 0);
     }
     make_identity();
@@ -123,6 +128,10 @@ int main(int count, char **arguments) {
         round_of(which);
     }
     CHECK(resumed > 0);
+    if (!detaches) {
+        printf("%d threads, %d connections each: %llu resumed, %llu sessions stored, as many removed\n",
+               THREADS, connections, (unsigned long long)resumed, (unsigned long long)news);
+    }
     SSL_CTX_free(clients[0]);
     SSL_CTX_free(clients[1]);
     return 0;
