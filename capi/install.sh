@@ -53,8 +53,9 @@ install -m 755 "$work/shared" "$lib/libhalfshake.so.$version"
 ln -sf "libhalfshake.so.$version" "$lib/libhalfshake.so.$abi"
 ln -sf "libhalfshake.so.$abi" "$lib/libhalfshake.so"
 # shellcheck disable=SC2016 # The loader's word.
-"${CC:-cc}" -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -I. preload/preload.c \
-    -o "$lib/libhalfshake-preload.so" -L"$lib" -lhalfshake -pthread -ldl -Wl,-rpath,'$ORIGIN'
+"${CC:-cc}" -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -I. \
+    preload/*.c -o "$lib/libhalfshake-preload.so" -L"$lib" -lhalfshake -pthread -ldl \
+    -Wl,-rpath,'$ORIGIN'
 install -m 644 "$work/libhalfshake.a" "$lib/libhalfshake.a"
 install -m 644 "$work/halfshake.pc" "$lib/pkgconfig/halfshake.pc"
 install -m 644 halfshake.h "$DESTDIR$INCLUDEDIR/halfshake.h"
