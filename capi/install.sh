@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the C library and installs it: the shared and the static library, the header, the
-# pkg-config file and the man page.
+# Builds the C library and installs it: the shared and the static library, the preload library, the
+# header, the pkg-config file and the man pages.
 #
 #   capi/install.sh                                under /usr/local
 #   PREFIX=/usr DESTDIR=stage capi/install.sh      for a package
@@ -48,7 +48,8 @@ sed -e "s|@PREFIX@|$PREFIX|" -e "s|@LIBDIR@|$LIBDIR|" -e "s|@INCLUDEDIR@|$INCLUD
     -e "s|@VERSION@|$version|" halfshake.pc.in >"$work/halfshake.pc"
 
 lib=$DESTDIR$LIBDIR
-install -d "$lib/pkgconfig" "$DESTDIR$INCLUDEDIR" "$DESTDIR$MANDIR/man3"
+install -d "$lib/pkgconfig" "$DESTDIR$INCLUDEDIR" "$DESTDIR$MANDIR/man3" \
+    "$DESTDIR$MANDIR/man8"
 install -m 755 "$work/shared" "$lib/libhalfshake.so.$version"
 ln -sf "libhalfshake.so.$version" "$lib/libhalfshake.so.$abi"
 ln -sf "libhalfshake.so.$abi" "$lib/libhalfshake.so"
@@ -60,4 +61,5 @@ install -m 644 "$work/libhalfshake.a" "$lib/libhalfshake.a"
 install -m 644 "$work/halfshake.pc" "$lib/pkgconfig/halfshake.pc"
 install -m 644 halfshake.h "$DESTDIR$INCLUDEDIR/halfshake.h"
 install -m 644 halfshake.3 "$DESTDIR$MANDIR/man3/halfshake.3"
+install -m 644 halfshake-preload.8 "$DESTDIR$MANDIR/man8/halfshake-preload.8"
 echo "halfshake $version: $lib, $DESTDIR$INCLUDEDIR, $DESTDIR$MANDIR"

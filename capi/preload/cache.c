@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* What has expired is removed, so much of it by one handshake. */
-enum { SWEPT = 256 };
+enum { SWEPT = 32 };
 
 halfshake_cache *cache;
 halfshake_attach_options how;
@@ -126,7 +126,7 @@ static void say_what_was(void) {
     }
 }
 
-/* After what the host does at its exit. Secrets are wiped, and what comes too late finds no cache. */
+/* After what the host does at its exit. Secrets are wiped; what comes too late finds no cache. */
 __attribute__((destructor)) static void end(void) {
     if (cache) {
         say_what_was();

@@ -1,5 +1,5 @@
 /* libhalfshake-preload.so: a halfshake cache under a TLS server that nobody changes. What it is
- * for, its settings and its limits: halfshake-preload(7), the page beside this file.
+ * for, its settings and its limits: halfshake-preload(8).
  *
  *   LD_PRELOAD=/usr/lib/libhalfshake-preload.so nginx
  *

@@ -69,7 +69,7 @@ void lacks(const char *name);
 /* A function that `tls` lacks, or NULL. */
 const char *missing(void);
 int is_of_clients(const SSL_METHOD *method);
-/* Makes the slots: a context's has its `struct hosted`, a connection's that of its first context. */
+/* Makes the slots: a context's has its `struct hosted`, a connection's its first context's. */
 int make_slots(void);
 extern int on_contexts, on_connections;
 
