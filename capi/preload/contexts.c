@@ -22,9 +22,28 @@ struct hosted *of_attached(const SSL_CTX *context) {
     return hosted && GET(hosted, attached) == ATTACHED ? hosted : NULL;
 }
 
+/* The lowest bit of the address in a connection's slot: it has an id context of its own. */
+static const uintptr_t OWN_ID = 1;
+
+static uintptr_t slot_of(const SSL *connection) {
+    return (uintptr_t)tls.SSL_get_ex_data(connection, on_connections);
+}
+
+void note_context(SSL *connection, struct hosted *hosted) {
+    tls.SSL_set_ex_data(connection, on_connections, hosted);
+}
+
+void note_own_id(SSL *connection) {
+    tls.SSL_set_ex_data(connection, on_connections, (void *)(slot_of(connection) | OWN_ID));
+}
+
+int has_own_id(const SSL *connection) {
+    return (slot_of(connection) & OWN_ID) != 0;
+}
+
 /* As OpenSSL does: a callback for the server name may have switched to another context. */
 struct hosted *of_connection(const SSL *connection) {
-    struct hosted *hosted = tls.SSL_get_ex_data(connection, on_connections);
+    struct hosted *hosted = (struct hosted *)(slot_of(connection) & ~OWN_ID);
     return hosted ? hosted : of_attached(tls.SSL_get_SSL_CTX(connection));
 }
 

@@ -45,28 +45,45 @@ SSL *SSL_new(SSL_CTX *context) {
     }
     SSL *connection = REAL(SSL_new)(context);
     if (connection && hosted && GET(hosted, attached) == ATTACHED) {
-        tls.SSL_set_ex_data(connection, on_connections, hosted);
+        note_context(connection, hosted);
     }
     return connection;
 }
 
 /* The connection goes on with another context: OpenSSL calls the callbacks of the first one, but
- * takes this one's mode and session id context. If to the host this is the same one, it is the same
- * to the cache; with another one, nothing is resumed. */
+ * takes this one's mode and session id context. Where to the host that is the same one, it is the
+ * same to the cache; another one has its own namespace. */
 SSL_CTX *SSL_set_SSL_CTX(SSL *connection, SSL_CTX *context) {
-    SSL_CTX *now = REAL(SSL_set_SSL_CTX)(connection, context);
-    struct hosted *begun = now && cache ? of_connection(connection) : NULL;
-    struct hosted *other = begun ? of_context(now) : NULL;
-    if (other) {
+    struct hosted *begun = cache ? of_connection(connection) : NULL;
+    struct hosted *other = begun && context ? of_context(context) : NULL;
+    int is_same = 0;
+    if (other && other != begun) {
         pthread_mutex_lock(&settling);
-        (void)take_mode(other);
-        int is_same = other->id_len == begun->id_len &&
-                      memcmp(other->id, begun->id, other->id_len) == 0;
-        tls.SSL_set_session_id_context(connection, is_same ? begun->ns : other->id,
-                                       (unsigned)(is_same ? begun->ns_len : other->id_len));
+        is_same = other->id_len == begun->id_len &&
+                  memcmp(other->id, begun->id, other->id_len) == 0 &&
+                  other->attached != ATTACHED;
+        if (is_same) {
+            (void)take_mode(other);
+        } else if (other->attached == NOT_YET) {
+            settle(other);
+        }
         pthread_mutex_unlock(&settling);
     }
+    SSL_CTX *now = REAL(SSL_set_SSL_CTX)(connection, context);
+    /* OpenSSL goes by what the contexts have. */
+    struct hosted *named = is_same ? begun : other;
+    if (now && named && GET(named, attached) == ATTACHED && !has_own_id(connection)) {
+        tls.SSL_set_session_id_context(connection, named->ns, (unsigned)named->ns_len);
+    }
     return now;
+}
+
+/* The host's word for this connection alone. */
+int SSL_set_session_id_context(SSL *connection, const unsigned char *id, unsigned len) {
+    if (cache && !within) {
+        note_own_id(connection);
+    }
+    return REAL(SSL_set_session_id_context)(connection, id, len);
 }
 
 /* SETTER(what, type, field): a setter of the page, and its getter. */

@@ -135,6 +135,10 @@ struct hosted *of_context(const SSL_CTX *context);
 struct hosted *of_attached(const SSL_CTX *context);
 /* Of the context that a connection began with. */
 struct hosted *of_connection(const SSL *connection);
+void note_context(SSL *connection, struct hosted *hosted);
+/* The host has set the session id context of a connection. */
+void note_own_id(SSL *connection);
+int has_own_id(const SSL *connection);
 SSL_CTX *adopt(SSL_CTX *context, const SSL_METHOD *method);
 /* Gives the context our cache mode, with `settling` held; 0: it is a client's. */
 int take_mode(struct hosted *hosted);

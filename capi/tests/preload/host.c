@@ -155,11 +155,13 @@ static int switches_early(SSL *ssl, int *alert, void *to) {
 
 /* HAProxy does so, before the session is looked up. */
 static void a_context_of_the_same_id_resumes_when_it_is_switched_to(void) {
-    SSL_CTX *listens = bare_server(), *same = bare_server(), *other = bare_server();
+    SSL_CTX *listens = bare_server(), *same = bare_server(), *also = bare_server();
+    SSL_CTX *other = bare_server();
     SSL_SESSION *session;
     int version;
     set_id(listens, "id");
     set_id(same, "id");
+    set_id(also, "id");
     set_id(other, "other");
     SSL_CTX_set_session_cache_mode(same, SSL_SESS_CACHE_OFF);
     for (version = 0; version < 2; version++) {
@@ -169,14 +171,39 @@ static void a_context_of_the_same_id_resumes_when_it_is_switched_to(void) {
         SSL_CTX_set_client_hello_cb(listens, switches_early, other);
         CHECK(!resumes(listens, from, session));
         SSL_SESSION_free(session);
+        session = begins(listens, from);
+        CHECK(resumes(listens, from, session));
+        SSL_SESSION_free(session);
         SSL_CTX_set_client_hello_cb(listens, switches_early, same);
         session = begins(listens, from);
+        SSL_CTX_set_client_hello_cb(listens, switches_early, also);
         CHECK(resumes(listens, from, session));
         SSL_SESSION_free(session);
     }
     SSL_CTX_free(listens);
     SSL_CTX_free(same);
+    SSL_CTX_free(also);
     SSL_CTX_free(other);
+}
+
+static int names_and_switches(SSL *ssl, int *alert, void *to) {
+    static unsigned char names;
+    names++; /* no two connections have the same */
+    CHECK(SSL_set_session_id_context(ssl, &names, 1) == 1);
+    return switches_early(ssl, alert, to);
+}
+
+static void an_id_of_one_connection_alone_is_not_overruled(void) {
+    SSL_CTX *listens = bare_server(), *same = bare_server();
+    SSL_SESSION *session;
+    set_id(listens, "id");
+    set_id(same, "id");
+    SSL_CTX_set_client_hello_cb(listens, names_and_switches, same);
+    session = begins(listens, to12);
+    CHECK(!resumes(listens, to12, session));
+    SSL_SESSION_free(session);
+    SSL_CTX_free(listens);
+    SSL_CTX_free(same);
 }
 
 /* nginx removes the session of a client whose certificate it refuses. */
@@ -337,6 +364,7 @@ static const struct {
     CLAIM(a_clients_context_is_left_alone),
     CLAIM(a_server_name_does_not_lose_the_callbacks),
     CLAIM(a_context_of_the_same_id_resumes_when_it_is_switched_to),
+    CLAIM(an_id_of_one_connection_alone_is_not_overruled),
     CLAIM(a_removal_reaches_the_host_whatever_is_cached),
     CLAIM(the_new_callback_is_given_the_connections_own_session),
     CLAIM(what_expires_is_told_on_a_thread_of_the_hosts),
