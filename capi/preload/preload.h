@@ -37,6 +37,7 @@ enum { SESS_CACHE_MODE_SET = 44, SESS_CACHE_MODE_GET = 45 };
     X(long, SSL_CTX_get_timeout, (const SSL_CTX *))                                           \
     X(long, SSL_CTX_set_timeout, (SSL_CTX *, long))                                           \
     X(int, SSL_CTX_set_session_id_context, (SSL_CTX *, const unsigned char *, unsigned))      \
+    X(int, SSL_CTX_add_session, (SSL_CTX *, SSL_SESSION *))                                   \
     X(void *, SSL_CTX_get_ex_data, (const SSL_CTX *, int))                                    \
     X(int, SSL_CTX_set_ex_data, (SSL_CTX *, int, void *))                                     \
     X(void *, SSL_get_ex_data, (const SSL *, int))                                            \

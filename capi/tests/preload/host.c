@@ -206,6 +206,19 @@ static void an_id_of_one_connection_alone_is_not_overruled(void) {
     SSL_CTX_free(same);
 }
 
+/* stunnel does so after each full handshake. */
+static void what_the_host_adds_is_not_kept_twice(void) {
+    SSL_CTX *context = bare_server();
+    SSL_SESSION *session;
+    set_id(context, "id");
+    session = begins(context, to12);
+    CHECK(SSL_CTX_add_session(context, session) == 1);
+    CHECK(SSL_CTX_sess_number(context) == 0);
+    CHECK(resumes(context, to12, session));
+    SSL_SESSION_free(session);
+    SSL_CTX_free(context);
+}
+
 /* nginx removes the session of a client whose certificate it refuses. */
 static void a_removal_reaches_the_host_whatever_is_cached(void) {
     SSL_CTX *context = bare_server(), *other = bare_server();
@@ -365,6 +378,7 @@ static const struct {
     CLAIM(a_server_name_does_not_lose_the_callbacks),
     CLAIM(a_context_of_the_same_id_resumes_when_it_is_switched_to),
     CLAIM(an_id_of_one_connection_alone_is_not_overruled),
+    CLAIM(what_the_host_adds_is_not_kept_twice),
     CLAIM(a_removal_reaches_the_host_whatever_is_cached),
     CLAIM(the_new_callback_is_given_the_connections_own_session),
     CLAIM(what_expires_is_told_on_a_thread_of_the_hosts),
