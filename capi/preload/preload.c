@@ -146,8 +146,8 @@ long SSL_CTX_ctrl(SSL_CTX *context, int command, long number, void *pointer) {
     return old;
 }
 
-/* What was negotiated here, the cache has been given; stunnel adds it once more. OpenSSL's own cache
- * would never be asked for it. */
+/* What was negotiated here, the cache has been given; stunnel adds it once more. OpenSSL's own
+ * cache would never be asked for it. */
 int SSL_CTX_add_session(SSL_CTX *context, SSL_SESSION *session) {
     return of_attached(context) ? 1 : REAL(SSL_CTX_add_session)(context, session);
 }
