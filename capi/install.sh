@@ -19,9 +19,11 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-$(dirname "$0")/../target}")
 cd "$(dirname "$0")"
 
 cargo build --locked --package halfshake-capi --lib --profile "$PROFILE" --target-dir "$target"
-built=$target/$PROFILE
+built=$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}
 if [ "$PROFILE" = dev ]; then
-    built=$target/debug
+    built=${built}debug
+else
+    built=$built$PROFILE
 fi
 version=$(cargo pkgid --locked --package halfshake-capi)
 version=${version##*[@#]}
@@ -55,8 +57,8 @@ ln -sf "libhalfshake.so.$version" "$lib/libhalfshake.so.$abi"
 ln -sf "libhalfshake.so.$abi" "$lib/libhalfshake.so"
 # shellcheck disable=SC2016 # The loader's word.
 "${CC:-cc}" -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden -I. \
-    preload/*.c -o "$lib/libhalfshake-preload.so" -L"$lib" -lhalfshake -pthread -ldl \
-    -Wl,-rpath,'$ORIGIN'
+    preload/*.c -o "$work/preload" -L"$lib" -lhalfshake -pthread -ldl -Wl,-rpath,'$ORIGIN'
+install -m 755 "$work/preload" "$lib/libhalfshake-preload.so"
 install -m 644 "$work/libhalfshake.a" "$lib/libhalfshake.a"
 install -m 644 "$work/halfshake.pc" "$lib/pkgconfig/halfshake.pc"
 install -m 644 halfshake.h "$DESTDIR$INCLUDEDIR/halfshake.h"

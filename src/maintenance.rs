@@ -9,11 +9,13 @@
 //! `Maintenance::Lazy`, to the one that first inserted into it, which starts its threads then. In
 //! any other process nothing is told of its end, and nobody waits for threads that are not there.
 
+use crate::cache::{Cache, Stored};
 use crate::engine::{Engine, Local, Untouched};
 use crate::entry::Object;
 use crate::error::BadSetting;
 use crate::panics::discard;
 use crate::sync::{Ordering, PlainBool, PlainU64};
+use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -229,11 +231,39 @@ where
     }
 }
 
-/// What the maintenance thread does, on the embedder's: see [`Cache::run_maintenance`].
-///
-/// [`Cache::run_maintenance`]: crate::Cache::run_maintenance
-pub(crate) fn run<O: Object, X: Send + Sync + 'static>(
+impl<K, V, S> Cache<K, V, S>
+where
+    K: ?Sized + Stored<V> + Hash + Eq,
+    V: ?Sized + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Does what the maintenance thread would: sweeps until `budget` entries were removed or every
+    /// set was looked at, advances the epoch, frees memory. Events are delivered as ever: here, or
+    /// by the delivery thread if the cache has one for all events.
+    ///
+    /// # Panics
+    /// If a removal listener does; the sweep was finished then, too.
+    pub fn run_maintenance(&self, budget: usize) -> Progress {
+        run(&self.core, u64::MAX, budget as u64)
+    }
+
+    /// The same in a bounded time, for a thread that must not pause: looks at the room for 512
+    /// entries, where the call before has ended.
+    ///
+    /// # Panics
+    /// As for [`run_maintenance`](Self::run_maintenance).
+    pub fn run_maintenance_step(&self) -> Progress {
+        run(&self.core, STEP, u64::MAX)
+    }
+}
+
+/// Sets that a step of maintenance looks at: those of 512 entries in a cache that is full.
+const STEP: u64 = 64;
+
+/// What the maintenance thread does, on the embedder's, for so many sets at `most`.
+fn run<O: Object, X: Send + Sync + 'static>(
     core: &Arc<Engine<O, X>>,
+    most: u64,
     budget: u64,
 ) -> Progress
 where
@@ -241,9 +271,9 @@ where
 {
     let local = core.local();
     let sets = core.table.geometry.total_sets();
-    let sets_to_sweep = if core.keeps_expired() { 0 } else { sets };
+    let sets_to_sweep = if core.keeps_expired() { 0 } else { sets.min(most) };
     let swept = core.sweep(&local, (sets_to_sweep, budget), false);
-    let debt = core.pay_debt(&local, u64::MAX, false);
+    let debt = core.pay_debt(&local, most, false);
     core.collect(&local);
     let progress = Progress {
         expired: swept.removed,
@@ -257,7 +287,7 @@ where
     }
 }
 
-/// What [`Cache::run_maintenance`](crate::Cache::run_maintenance) did.
+/// What [`Cache::run_maintenance`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {

@@ -162,6 +162,30 @@ mod time {
     }
 }
 
+mod steps {
+    use super::*;
+
+    #[test]
+    fn a_step_looks_at_a_part_and_goes_on_where_it_stopped() {
+        let (builder, clock, events) = logged(100_000);
+        let cache = builder.time_to_live(SECOND).build().unwrap();
+        for key in 0..20_000 {
+            cache.insert(key, key).unwrap();
+        }
+        clock.advance(SECOND);
+        let mut steps = 0;
+        while !cache.is_empty() {
+            let progress = cache.run_maintenance_step();
+            assert_eq!((progress.swept_sets, progress.complete), (64, false));
+            steps += 1;
+        }
+        assert!(steps > 20_000 / (64 * 15), "{steps}: a set holds fifteen at most");
+        assert!(steps <= 100_000 / 8 / 64 + 1, "{steps}: each set once");
+        assert_eq!(events.len(), 20_000);
+        cache.validate();
+    }
+}
+
 mod capacity {
     use super::*;
 

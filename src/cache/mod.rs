@@ -11,7 +11,7 @@ use crate::engine::{Engine, Held, HeldMany, Listener, Local, Mode, Owed, Put};
 use crate::entry::{Object, Owned, Pair, Record};
 use crate::error::{BadSetting, ConfigError};
 use crate::hash::Place;
-use crate::maintenance::{Process, Progress, Threads};
+use crate::maintenance::{Process, Threads};
 use crate::once::Flights;
 use crate::panics::discard;
 use crate::removal::RemovalCause;
@@ -397,16 +397,6 @@ where
         F: Fn(&Removal<'_, K, V, S>) + Send + Sync + 'static,
     {
         Box::new(move |core, entry, cause| listener(&Removal::new(core, entry, cause)))
-    }
-
-    /// Does what the maintenance thread would: sweeps until `budget` entries were removed or every
-    /// set was looked at, advances the epoch, frees memory. Events are delivered as ever: here, or
-    /// by the delivery thread if the cache has one for all events.
-    ///
-    /// # Panics
-    /// If a removal listener does; the sweep was finished then, too.
-    pub fn run_maintenance(&self, budget: usize) -> Progress {
-        crate::maintenance::run(&self.core, budget as u64)
     }
 
     /// Shuts the cache down: nothing can be inserted any more, `Shutdown` is delivered for all that

@@ -11,9 +11,6 @@ use halfshake::{Cache, Maintenance};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// How many that have expired are given up when one is kept.
-const SWEPT: usize = 4;
-
 /// See the module's documentation.
 pub(super) struct Objects(Option<Kept>);
 
@@ -55,7 +52,7 @@ impl Objects {
         let object = Object { print: kept.hasher.hash_one(bytes), session };
         // Without room it is made of its bytes again.
         let _refused = kept.cache.insert_with_timeout(id, object, timeout);
-        kept.cache.run_maintenance(SWEPT);
+        kept.cache.run_maintenance_step();
     }
 
     /// The object of these bytes, unless the library has marked it as not to be resumed.

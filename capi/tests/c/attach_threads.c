@@ -129,7 +129,8 @@ int main(int count, char **arguments) {
     }
     CHECK(resumed > 0);
     if (!detaches) {
-        printf("%d threads, %d connections each: %llu resumed, %llu sessions stored, as many removed\n",
+        printf("%d threads, %d connections each: %llu resumed, %llu sessions stored, as many "
+               "removed\n",
                THREADS, connections, (unsigned long long)resumed, (unsigned long long)news);
     }
     SSL_CTX_free(clients[0]);

@@ -12,9 +12,6 @@ use crate::session::SessionId;
 use openssl::ssl::{SslSession, SslSessionRef};
 use std::time::Duration;
 
-/// How many that have expired are given up when one is kept.
-const SWEPT: usize = 4;
-
 /// See the module's documentation.
 pub(super) struct Objects(Option<Kept>);
 
@@ -51,7 +48,7 @@ impl Objects {
         let object = Object { print: kept.hasher.hash_one(bytes), session: session.to_owned() };
         // Without room it is made of its bytes again.
         let _refused = kept.cache.insert_with_timeout(id, object, timeout);
-        kept.cache.run_maintenance(SWEPT);
+        kept.cache.run_maintenance_step();
     }
 
     /// The object of these bytes, unless the library has marked it as not to be resumed.
