@@ -22,6 +22,8 @@ const FEWEST_SETS: u64 = if cfg!(halfshake_loom) { 1 } else { 256 };
 const MOST_SHARDS: usize = 1024;
 /// What can be numbered in any number of shards, each of which has the same number of sets.
 const MOST_ENTRIES: u64 = (MOST_SETS - MOST_SHARDS as u64) * WAYS as u64 / WAYS_PER_ENTRY;
+/// From so many entries on, some megabytes, small entries lie in memory of the cache's own.
+const LARGE: u64 = 16_384;
 const DEFAULT_SWEEP: Duration = Duration::from_secs(1);
 
 /// Who advances time and epochs, and sweeps.
@@ -261,6 +263,7 @@ where
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             delivery: self.delivery,
             sweep_interval: self.sweep_interval,
+            own_memory: most_entries >= LARGE && !cfg!(halfshake_loom),
         };
         let extra = Extra {
             hasher: self.hasher,

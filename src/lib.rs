@@ -79,6 +79,8 @@ mod maintenance;
 #[doc(hidden)]
 pub mod model;
 mod once;
+#[expect(unsafe_code, reason = "arrays lie in a mapping")]
+mod pages;
 mod panics;
 mod policy;
 #[cfg_attr(not(halfshake_loom), expect(unsafe_code, reason = "prefetch instructions"))]

@@ -163,6 +163,7 @@ where
             sweep_up_to(engine, &local, &mut swept, sets, (now, pass_ms));
             // No listener runs here, so there is no panic to tell of.
             let _none = engine.pay_debt(&local, DEBT, true);
+            engine.slab.prepare();
             let (retired, _) = engine.blocks.retired();
             if retired != 0 {
                 match engine.collect_stale(&local, &mut untouched) {
@@ -275,6 +276,9 @@ where
     let swept = core.sweep(&local, (sets_to_sweep, budget), false);
     let debt = core.pay_debt(&local, most, false);
     core.collect(&local);
+    if most == u64::MAX {
+        core.slab.prepare();
+    }
     let progress = Progress {
         expired: swept.removed,
         recycled: core.recycle_for_good(&local),

@@ -5,6 +5,7 @@
 
 use crate::clock::{ManualClock, NEVER};
 use crate::engine::{Delivery, Engine, Exact, Local, Mode, Owed, Pin, Put, Settings};
+use crate::entry::depot::{Block, Depot};
 use crate::entry::{EntryRef, Pair};
 use crate::error::Refusal;
 use crate::hash::{Geometry, Place};
@@ -15,6 +16,7 @@ use crate::sync::{Ordering, PlainBool};
 use crate::table::away::Away;
 use crate::table::ways::bit;
 use std::collections::HashMap;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -105,6 +107,7 @@ impl Model {
             ticked: false,
             delivery,
             sweep_interval: Duration::from_secs(1),
+            own_memory: false,
         };
         let model = Self(Engine::new(settings, Log::default()).expect("small"), clock);
         model.listen(None);
@@ -386,6 +389,31 @@ impl Model {
         let (claimed, alive) =
             (0..2).map(|s| shard.set(s).occupancy()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         assert_eq!(claimed, alive, "ways lost: {claimed} claimed, {alive} live");
+    }
+}
+
+/// Free blocks that threads share; they are numbers here, above 0.
+#[derive(Clone, Debug)]
+pub struct Blocks(Arc<Depot>);
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self(Arc::new(Depot::new()))
+    }
+}
+
+impl Blocks {
+    /// Gives some.
+    pub fn give(&self, blocks: &[usize]) {
+        let block = |n: &usize| NonNull::new(std::ptr::without_provenance_mut(*n));
+        let blocks = blocks.iter().map(|n| Block::new(block(n).expect("above 0")));
+        self.0.give(blocks.collect());
+    }
+
+    /// Takes those that were given together last; none, if there are none.
+    pub fn take(&self) -> Vec<usize> {
+        let taken = self.0.take().into_iter().flatten();
+        taken.map(|block| block.at().addr().get()).collect()
     }
 }
 

@@ -294,10 +294,10 @@ impl<T> Swap<T> {
     pub(crate) fn replace_if(
         &self,
         old: Option<&std::sync::Arc<T>>,
-        new: std::sync::Arc<T>,
+        new: Option<std::sync::Arc<T>>,
     ) -> bool {
         let old = old.cloned();
-        let found = self.explored().compare_and_swap(&old, Some(new));
+        let found = self.explored().compare_and_swap(&old, new);
         match (&*found, &old) {
             (Some(found), Some(old)) => std::sync::Arc::ptr_eq(found, old),
             (None, None) => true,
@@ -316,7 +316,7 @@ impl<T> Swap<T> {
             let old = self.load_full();
             let mut new = old.as_deref().cloned().unwrap_or_default();
             change(&mut new)?;
-            if self.replace_if(old.as_ref(), std::sync::Arc::new(new)) {
+            if self.replace_if(old.as_ref(), Some(std::sync::Arc::new(new))) {
                 return Ok(());
             }
         }

@@ -3,7 +3,7 @@
 
 use super::evict::cause_of;
 use super::{Delivery, Engine, Listener, Local};
-use crate::entry::{Magazine, Object};
+use crate::entry::{Goes, Object};
 use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
@@ -246,18 +246,21 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
 
     /// Frees what is past its grace period; drops keys and values. The answer is how many ways.
     pub(crate) fn recycle(&self, local: &Rc<Local>) -> u64 {
-        self.recycle_into(local, Some(&local.magazine))
+        self.recycle_into(local, Goes::To(&local.magazine))
     }
 
-    /// As `recycle`, for threads that make no entries: the memory goes back to the allocator.
+    /// As `recycle`, for threads that make no entries: memory of the allocator's goes back there.
     pub(crate) fn recycle_for_good(&self, local: &Rc<Local>) -> u64 {
-        self.recycle_into(local, None)
+        let magazine = &local.magazine;
+        // What is a slab's goes there in batches, by way of the magazine.
+        let goes = if magazine.has_slab() { Goes::To(magazine) } else { Goes::Back };
+        self.recycle_into(local, goes)
     }
 
-    fn recycle_into(&self, local: &Rc<Local>, magazine: Option<&Magazine>) -> u64 {
+    fn recycle_into(&self, local: &Rc<Local>, goes: Goes<'_>) -> u64 {
         let mut ways = 0;
         for batch in self.ready.take() {
-            let freed = self.table.recycle(&batch, magazine);
+            let freed = self.table.recycle(&batch, goes);
             local.block.add(Counter::Recycled, freed.ways);
             local.block.add(Counter::RecycledWeight, freed.weight);
             local.block.add(Counter::DropPanics, freed.panics);

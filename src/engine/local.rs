@@ -133,7 +133,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             late,
             participant: self.collector.register(),
             block: self.blocks.claim(),
-            magazine: Magazine::default(),
+            magazine: Magazine::new(self.slab.shared()),
             pins: Cell::new(0),
             owing: Cell::new(0),
         })

@@ -35,7 +35,7 @@ pub(crate) use remove::Exact;
 
 use crate::budget::Budget;
 use crate::clock::{Clock, Time};
-use crate::entry::{EntryRef, Object};
+use crate::entry::{EntryRef, Home, Object};
 use crate::error::Refusal;
 use crate::hash::Geometry;
 use crate::reclaim::Collector;
@@ -78,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) ticked: bool,
     pub(crate) delivery: Delivery,
     pub(crate) sweep_interval: Duration,
+    /// Whether small entries lie in memory of the cache's own.
+    pub(crate) own_memory: bool,
 }
 
 /// See the module's documentation. `X` is what the layer above keeps with it.
@@ -88,6 +90,8 @@ pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
     #[cfg_attr(halfshake_loom, expect(dead_code, reason = "models end memberships themselves"))]
     alive: Arc<()>,
     pub(crate) table: Table<O>,
+    /// After the table, whose entries end before their memory does.
+    pub(crate) slab: Home,
     pub(crate) budget: Budget,
     pub(crate) time: Time,
     collector: Collector,
@@ -128,6 +132,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             alive: Arc::new(()),
             table: Table::new(settings.geometry)?,
+            slab: Home::new(settings.own_memory),
             budget: Budget::new(settings.entries, settings.bytes),
             time: Time::new(settings.clock, settings.ticked),
             collector: Collector::new(),

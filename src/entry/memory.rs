@@ -1,15 +1,20 @@
-//! Memory for entries: the allocator's, or a block that this thread has just recycled.
+//! Memory for entries: the allocator's, or the cache's own slab; or a block that this thread has
+//! just recycled.
 //!
 //! A cache at its limit frees an entry for each one that it makes. A [`Magazine`] keeps the blocks
 //! that its thread recycled last, wiped, and hands the latest one out first: it is still in the
 //! processor's cache, where the allocator's next one is cold as a rule. It is bounded, and belongs
 //! to one thread: nothing is shared. At most 48 KiB are kept of each of 16 sizes; they go back when
-//! the thread ends, or first uses another cache after this one is gone.
+//! the thread ends, or first uses another cache after this one is gone. In a large cache they come
+//! from a [`Slab`] and go back there, in batches.
 
+use super::depot::{BATCH, Block};
+use super::slab::Slab;
 use super::watched;
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::RefCell;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Sizes are rounded up to this many bytes, so that neighbours in size share blocks: whole cache
 /// lines.
@@ -18,7 +23,7 @@ const GRAIN: usize = 64;
 /// much memory again on it; others begin blocks of whole lines with a line anyway.
 const ALIGN: usize = 16;
 /// Larger entries come from the allocator each time.
-const CLASSES: usize = 16;
+pub(super) const CLASSES: usize = 16;
 /// Bytes kept of one size: what a few batches of retired entries bring, if they are small.
 const KEPT: usize = 48 << 10;
 
@@ -39,42 +44,84 @@ fn of_class(class: usize) -> Layout {
 }
 
 /// Wiped blocks of one thread, by size.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Magazine {
+    /// Where blocks come from, and go to, in a large cache.
+    slab: Option<Arc<Slab>>,
     classes: RefCell<[Vec<NonNull<u8>>; CLASSES]>,
 }
 
+/// Memory for an entry.
+#[derive(Debug)]
+pub(super) struct Allocated {
+    /// Never null.
+    pub(super) block: NonNull<u8>,
+    /// Whether it is a slab's: whoever gives it back has to know.
+    pub(super) in_slab: bool,
+}
+
 impl Magazine {
-    /// Memory for an entry, never null.
-    pub(super) fn allocate(&self, layout: Layout) -> NonNull<u8> {
+    pub(crate) fn new(slab: Option<Arc<Slab>>) -> Self {
+        Self { slab, classes: RefCell::default() }
+    }
+
+    pub(crate) fn has_slab(&self) -> bool {
+        self.slab.is_some()
+    }
+
+    pub(super) fn allocate(&self, layout: Layout) -> Allocated {
         let (whole, class) = rounded(layout);
-        let kept = class.and_then(|class| self.classes.borrow_mut()[class].pop());
-        kept.unwrap_or_else(|| {
-            watched::allocate(whole).unwrap_or_else(|| handle_alloc_error(whole))
-        })
+        if let Some(class) = class {
+            let blocks = &mut self.classes.borrow_mut()[class];
+            if blocks.is_empty() {
+                let more = self.slab.as_ref().and_then(|slab| slab.take(class));
+                blocks.extend(more.into_iter().flatten().map(Block::at));
+            }
+            if let Some(block) = blocks.pop() {
+                return Allocated { block, in_slab: self.has_slab() };
+            }
+        }
+        let block = watched::allocate(whole).unwrap_or_else(|| handle_alloc_error(whole));
+        Allocated { block, in_slab: false }
     }
 
     /// Takes the memory of an entry back, to be used again.
     ///
     /// # Safety
-    /// - `block` came from `allocate`, of any magazine, for the same layout.
+    /// - It came from `allocate`, of any magazine of this cache, for the same layout.
     /// - Nobody uses it any more.
-    pub(super) unsafe fn keep(&self, block: NonNull<u8>, layout: Layout) {
-        if let (_, Some(class)) = rounded(layout) {
+    pub(super) unsafe fn keep(&self, memory: Allocated, layout: Layout) {
+        if let (_, Some(class)) = rounded(layout)
+            && memory.in_slab == self.has_slab()
+            && !cfg!(halfshake_loom)
+        {
             let blocks = &mut self.classes.borrow_mut()[class];
-            if blocks.len() < KEPT / of_class(class).size() && !cfg!(halfshake_loom) {
-                blocks.push(block);
+            if blocks.len() >= KEPT / of_class(class).size()
+                && let Some(slab) = &self.slab
+            {
+                // The older half, which is the colder one.
+                let older = blocks.drain(..BATCH.min(blocks.len() / 2)).map(Block::new);
+                slab.give(class, older.collect());
+            }
+            if blocks.len() < KEPT / of_class(class).size() {
+                blocks.push(memory.block);
                 return;
             }
         }
         // SAFETY: the caller's promise.
-        unsafe { release(block, layout) }
+        unsafe { release(memory, layout) }
     }
 }
 
 impl Drop for Magazine {
     fn drop(&mut self) {
         for (class, blocks) in self.classes.get_mut().iter_mut().enumerate() {
+            if let Some(slab) = &self.slab {
+                for batch in blocks.chunks(BATCH) {
+                    slab.give(class, batch.iter().copied().map(Block::new).collect());
+                }
+                continue;
+            }
             for block in blocks.drain(..) {
                 // SAFETY: kept blocks came from `allocate`, and nobody uses them.
                 unsafe { watched::release(block, of_class(class)) }
@@ -83,11 +130,19 @@ impl Drop for Magazine {
     }
 }
 
-/// Gives the memory of an entry back to the allocator.
+/// Gives the memory of an entry back to where it came from.
 ///
 /// # Safety
-/// - As for [`Magazine::keep`].
-pub(super) unsafe fn release(block: NonNull<u8>, layout: Layout) {
-    // SAFETY: allocated with this very layout, by `Magazine::allocate`.
-    unsafe { watched::release(block, rounded(layout).0) }
+/// - As for [`Magazine::keep`]; the cache is alive.
+pub(super) unsafe fn release(memory: Allocated, layout: Layout) {
+    let (whole, class) = rounded(layout);
+    match class.filter(|_| memory.in_slab) {
+        Some(class) => {
+            // SAFETY: the block is a slab's, which is its cache's.
+            let slab = unsafe { Slab::of(memory.block) };
+            slab.give(class, std::iter::once(Block::new(memory.block)).collect());
+        }
+        // SAFETY: allocated with this very layout, by `Magazine::allocate`.
+        None => unsafe { watched::release(memory.block, whole) },
+    }
 }

@@ -10,15 +10,21 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+#[expect(unsafe_code, reason = "blocks are addresses")]
+pub(crate) mod depot;
 #[expect(unsafe_code, reason = "blocks are kept by address")]
 mod memory;
 #[expect(unsafe_code, reason = "one allocation for header, key and value")]
 mod record;
+#[expect(unsafe_code, reason = "blocks are cut from chunks")]
+mod slab;
 #[expect(unsafe_code, reason = "entries are freed by address")]
 mod watched;
 
+use memory::Allocated;
 pub(crate) use memory::Magazine;
 pub(crate) use record::Record;
+pub(crate) use slab::Home;
 use watched::Watched;
 
 #[cfg(halfshake_loom)]
@@ -40,23 +46,43 @@ pub struct Head {
     value_len: u32,
     /// Who else holds the unlinked entry, see [`Head::share`].
     holders: AtomicU8,
-    /// Whether somebody weighed it: its weight then stands behind key and value.
-    weighed: bool,
+    /// See [`WEIGHED`] and [`IN_SLAB`].
+    marks: u8,
 }
+
+/// Somebody weighed it: its weight then stands behind key and value.
+const WEIGHED: u8 = 1;
+/// Its memory is a slab's.
+const IN_SLAB: u8 = 2;
 
 #[cfg(not(halfshake_loom))]
 const _: () = assert!(size_of::<Record>() == 24);
 
 impl Head {
     fn new(deadline: u64, weighed: bool) -> Self {
+        let marks = if weighed { WEIGHED } else { 0 };
         Self {
             deadline,
             id: fresh_id(),
             key_len: 0,
             value_len: 0,
             holders: AtomicU8::new(0),
-            weighed,
+            marks,
         }
+    }
+
+    /// In this memory.
+    fn within(self, memory: &Allocated) -> Self {
+        let marks = if memory.in_slab { self.marks | IN_SLAB } else { self.marks };
+        Self { marks, ..self }
+    }
+
+    fn is_weighed(&self) -> bool {
+        self.marks & WEIGHED != 0
+    }
+
+    fn is_in_slab(&self) -> bool {
+        self.marks & IN_SLAB != 0
     }
 
     pub(crate) fn expired(&self, now: u64) -> bool {
@@ -175,13 +201,12 @@ impl<O: Object> Owned<O> {
         Self(object_at(word))
     }
 
-    /// Drops the entry; its memory is kept for the next one of this thread, if a magazine is given.
-    /// Says whether a user's `Drop` panicked.
-    pub(crate) fn end(self, magazine: Option<&Magazine>) -> bool {
+    /// Drops the entry. Says whether a user's `Drop` panicked.
+    pub(crate) fn end(self, goes: Goes<'_>) -> bool {
         let entry = ManuallyDrop::new(self);
         let end = || {
             // SAFETY: an `Owned` is the only way to its entry, and was given up.
-            unsafe { dispose(entry.0, magazine) }
+            unsafe { dispose(entry.0, goes) }
         };
         if cfg!(halfshake_loom) {
             end(); // a model's assertion must come through
@@ -207,32 +232,45 @@ impl<O: Object> Drop for Owned<O> {
             return; // a loom step while unwinding aborts the process
         }
         // SAFETY: an `Owned` is the only way to its entry.
-        unsafe { dispose(self.0, None) }
+        unsafe { dispose(self.0, Goes::Back) }
     }
 }
 
-/// Ends an entry, and gives its memory to the magazine, or back to the allocator.
+/// What becomes of the memory of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goes<'m> {
+    /// It is kept for the next entry of this thread.
+    To(&'m Magazine),
+    /// Back to where it came from.
+    Back,
+    /// It ends with the cache, if it is the cache's; else as above.
+    WithCache,
+}
+
+/// Ends an entry, and gives its memory away.
 ///
 /// # Safety
 /// - Nobody else refers to the entry, and nobody will.
-unsafe fn dispose<O: Object>(this: NonNull<O>, magazine: Option<&Magazine>) {
-    /// Gives the memory back also if the contents panic.
-    struct Memory<'m>(NonNull<u8>, Layout, Option<&'m Magazine>);
+unsafe fn dispose<O: Object>(this: NonNull<O>, goes: Goes<'_>) {
+    /// Gives the memory away also if the contents panic.
+    struct Memory<'m>(Option<Allocated>, Layout, Goes<'m>);
     impl Drop for Memory<'_> {
         fn drop(&mut self) {
-            let (block, layout) = (self.0, self.1);
+            let (Some(memory), layout) = (self.0.take(), self.1) else { return };
             match self.2 {
                 // SAFETY: the entry's own memory, which `dispose` has ended the use of.
-                Some(magazine) => unsafe { magazine.keep(block, layout) },
+                Goes::To(magazine) => unsafe { magazine.keep(memory, layout) },
+                Goes::WithCache if memory.in_slab => {}
                 // SAFETY: as above.
-                None => unsafe { memory::release(block, layout) },
+                Goes::Back | Goes::WithCache => unsafe { memory::release(memory, layout) },
             }
         }
     }
     // SAFETY: the caller is the only one who knows the address.
-    let layout = unsafe { this.as_ref() }.layout();
-    let _memory = Memory(this.cast(), layout, magazine);
-    // SAFETY: as above; once, since the memory goes back right after.
+    let entry = unsafe { this.as_ref() };
+    let (layout, in_slab) = (entry.layout(), entry.head().is_in_slab());
+    let _memory = Memory(Some(Allocated { block: this.cast(), in_slab }), layout, goes);
+    // SAFETY: as above; once, since the memory is given away right after.
     unsafe { O::clear(this) }
 }
 
@@ -337,9 +375,10 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Pair<K, V> {
         value: V,
         magazine: &Magazine,
     ) -> Owned<Self> {
-        let this = magazine.allocate(Layout::new::<Self>()).cast::<Self>();
+        let memory = magazine.allocate(Layout::new::<Self>());
+        let this = memory.block.cast::<Self>();
         let entry = Self {
-            head: Head::new(deadline, weight.is_some()),
+            head: Head::new(deadline, weight.is_some()).within(&memory),
             both: Watched::new(Both { key, value }),
             weight: weight.unwrap_or(0),
         };
@@ -353,8 +392,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Pair<K, V> {
         let entry = ManuallyDrop::new(entry);
         // SAFETY: the owner gives the entry up here, and it is read once.
         let this = unsafe { entry.0.read() };
+        let memory = Allocated { block: entry.0.cast(), in_slab: this.head.is_in_slab() };
         // SAFETY: the entry has moved out of its memory.
-        unsafe { memory::release(entry.0.cast(), Layout::new::<Self>()) };
+        unsafe { memory::release(memory, Layout::new::<Self>()) };
         let Both { key, value } = this.both.into_inner();
         (key, value)
     }
@@ -384,7 +424,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Object for Pair<K, V> {
         let this = unsafe { this.as_ref() };
         // `allocate` is asked for no more than fits.
         let own = u32::try_from(Self::WEIGHT).unwrap_or(u32::MAX);
-        if this.head.weighed { this.weight } else { own }
+        if this.head.is_weighed() { this.weight } else { own }
     }
 
     fn layout(&self) -> Layout {

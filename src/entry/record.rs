@@ -39,9 +39,10 @@ impl Record {
         let value_len = u32::try_from(value.len()).ok()?;
         let head = Head { key_len, value_len, ..Head::new(deadline, weight.is_some()) };
         let header = Self { head };
-        let this = magazine.allocate(header.checked_layout()?).cast::<Self>();
+        let memory = magazine.allocate(header.checked_layout()?);
+        let this = memory.block.cast::<Self>();
         // SAFETY: fresh memory with the layout of a header and the bytes that it announces.
-        unsafe { this.write(header) };
+        unsafe { this.write(Self { head: header.head.within(&memory) }) };
         let bytes = Self::bytes(this);
         // SAFETY: `key.len()` bytes lie behind the header, and nobody else knows them.
         unsafe { bytes.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len()) };
@@ -61,7 +62,7 @@ impl Record {
     /// `None` if the lengths are more than memory can hold.
     fn checked_layout(&self) -> Option<Layout> {
         let (key, value) = self.lengths();
-        let weight = if self.head.weighed { size_of::<u32>() } else { 0 };
+        let weight = if self.head.is_weighed() { size_of::<u32>() } else { 0 };
         let size = value.checked_add(key + size_of::<Self>() + weight)?;
         Layout::from_size_align(size, align_of::<Self>()).ok()
     }
@@ -117,7 +118,7 @@ impl Object for Record {
         // SAFETY: the caller keeps the entry alive.
         let record = unsafe { this.as_ref() };
         let (key, value) = record.lengths();
-        if !record.head.weighed {
+        if !record.head.is_weighed() {
             // An entry that weighs more than this is not made.
             return u32::try_from(Self::weight_of(key, value)).unwrap_or(u32::MAX);
         }

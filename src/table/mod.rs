@@ -24,7 +24,6 @@
 //! | [`hints`] | what the choice of a victim goes by |
 //! | [`ways`] | how many ways a set has, and masks of them |
 //! | [`tags`] | the low bytes of a set's tags, compared all at once |
-//! | [`pages`] | the memory that the sets lie in |
 //! | [`retired`] | lists of unlinked ways, and their way through the collector |
 //! | [`summary`] | what a sweep and the search for a victim know without touching a set |
 //! | here | the shards, and addresses of ways in them |
@@ -36,8 +35,6 @@
 
 pub(crate) mod away;
 pub(crate) mod hints;
-#[expect(unsafe_code, reason = "sets lie in a mapping")]
-mod pages;
 pub(crate) mod retired;
 #[expect(unsafe_code, reason = "the state machine of a way owns the entries")]
 pub(crate) mod set;
@@ -46,11 +43,11 @@ pub(crate) mod summary;
 mod tags;
 pub(crate) mod ways;
 
-use crate::entry::{EntryRef, Magazine, Object};
+use crate::entry::{EntryRef, Goes, Object};
 use crate::hash::{Geometry, Place};
+use crate::pages::Pages;
 use crate::reclaim::Guard;
 use away::{Away, WayAt};
-use pages::Pages;
 use retired::{Batch, Lists};
 use set::{Cells, Live, Meta, Set};
 use summary::Summary;
@@ -190,7 +187,7 @@ impl<O: Object> Table<O> {
 
     /// Frees the ways of a batch; the answer is how many, their weight, and how many of their
     /// entries panicked when they were dropped. Call it once for each batch.
-    pub(crate) fn recycle(&self, batch: &Batch, magazine: Option<&Magazine>) -> Recycled {
+    pub(crate) fn recycle(&self, batch: &Batch, goes: Goes<'_>) -> Recycled {
         // As many as may be on their way at a time: two lines for each.
         const AHEAD: usize = 8;
         let mut sum = Recycled::default();
@@ -204,7 +201,7 @@ impl<O: Object> Table<O> {
             entries.next().into_iter().for_each(fetch_entry);
             let set = self.set_number(at.set());
             sum.weight += u64::from(set.graced_entry(&graced).weight());
-            sum.panics += u64::from(set.recycle(graced, magazine));
+            sum.panics += u64::from(set.recycle(graced, goes));
             sum.ways += 1;
         }
         sum

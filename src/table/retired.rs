@@ -147,7 +147,7 @@ impl Ready {
             if let Some(batch) = Arc::get_mut(&mut batch) {
                 batch.next.clone_from(&head);
             }
-            if self.0.replace_if(head.as_ref(), batch.clone()) {
+            if self.0.replace_if(head.as_ref(), Some(batch.clone())) {
                 return;
             }
         }

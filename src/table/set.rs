@@ -43,10 +43,10 @@
 
 use super::away::{Away, Graced, Unlinked};
 use super::hints::{Hints, after};
-use super::pages::Zeroed;
 use super::tags::Tags;
 use super::ways::{LIVE, WAYS, bit, ways_in};
-use crate::entry::{ADDRESS_BITS, EntryRef, Magazine, Object, Owned};
+use crate::entry::{ADDRESS_BITS, EntryRef, Goes, Object, Owned};
+use crate::pages::Zeroed;
 use crate::prefetch::prefetch;
 use crate::reclaim::Guard;
 use crate::sync::{AtomicU64, Ordering};
@@ -100,7 +100,7 @@ impl<O: Object> Cells<O> {
             if word != 0 {
                 // SAFETY: `&mut self`: no guard, claim or owner is left; each cell holds its own.
                 let entry = unsafe { Owned::<O>::from_word(word) };
-                entry.end(None);
+                entry.end(Goes::WithCache);
             }
         }
     }
@@ -251,13 +251,13 @@ impl<'t, O: Object> Set<'t, O> {
 
     /// Drops the entry of a way whose grace period is over, and frees the way. Says whether the
     /// entry's own `Drop` panicked (the way is free all the same).
-    pub(crate) fn recycle(self, way: Graced, magazine: Option<&Magazine>) -> bool {
+    pub(crate) fn recycle(self, way: Graced, goes: Goes<'_>) -> bool {
         let cell = &self.cells.0[way.way() as usize];
         let word = cell.load(Ordering::Relaxed);
         // SAFETY: `Graced` says that a grace period has passed since the way was unlinked, and
         // there is one for each way that was retired: nobody else refers to the entry.
         let entry = unsafe { Owned::<O>::from_word(word) };
-        let panicked = entry.end(magazine);
+        let panicked = entry.end(goes);
         // Release: pairs with the Acquire of the next claim, which changes the tag. (No model needs
         // it: the grace period orders the two as well.)
         cell.store(0, Ordering::Release);

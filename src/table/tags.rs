@@ -6,7 +6,7 @@
 //! (see [`super::set`]). The other bytes of its word belong to others, so it is changed by a
 //! read-modify-write.
 
-use super::pages::Zeroed;
+use crate::pages::Zeroed;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Tags in a word.

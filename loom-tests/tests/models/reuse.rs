@@ -6,8 +6,8 @@
 use crate::{K, X, Y, cache_of, has_event, insert, is_stored, live, take};
 use halfshake::Refusal;
 use halfshake::RemovalCause::Taken;
-use halfshake::model::{Inserted, Model};
-use loom_tests::{Race, model, role};
+use halfshake::model::{Blocks, Inserted, Model};
+use loom_tests::{LoneRole, Race, model, role};
 
 /// K with value 1 in the way that is next in turn, and nothing else in the set.
 fn worn() -> Model {
@@ -138,3 +138,56 @@ fn idle_retirer(race: &Race) {
     cache.check_law(&idle);
 }
 model!(idle_retirer, least 500, batch 8);
+
+/// Free blocks of memory are with one thread at a time, and none is lost.
+///
+/// Threads: two, each of which takes blocks twice, and gives the first ones back in between.
+/// Not covered: the memory of the blocks, which has one owner if they have.
+fn depot_takes(race: &Race) {
+    let depot = Blocks::default();
+    for block in 1..=3 {
+        depot.give(&[block]);
+    }
+    let role = || -> LoneRole<Vec<usize>> {
+        let depot = depot.clone();
+        Box::new(move || {
+            let first = depot.take();
+            if !first.is_empty() {
+                depot.give(&first);
+            }
+            depot.take()
+        })
+    };
+    let mut all: Vec<_> = race.run_alone([role(), role()]).concat();
+    loop {
+        let left = depot.take();
+        if left.is_empty() {
+            break;
+        }
+        all.extend(left);
+    }
+    all.sort_unstable();
+    assert_eq!(all, [1, 2, 3], "each block once");
+}
+model!(depot_takes, least 100);
+
+/// Blocks that are given while others are taken stay apart, and none is lost.
+///
+/// Threads: one gives two blocks together, one takes what is there.
+fn depot_gives(race: &Race) {
+    let depot = Blocks::default();
+    depot.give(&[1]);
+    let (giving, taking) = (depot.clone(), depot.clone());
+    let gives: LoneRole<Vec<usize>> = Box::new(move || {
+        giving.give(&[2, 3]);
+        Vec::new()
+    });
+    let takes: LoneRole<Vec<usize>> = Box::new(move || taking.take());
+    let mut all: Vec<_> = race.run_alone([gives, takes]).concat();
+    race.saw(if all == [1] { "the old one" } else { "the new ones" });
+    all.extend(depot.take());
+    all.extend(depot.take());
+    all.sort_unstable();
+    assert_eq!(all, [1, 2, 3], "each block once");
+}
+model!(depot_gives, least 3, sees ["the old one", "the new ones"]);

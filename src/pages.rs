@@ -1,4 +1,4 @@
-//! Memory of the table: mapped once, zeroed, on huge pages where the system gives them.
+//! Large arrays: mapped once, zeroed, on huge pages where the system gives them.
 //!
 //! A look-up in a large table reads at random places: with pages of 4 KiB nearly each one costs a
 //! walk of the page tables besides. So a large array is aligned to 2 MiB, the system is *advised*
@@ -9,15 +9,27 @@ use std::ops::{Deref, DerefMut};
 
 /// An array that is never moved and never grows.
 #[derive(Debug)]
-pub(super) struct Pages<T>(imp::Pages<T>);
+pub(crate) struct Pages<T>(imp::Pages<T>);
 
 impl<T> Pages<T> {
     /// `len` zeroed elements; `Err` with the bytes that the machine does not have.
-    pub(super) fn new(len: usize) -> Result<Self, u64>
+    pub(crate) fn new(len: usize) -> Result<Self, u64>
     where
         T: Zeroed,
     {
         imp::Pages::new(len).map(Self)
+    }
+
+    /// Gives the memory back to the system, and keeps the addresses; the elements are zero then.
+    ///
+    /// # Safety
+    /// - Nobody reads or writes an element meanwhile, nor refers to one.
+    pub(crate) unsafe fn discard(&self)
+    where
+        T: Zeroed,
+    {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.discard() }
     }
 }
 
@@ -39,7 +51,7 @@ impl<T> DerefMut for Pages<T> {
 ///
 /// # Safety
 /// - Zero bytes are a valid value, and dropping one needs nothing done.
-pub(super) unsafe trait Zeroed: Send + Sync {
+pub(crate) unsafe trait Zeroed: Send + Sync {
     /// The same value, where memory is not plain bytes.
     #[cfg(halfshake_loom)]
     fn zeroed() -> Self;
@@ -59,7 +71,7 @@ mod imp {
         first: NonNull<T>,
         len: usize,
         /// What `first` points into.
-        _map: MmapMut,
+        map: MmapMut,
     }
 
     // SAFETY: an owner of `T`s, as a `Box<[T]>` is; the mapping itself belongs to no thread.
@@ -87,7 +99,16 @@ mod imp {
                 page[0] = std::hint::black_box(0);
             }
             let first = NonNull::from(used).cast::<T>();
-            Ok(Self { first, len, _map: map })
+            Ok(Self { first, len, map })
+        }
+
+        /// # Safety
+        /// - As for the outer one.
+        pub(super) unsafe fn discard(&self) {
+            // Elsewhere the memory stays until the array is dropped.
+            #[cfg(target_os = "linux")]
+            // SAFETY: the caller's promise. If the system refuses, the memory stays as well.
+            let _done = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
         }
     }
 
@@ -120,6 +141,10 @@ mod imp {
         pub(super) fn new(len: usize) -> Result<Self, u64> {
             Ok(Self((0..len).map(|_| T::zeroed()).collect()))
         }
+
+        /// # Safety
+        /// - None is needed: nothing is done.
+        pub(super) unsafe fn discard(&self) {}
     }
 
     impl<T> std::ops::Deref for Pages<T> {

@@ -1,0 +1,165 @@
+//! Blocks of memory that are free and nobody's: batches of them on a stack that threads share.
+//!
+//! # State
+//!
+//! A stack of [`Batch`]es, each of which is made once and never changed.
+//!
+//! # ABA
+//!
+//! Whoever takes the uppermost batch holds a count of it while it compares: its address means no
+//! other batch, and a batch that was taken never comes back (its blocks come in another one). So
+//! the stack has not changed if its head has not.
+//!
+//! # Progress
+//!
+//! Lock-free: a failed exchange means that another one succeeded.
+//!
+//! Loom: `depot_*`.
+
+use crate::sync::Swap;
+use smallvec::SmallVec;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// The address of a free block. It is not read before it is somebody's again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block(NonNull<u8>);
+
+// SAFETY: an address; the memory belongs to whoever takes the block.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    pub(crate) fn new(at: NonNull<u8>) -> Self {
+        Self(at)
+    }
+
+    pub(crate) fn at(self) -> NonNull<u8> {
+        self.0
+    }
+}
+
+/// As many as a thread gives back, or takes, at a time.
+pub(crate) const BATCH: usize = 32;
+
+/// Blocks that change hands together.
+pub(crate) type Blocks = SmallVec<[Block; BATCH]>;
+
+#[derive(Debug)]
+struct Batch {
+    blocks: Blocks,
+    next: Option<Arc<Batch>>,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Depot(Swap<Batch>);
+
+impl Depot {
+    pub(crate) fn new() -> Self {
+        Self(Swap::new(None))
+    }
+
+    /// Gives blocks to whoever comes next.
+    pub(crate) fn give(&self, blocks: Blocks) {
+        let mut batch = Arc::new(Batch { blocks, next: None });
+        loop {
+            let head = self.0.load_full();
+            if let Some(batch) = Arc::get_mut(&mut batch) {
+                batch.next.clone_from(&head);
+            }
+            if self.0.replace_if(head.as_ref(), Some(batch.clone())) {
+                return;
+            }
+        }
+    }
+
+    /// The blocks that were given last: from now on the caller's.
+    pub(crate) fn take(&self) -> Option<Blocks> {
+        loop {
+            let head = self.0.load_full()?;
+            if self.0.replace_if(Some(&head), head.next.clone()) {
+                // Others may hold the batch still, to compare: they take nothing of it.
+                return Some(head.blocks.clone());
+            }
+        }
+    }
+}
+
+impl Drop for Depot {
+    /// One batch at a time: a long stack must not recurse.
+    fn drop(&mut self) {
+        let mut next = self.0.swap(None);
+        while let Some(batch) = next {
+            next = Arc::into_inner(batch).and_then(|mut batch| batch.next.take());
+        }
+    }
+}
+
+#[cfg(all(test, not(halfshake_loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::{Ordering, PlainBool};
+
+    fn block(n: usize) -> Block {
+        Block::new(NonNull::new(std::ptr::without_provenance_mut(n)).expect("not 0"))
+    }
+
+    #[test]
+    fn what_was_given_last_is_taken_first_and_once() {
+        let depot = Depot::new();
+        for n in 1..=3 {
+            depot.give([block(n), block(10 * n)].into_iter().collect());
+        }
+        for n in (1..=3).rev() {
+            assert_eq!(depot.take().unwrap()[..], [block(n), block(10 * n)]);
+        }
+        assert!(depot.take().is_none());
+        depot.give([block(7)].into_iter().collect());
+        assert_eq!(depot.take().unwrap()[..], [block(7)]);
+    }
+
+    #[test]
+    fn a_long_stack_ends_without_recursion() {
+        let depot = Depot::new();
+        for n in 1..200_000 {
+            depot.give([block(n)].into_iter().collect());
+        }
+        drop(depot);
+    }
+
+    #[test]
+    fn each_block_is_with_one_thread_at_a_time() {
+        let depot = Depot::new();
+        let all = 64;
+        for n in (1..=all).step_by(2) {
+            depot.give([block(n), block(n + 1)].into_iter().collect());
+        }
+        let held: Vec<_> = (0..=all).map(|_| PlainBool::new(false)).collect();
+        let mark = |blocks: &Blocks, now: bool| {
+            for block in blocks {
+                let at = block.at().addr().get();
+                let before = held[at].swap(now, Ordering::Relaxed);
+                assert_ne!(before, now, "{at} has two owners");
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        let Some(blocks) = depot.take() else { continue };
+                        mark(&blocks, true);
+                        mark(&blocks, false);
+                        depot.give(blocks);
+                    }
+                });
+            }
+        });
+        let mut left = 0;
+        while let Some(blocks) = depot.take() {
+            left += blocks.len();
+        }
+        assert_eq!(left, all);
+    }
+}
