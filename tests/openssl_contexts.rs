@@ -7,7 +7,7 @@ mod handshakes;
 
 use halfshake::openssl::Options;
 use halfshake::session::{Rejection, SessionCache};
-use handshakes::{Client, bare_server, name, server};
+use handshakes::{Client, End, bare_server, name, server};
 use openssl::ssl::{ClientHelloResponse, SslVersion};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -91,6 +91,12 @@ fn context_that_a_client_hello_switches_to_has_sessions_of_its_own() {
             assert!(client.connect(&server, Some(&first.sessions[0])).resumed, "{own}: its own");
         }
         assert_eq!(cache.stats().rejected_for(Rejection::Namespace), 0);
+        // A connection that fails takes along the session that lies under that name.
+        choice.store(1, SeqCst);
+        cache.flush_all();
+        let failed = client.connect_with(&server, None, b"", End::Drops);
+        assert_eq!(cache.len() + 1, failed.sessions.len() as u64);
+        assert!(!client.connect(&server, failed.sessions.last()).resumed, "its last one");
         assert_eq!(others.stats().engine.inserts, 0, "one cache is asked");
     }
 }

@@ -85,10 +85,17 @@ fn reclaim(cache: &BytesCache) {
     assert_eq!(cache.stats().retired_entries, 0);
 }
 
+/// In the allocator's memory, and in that of a large cache's own.
 #[test]
 fn a_secret_leaves_memory_with_its_entry_and_is_never_printed() {
+    for capacity in [4, 20_000] {
+        secrets_leave(capacity);
+    }
+}
+
+fn secrets_leave(capacity: u64) {
     let cache = BytesCache::builder()
-        .capacity(4)
+        .capacity(capacity)
         .maintenance(Maintenance::Embedder)
         .removal_listener(|removal| {
             let shown = format!("{removal:?} {:?} {}", removal.cause(), removal.cause());
@@ -104,7 +111,9 @@ fn a_secret_leaves_memory_with_its_entry_and_is_never_printed() {
         |c| c.retain(|_, _| false),
         |c| (0..8u8).for_each(|key| c.insert(&[key], &[key]).unwrap()),
     ];
-    for (which, go) in (0..).zip(ways) {
+    // Eight entries push nothing out of a large one.
+    let ways = &ways[..if capacity < 8 { 6 } else { 5 }];
+    for (which, go) in (capacity..).zip(ways) {
         cache.clear();
         with(which, |secret| cache.insert(b"key", secret)).unwrap();
         assert_eq!(copies(which), 1, "way {which}: there, or this test sees nothing");
@@ -125,18 +134,18 @@ fn a_secret_leaves_memory_with_its_entry_and_is_never_printed() {
         assert_eq!(copies(which), 0, "way {which}");
     }
     // As a key, and of an insert that was refused.
-    with(100, |secret| cache.insert(secret, b"value")).unwrap();
-    assert_eq!(copies(100), 1);
-    assert!(with(100, |secret| cache.remove(secret)));
+    with(capacity + 100, |secret| cache.insert(secret, b"value")).unwrap();
+    assert_eq!(copies(capacity + 100), 1);
+    assert!(with(capacity + 100, |secret| cache.remove(secret)));
     reclaim(&cache);
-    assert_eq!(copies(100), 0);
-    with(101, |secret| cache.insert(b"last", secret)).unwrap();
-    assert!(!with(102, |secret| cache.insert_if_absent(b"last", secret)).unwrap());
-    assert_eq!((copies(101), copies(102)), (1, 0));
+    assert_eq!(copies(capacity + 100), 0);
+    with(capacity + 101, |secret| cache.insert(b"last", secret)).unwrap();
+    assert!(!with(capacity + 102, |secret| cache.insert_if_absent(b"last", secret)).unwrap());
+    assert_eq!((copies(capacity + 101), copies(capacity + 102)), (1, 0));
     cache.shutdown();
-    assert!(with(103, |secret| cache.insert(b"late", secret)).is_err());
+    assert!(with(capacity + 103, |secret| cache.insert(b"late", secret)).is_err());
     assert!(cache.stats().removed_by(RemovalCause::Shutdown) > 0);
     cache.validate();
     drop(cache);
-    assert_eq!((copies(101), copies(103)), (0, 0));
+    assert_eq!((copies(capacity + 101), copies(capacity + 103)), (0, 0));
 }
