@@ -113,6 +113,8 @@ static void context_that_a_client_hello_switches_to_has_sessions_of_its_own(void
         SSL_CTX *from = clients[which % 2], *context = bare_server(), *choices[3], *bare;
         SSL_SESSION *session;
         uint64_t rejected;
+        wants want = nothing();
+        went failed;
         options.objects = which < 2 ? 0 : 10;
         OK(halfshake_attach(cache, context, &options));
         choices[0] = server(cache);
@@ -130,6 +132,13 @@ static void context_that_a_client_hello_switches_to_has_sessions_of_its_own(void
             SSL_SESSION_free(session);
         }
         CHECK(stats_of(others).inserts == 0);
+        /* A connection that fails takes along the session that lies under that name. */
+        chosen = choices[1];
+        want.drops = 1;
+        failed = connect_with(context, from, want);
+        CHECK(failed.given > 0 && left[HALFSHAKE_CAUSE_FAULTY] == 1);
+        CHECK(!resumes(context, from, failed.sessions[failed.given - 1]));
+        forget(&failed);
         /* One that is not attached has another id context: not to be found, so not stored. */
         rejected = stats_of(cache).rejected[HALFSHAKE_REASON_NAMESPACE];
         CHECK(rejected == 0);
