@@ -3,7 +3,9 @@
 /// A key, as long as rustls's session ids.
 pub type Key = [u8; 32];
 /// A value.
-pub type Value = [u8; 128];
+pub type Value = [u8; VALUE];
+/// How long it is: as a small session, or as one with a certificate's name in it.
+const VALUE: usize = if cfg!(feature = "value-200") { 200 } else { 128 };
 
 /// A well-mixed bijection of 64 bits (the finaliser of SplitMix64).
 #[must_use]
@@ -27,7 +29,7 @@ pub fn key(n: u64) -> Key {
 /// The value of a number: its first word is as random as the key.
 #[must_use]
 pub fn value(n: u64) -> Value {
-    let mut value = [0x5a; 128];
+    let mut value = [0x5a; VALUE];
     value[..8].copy_from_slice(&mix(!n).to_le_bytes());
     value
 }

@@ -1,8 +1,11 @@
 //! Who takes part, behind one small interface.
 
 pub mod caches;
+pub mod limits;
 pub mod maps;
+pub mod more;
 pub mod ours;
+pub mod scc;
 pub mod sessions;
 pub mod stores;
 
@@ -19,6 +22,15 @@ pub trait Contestant: Send + Sync + 'static {
 
     /// A handle for the calling thread.
     fn handle(&self) -> Self::Handle<'_>;
+
+    /// How many entries it holds, if it knows.
+    fn live(&self) -> Option<u64> {
+        None
+    }
+}
+
+fn live(entries: usize) -> Option<u64> {
+    u64::try_from(entries).ok()
 }
 
 /// What is done with a contestant. What is found is read: the answer is a word of the value.
