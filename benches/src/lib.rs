@@ -2,11 +2,13 @@
 //!
 //! | room | what |
 //! | --- | --- |
+//! | [`memory`] | resident memory, and how much of it lies on huge pages |
 //! | [`clock`] | processor time of the thread and of the process, and wall time |
 //! | [`keys`] | keys and values from numbers, and random numbers |
 //! | [`contestants`] | who takes part, behind one small interface |
 //! | [`workloads`] | what is done with them |
 //! | [`rounds`] | the order in which it is done |
+//! | [`rows`] | the rows of the comparison: what is measured for which claim |
 //! | [`report`] | tables and the raw record |
 //!
 //! The machine that this runs on is shared as a rule, so absolute times mean little. Everything is
@@ -17,8 +19,10 @@
 pub mod clock;
 pub mod contestants;
 pub mod keys;
+pub mod memory;
 pub mod report;
 pub mod rounds;
+pub mod rows;
 pub mod workloads;
 
 /// One allocator for all contestants.

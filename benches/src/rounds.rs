@@ -1,10 +1,12 @@
 //! The order in which contestants run: everybody once a round, shuffled, on seeds of their own.
 
 use crate::clock::Spent;
+use crate::memory::Memory;
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 /// What one contestant did in one round.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// Operations that were measured.
     pub operations: u64,
@@ -16,6 +18,10 @@ pub struct Sample {
     pub found: u64,
     /// Single operations, where each of them was measured.
     pub tail: Option<Tail>,
+    /// How long single operations took on the wall, in nanoseconds.
+    pub latencies: Option<Histogram<u64>>,
+    /// What else there is to tell, by name.
+    pub figures: Vec<(&'static str, f64)>,
 }
 
 /// Processor time of single operations, in nanoseconds, with what it costs to read the clock.
@@ -25,6 +31,8 @@ pub struct Tail {
     pub p50: u64,
     /// One in a thousand takes longer.
     pub p999: u64,
+    /// One in ten thousand takes longer.
+    pub p9999: u64,
     /// The longest.
     pub worst: u64,
 }
@@ -34,11 +42,11 @@ impl Tail {
     #[must_use]
     pub fn of(mut single: Vec<u64>) -> Self {
         single.sort_unstable();
-        let at = |of_thousand: usize| {
-            let i = single.len() * of_thousand / 1000;
+        let at = |part: usize| {
+            let i = single.len() * part / 10_000;
             single.get(i.min(single.len().saturating_sub(1))).copied().unwrap_or(0)
         };
-        Self { p50: at(500), p999: at(999), worst: at(1000) }
+        Self { p50: at(5000), p999: at(9990), p9999: at(9999), worst: at(10_000) }
     }
 }
 
@@ -63,6 +71,18 @@ impl Entrant {
         Self { name: name.into(), reference: 0, prepare: Box::new(|| Box::new(prepare())) }
     }
 
+    /// Leaves those whose name `keep` likes. Who was compared with somebody that is gone is
+    /// compared with the first one that is left.
+    pub fn retain(all: &mut Vec<Self>, keep: impl Fn(&str) -> bool) {
+        let names: Vec<String> = all.iter().map(|e| e.name.clone()).collect();
+        all.retain(|e| keep(&e.name));
+        let left: Vec<String> = all.iter().map(|e| e.name.clone()).collect();
+        for entrant in all {
+            let with = &names[entrant.reference];
+            entrant.reference = left.iter().position(|name| name == with).unwrap_or(0);
+        }
+    }
+
     /// Compared with the entrant of this index.
     #[must_use]
     pub fn against(self, reference: usize) -> Self {
@@ -70,8 +90,17 @@ impl Entrant {
     }
 }
 
-/// Runs all rounds; the answer is one sample for each entrant and round.
-pub fn run(entrants: Vec<Entrant>, rounds: usize, random: &mut fastrand::Rng) -> Vec<Vec<Sample>> {
+/// What came of all rounds.
+#[derive(Debug)]
+pub struct Outcome {
+    /// One sample for each entrant and round.
+    pub samples: Vec<Vec<Sample>>,
+    /// What the process had while everybody was still there.
+    pub memory: Memory,
+}
+
+/// Runs all rounds.
+pub fn run(entrants: Vec<Entrant>, rounds: usize, random: &mut fastrand::Rng) -> Outcome {
     let mut ready: Vec<Run> = entrants.into_iter().map(|e| (e.prepare)()).collect();
     let mut samples = vec![Vec::with_capacity(rounds); ready.len()];
     let mut order: Vec<usize> = (0..ready.len()).collect();
@@ -81,5 +110,27 @@ pub fn run(entrants: Vec<Entrant>, rounds: usize, random: &mut fastrand::Rng) ->
             samples[*at].push(ready[*at](random.u64(..)));
         }
     }
-    samples
+    Outcome { samples, memory: Memory::now() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_survive_those_that_go() {
+        let nothing = || |_: u64| Sample::default();
+        let named = |name: &str| Entrant::new(name, nothing);
+        let mut all = vec![named("a"), named("b"), named("c").against(1), named("d").against(0)];
+        Entrant::retain(&mut all, |name| name != "a");
+        let left: Vec<_> = all.iter().map(|e| (e.name.as_str(), e.reference)).collect();
+        assert_eq!(left, [("b", 0), ("c", 0), ("d", 0)]);
+    }
+
+    #[test]
+    fn tails_are_told_by_rank() {
+        let tail = Tail::of((1..=20_000).rev().collect());
+        assert_eq!((tail.p50, tail.p999), (10_001, 19_981));
+        assert_eq!((tail.p9999, tail.worst), (19_999, 20_000));
+    }
 }

@@ -1,7 +1,7 @@
 //! Other caches: quick_cache, moka, and what people write by hand, a mutex around each of sixteen
 //! least-recently-used caches.
 
-use super::{Contestant, Operations, TIMEOUT};
+use super::{Contestant, Operations, TIMEOUT, live};
 use crate::keys::{Key, Value, word};
 use lru::LruCache;
 use std::num::NonZeroUsize;
@@ -44,12 +44,21 @@ impl<V: Held> Quick<V> {
     pub fn new(capacity: usize) -> Self {
         Self(quick_cache::sync::Cache::new(capacity))
     }
+
+    /// What a look-up finds, to be held.
+    #[must_use]
+    pub fn found(&self, key: &Key) -> Option<V> {
+        self.0.get(key)
+    }
 }
 
 impl<V: Held> Contestant for Quick<V> {
     type Handle<'c> = &'c Self;
     fn handle(&self) -> &Self {
         self
+    }
+    fn live(&self) -> Option<u64> {
+        live(self.0.len())
     }
 }
 
@@ -97,6 +106,10 @@ impl Contestant for Moka {
     fn handle(&self) -> &Self {
         self
     }
+    fn live(&self) -> Option<u64> {
+        self.0.run_pending_tasks();
+        Some(self.0.entry_count())
+    }
 }
 
 impl Operations for &Moka {
@@ -136,6 +149,12 @@ impl<V: Held> Contestant for Lru<V> {
     type Handle<'c> = &'c Self;
     fn handle(&self) -> &Self {
         self
+    }
+    fn live(&self) -> Option<u64> {
+        let locked = |part: &Mutex<LruCache<_, _, _>>| {
+            part.lock().unwrap_or_else(PoisonError::into_inner).len()
+        };
+        live(self.0.iter().map(locked).sum())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Concurrent maps. They have no limit, so for the workloads that need one they get the simplest:
 //! the oldest entry goes.
 
-use super::{Contestant, Operations};
+use super::{Contestant, Operations, live};
 use crate::keys::{Key, Value, word};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,9 @@ impl Contestant for Papaya {
     fn handle(&self) -> PapayaPinned<'_> {
         PapayaPinned(self.0.pin())
     }
+    fn live(&self) -> Option<u64> {
+        live(self.0.len())
+    }
 }
 
 impl Operations for PapayaPinned<'_> {
@@ -51,6 +54,9 @@ impl Contestant for PapayaPinning {
     type Handle<'c> = &'c Self;
     fn handle(&self) -> &Self {
         self
+    }
+    fn live(&self) -> Option<u64> {
+        self.0.live()
     }
 }
 
@@ -82,6 +88,9 @@ impl Contestant for Dashmap {
     type Handle<'c> = &'c Self;
     fn handle(&self) -> &Self {
         self
+    }
+    fn live(&self) -> Option<u64> {
+        live(self.0.len())
     }
 }
 
@@ -134,6 +143,9 @@ impl<M: Contestant> Contestant for Fifo<M> {
     fn handle(&self) -> Self::Handle<'_> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         FifoHandle { map: self.map.handle(), queue }
+    }
+    fn live(&self) -> Option<u64> {
+        self.map.live()
     }
 }
 

@@ -1,12 +1,14 @@
 //! Who takes part, behind one small interface.
 
 pub mod caches;
+pub mod each;
 pub mod limits;
 pub mod maps;
 pub mod more;
 pub mod ours;
 pub mod scc;
 pub mod sessions;
+pub mod singly;
 pub mod stores;
 
 use crate::keys::{Key, Value};
@@ -25,6 +27,11 @@ pub trait Contestant: Send + Sync + 'static {
 
     /// How many entries it holds, if it knows.
     fn live(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many removed entries wait for readers, if it knows.
+    fn retired(&self) -> Option<u64> {
         None
     }
 }

@@ -122,6 +122,12 @@ impl Contestant for Bytes {
     fn handle(&self) -> BytesHandle<'_> {
         BytesHandle(&self.cache, Pace::new(&self.clock))
     }
+    fn live(&self) -> Option<u64> {
+        Some(self.cache.len())
+    }
+    fn retired(&self) -> Option<u64> {
+        Some(self.cache.stats().retired_entries)
+    }
 }
 
 impl Operations for BytesHandle<'_> {
@@ -157,6 +163,12 @@ impl Contestant for Pairs {
     type Handle<'c> = PairsHandle<'c>;
     fn handle(&self) -> PairsHandle<'_> {
         PairsHandle(&self.cache, Pace::new(&self.clock))
+    }
+    fn live(&self) -> Option<u64> {
+        Some(self.cache.len())
+    }
+    fn retired(&self) -> Option<u64> {
+        Some(self.cache.stats().retired_entries)
     }
 }
 

@@ -1,16 +1,22 @@
 //! Where and with what a record was made.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::process::Command;
 
 /// The machine, the versions and the command.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Setting {
     /// What the processor says of itself.
     pub machine: BTreeMap<String, String>,
     /// The compiler.
     pub rustc: String,
+    /// How long values are.
+    #[serde(default = "short")]
+    pub value_bytes: usize,
+    /// Whether the system gives huge pages.
+    #[serde(default)]
+    pub huge_pages: String,
     /// The versions of all contestants.
     pub versions: BTreeMap<String, String>,
     /// The commit, and whether sources differed from it.
@@ -23,17 +29,27 @@ pub struct Setting {
     pub load: String,
 }
 
-const CONTESTANTS: [&str; 10] = [
+/// What records said nothing of had this length.
+fn short() -> usize {
+    128
+}
+
+const CONTESTANTS: [&str; 15] = [
+    "TinyUFO",
     "ahash",
     "crossbeam-epoch",
     "dashmap",
+    "foyer-memory",
     "halfshake",
     "lru",
     "mimalloc",
+    "mini-moka",
     "moka",
     "papaya",
     "quick_cache",
     "rustls",
+    "scc",
+    "segcache",
 ];
 
 const FACTS: [&str; 8] = [
@@ -57,6 +73,8 @@ impl Setting {
         Self {
             machine: machine(),
             rustc: output("rustc", &["--version"]),
+            value_bytes: size_of::<crate::keys::Value>(),
+            huge_pages: huge_pages(),
             versions: versions(include_str!("../../Cargo.lock")),
             commit: commit(),
             command: format!("compare {}", arguments.join(" ")),
@@ -96,6 +114,14 @@ fn versions(lock: &str) -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+/// The choice that stands between brackets.
+fn huge_pages() -> String {
+    let path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    let said = std::fs::read_to_string(path).unwrap_or_default();
+    let chosen = said.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    chosen.map_or_else(String::new, |(chosen, _)| chosen.to_owned())
 }
 
 fn commit() -> String {

@@ -5,11 +5,11 @@ mod record;
 mod table;
 
 pub use machine::Setting;
-pub use record::{Record, Row, Table};
+pub use record::{Latency, Record, Row, Table};
 pub use table::markdown;
 
 /// A median with its quartiles.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Spread {
     /// A quarter lies below.
     pub q1: f64,

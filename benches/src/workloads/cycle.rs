@@ -66,7 +66,7 @@ fn handshakes(
             handle.time_passes(step);
         }
     }
-    Sample { operations: cycles, spent: watch.spent(), asked, found, tail: None }
+    Sample { operations: cycles, spent: watch.spent(), asked, found, ..Sample::default() }
 }
 
 /// The numbers of tickets.
@@ -87,15 +87,40 @@ impl Tickets {
     }
 
     /// After each fourth ticket one of an earlier four, every four only once: they are shuffled
-    /// within windows of 1/32 of the capacity, nine windows back, so its age is from 8/32 to 10/32.
+    /// within windows of at most 1/32 of the capacity, from so many windows back that its age is
+    /// around 9/32 of the capacity.
     fn resumed(&self) -> Option<u64> {
         if !self.next.is_multiple_of(4) {
             return None;
         }
-        let (four, window) = (self.next / 4, self.entries / 128);
+        let (four, window) = (self.next / 4, 1 << (self.entries / 128).max(1).ilog2());
+        let back = self.entries * 9 / 32 / (4 * window);
         let (number, at) = (four / window, four % window);
         let at = at ^ (mix(self.salt ^ number) % window);
-        let four = (number - 9) * window + at;
+        let four = (number - back) * window + at;
         Some(self.salt + 4 * four + mix(self.salt ^ !four) % 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn tickets_are_resumed_once_and_at_their_age() {
+        for entries in [1024, 65_536, 300_000] {
+            let mut tickets = Tickets { salt: 1 << 40, next: entries * 2, entries };
+            let mut resumed = BTreeSet::new();
+            for _ in 0..entries {
+                tickets.mint();
+                if let Some(n) = tickets.resumed() {
+                    let age = tickets.next - (n - tickets.salt);
+                    assert!((entries / 5..=entries * 5 / 16 + 4).contains(&age), "{age}");
+                    assert!(resumed.insert(n / 4), "only once");
+                }
+            }
+            assert_eq!(resumed.len(), usize::try_from(entries / 4).unwrap());
+        }
     }
 }

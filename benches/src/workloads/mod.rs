@@ -1,8 +1,14 @@
 //! What is done with the contestants.
 
+mod crowd;
 mod cycle;
+mod footprint;
+mod hot;
+mod latency;
+mod mix;
 mod reads;
 mod rosters;
+mod storm;
 mod sweep;
 mod tails;
 mod threads;
@@ -11,10 +17,11 @@ mod writes;
 use crate::contestants::Contestant;
 use crate::rounds::Entrant;
 use clap::ValueEnum;
-use serde::Serialize;
+pub use footprint::{Footprint, alone};
+use serde::{Deserialize, Serialize};
 
 /// A workload by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// Look-ups that find, each key depending on the value before.
@@ -23,6 +30,8 @@ pub enum Workload {
     Miss,
     /// Sixteen look-ups at a time; counted singly.
     Batch,
+    /// Sixteen look-ups at a time that find nothing; counted singly.
+    MissBatch,
     /// The first fill of an empty cache.
     Fill,
     /// Inserts of new keys at the limit: each evicts.
@@ -39,22 +48,45 @@ pub enum Workload {
     /// The same while time goes by: a life of the cache takes 285 s and the timeout is 300 s, so
     /// some entries expire. Only ours is asked to sweep, once a second.
     CycleTimed,
+    /// What TLS 1.2 does: 80 look-ups of live sessions, 15 inserts, 5 look-ups of expired ones.
+    Mix,
     /// Each insert of a first fill measured by itself.
     FillTail,
     /// Each insert at the limit measured by itself.
     InsertTail,
     /// Removal of what has expired, and passes over what has not; counted in entries.
     Expire,
-    /// `Hit` by one thread, and by two.
+    /// Passes over what lives.
+    IdleSweep,
+    /// Everything expires within a second while somebody reads what stays; counted in entries.
+    Storm,
+    /// Inserts and look-ups by two threads, and by 64.
+    Crowd,
+    /// The same, with other work after each operation.
+    BusyCrowd,
+    /// Look-ups of one key while a writer replaces it, and while none does.
+    HotKey,
+    /// Bytes beyond key and value after the cache was renewed three times.
+    Footprint,
+    /// The same in this process, for one contestant.
+    #[value(skip)]
+    FootprintAlone,
+    /// Single look-ups on the wall while something goes on besides.
+    GetLatency,
+    /// Single inserts on the wall while something goes on besides.
+    InsertLatency,
+    /// `Hit` by one thread, and by more.
     HitThreads,
-    /// `Insert` by one thread, and by two.
+    /// `Miss` by one thread, and by more.
+    MissThreads,
+    /// `Insert` by one thread, and by more.
     InsertThreads,
 }
 
 /// How much of a workload is done.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// Entries in the cache, a power of two.
+    /// Entries in the cache.
     pub entries: u64,
     /// Operations in a round.
     pub operations: u64,
@@ -76,15 +108,17 @@ impl Workload {
     /// Everybody who takes part, ready to run.
     #[must_use]
     pub fn entrants(self, scale: Scale) -> Vec<Entrant> {
-        use rosters::{cyclers, readers, writers};
+        use reads::Reads;
+        use rosters::{batchers, cyclers, footprints, readers, timed, writers};
         use writes::Kind;
-        let reads = |kind| readers(&reads::Reads { scale, kind }, scale.entries);
+        let reads = |kind| readers(&Reads { scale, kind }, scale.entries);
         let writes = |kind| writes::Writes { scale, kind };
         let limit = scale.entries;
         match self {
             Self::Hit => reads(reads::Kind::Hit),
             Self::Miss => reads(reads::Kind::Miss),
-            Self::Batch => reads(reads::Kind::Batch),
+            Self::Batch => batchers(&Reads { scale, kind: reads::Kind::Batch }, limit),
+            Self::MissBatch => batchers(&Reads { scale, kind: reads::Kind::MissBatch }, limit),
             Self::Fill => writers(&writes(Kind::Fill), slack(limit)),
             Self::Insert => writers(&writes(Kind::Insert), limit),
             Self::InsertTwo => writers(&writes(Kind::InsertTwo), limit),
@@ -95,6 +129,17 @@ impl Workload {
             Self::FillTail => writers(&tails::Tails { scale, full: false }, slack(limit)),
             Self::InsertTail => writers(&tails::Tails { scale, full: true }, limit),
             Self::Expire => sweep::entrants(scale),
+            Self::Mix => timed(&mix::Mix { scale }, limit),
+            Self::IdleSweep => sweep::idlers(scale),
+            Self::Storm => storm::entrants(scale),
+            Self::Crowd => crowd::entrants(scale, false),
+            Self::BusyCrowd => crowd::entrants(scale, true),
+            Self::HotKey => hot::entrants(scale),
+            Self::Footprint => footprint::entrants(scale),
+            Self::FootprintAlone => footprints(scale),
+            Self::GetLatency => latency::entrants(scale, latency::Kind::Get),
+            Self::InsertLatency => latency::entrants(scale, latency::Kind::Insert),
+            Self::MissThreads => threads::misses(scale),
             Self::HitThreads => threads::hits(scale),
             Self::InsertThreads => threads::inserts(scale),
         }
@@ -105,7 +150,13 @@ impl Workload {
     pub fn suits(self, entries: u64) -> bool {
         let needs_many = matches!(
             self,
-            Self::Take | Self::Cycle | Self::CycleTimed | Self::FillTail | Self::Expire
+            Self::Take
+                | Self::Cycle
+                | Self::CycleTimed
+                | Self::Mix
+                | Self::FillTail
+                | Self::Expire
+                | Self::Storm
         );
         entries >= 1024 || !needs_many
     }

@@ -12,6 +12,7 @@ pub(super) enum Kind {
     Hit,
     Miss,
     Batch,
+    MissBatch,
 }
 
 pub(super) struct Reads {
@@ -20,7 +21,7 @@ pub(super) struct Reads {
 }
 
 /// Between the numbers of keys that are there and those of keys that are not.
-const ABSENT: u64 = 1 << 36;
+pub(super) const ABSENT: u64 = 1 << 36;
 
 impl Work for Reads {
     fn enter<C: Contestant>(
@@ -40,6 +41,9 @@ impl Work for Reads {
                     Kind::Hit => singles(handle.held(), salt, entries, seed, operations),
                     Kind::Miss => singles(handle.held(), salt + ABSENT, entries, seed, operations),
                     Kind::Batch => batches(&mut handle, salt, entries, seed, operations / 16),
+                    Kind::MissBatch => {
+                        batches(&mut handle, salt + ABSENT, entries, seed, operations / 16)
+                    }
                 };
                 pass(!seed, operations / 2);
                 pass(seed, operations)
@@ -64,7 +68,7 @@ pub(super) fn singles(
         found += u64::from(word.is_some());
         read = word.unwrap_or(0);
     }
-    Sample { operations, spent: watch.spent(), asked: operations, found, tail: None }
+    Sample { operations, spent: watch.spent(), asked: operations, found, ..Sample::default() }
 }
 
 fn batches(
@@ -85,5 +89,5 @@ fn batches(
         });
     }
     let operations = batches * 16;
-    Sample { operations, spent: watch.spent(), asked: operations, found, tail: None }
+    Sample { operations, spent: watch.spent(), asked: operations, found, ..Sample::default() }
 }

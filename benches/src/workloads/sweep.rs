@@ -25,6 +25,13 @@ pub(super) fn entrants(scale: Scale) -> Vec<Entrant> {
     ]
 }
 
+/// Passes over what lives: what sweeping costs while nothing expires.
+pub(super) fn idlers(scale: Scale) -> Vec<Entrant> {
+    let entries = scale.entries;
+    let bytes = move || Bytes::new(entries, Kept::ByCaller, false);
+    vec![Entrant::new("halfshake, bytes", move || idle(entries, bytes))]
+}
+
 /// A cache of ours whose clock the caller moves.
 trait Swept: Contestant {
     fn pass(&self, removals: usize) -> halfshake::Progress;
@@ -79,10 +86,21 @@ fn idle(entries: u64, make: impl Fn() -> Bytes) -> impl FnMut(u64) -> Sample {
     move |_| {
         let watch = Watch::start();
         for _ in 0..passes {
-            contestant.pass(SLICE);
+            while !contestant.pass(SLICE).complete {}
         }
-        Sample { operations: passes * entries, spent: watch.spent(), ..Sample::default() }
+        let spent = watch.spent();
+        let live = contestant.cache.len();
+        let figures = vec![
+            ("ms for each pass", millis(spent.thread) / millis(passes * 1_000_000)),
+            ("live entries", millis(live * 1_000_000)),
+        ];
+        Sample { operations: passes * entries, spent, figures, ..Sample::default() }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of minutes are exact in a double")]
+fn millis(ns: u64) -> f64 {
+    ns as f64 / 1e6
 }
 
 /// moka's clock can't be moved, so this waits until the last entry has expired.
@@ -99,7 +117,7 @@ fn moka(entries: u64) -> impl FnMut(u64) -> Sample {
         let watch = Watch::start();
         let removed = contestant.run_pending();
         let spent = watch.spent();
-        let tail = Some(Tail { p50: spent.thread, p999: spent.thread, worst: spent.thread });
+        let tail = Some(Tail::of(vec![spent.thread]));
         Sample { operations: removed, spent, tail, ..Sample::default() }
     }
 }

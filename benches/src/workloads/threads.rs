@@ -1,6 +1,8 @@
-//! One thread against two, in processor time for each operation: what they cost one another.
+//! One thread against more, up to the number of processors, in processor time for each operation:
+//! what they cost one another.
 
-use super::{Scale, fresh_salt, reads, slack, writes};
+use super::reads::{self, ABSENT};
+use super::{Scale, fresh_salt, slack, writes};
 use crate::contestants::caches::{Lru, Moka, Quick};
 use crate::contestants::maps::{Dashmap, Papaya};
 use crate::contestants::ours::{Bytes, Kept, Pairs, Reading};
@@ -12,35 +14,34 @@ use std::sync::Barrier;
 #[derive(Clone, Copy)]
 enum Kind {
     Hit,
+    Miss,
     Insert,
 }
 
 pub(super) fn hits(scale: Scale) -> Vec<Entrant> {
+    lookups(scale, Kind::Hit)
+}
+
+pub(super) fn misses(scale: Scale) -> Vec<Entrant> {
+    lookups(scale, Kind::Miss)
+}
+
+fn lookups(scale: Scale, kind: Kind) -> Vec<Entrant> {
     let room = slack(scale.entries);
     let n = usize::try_from(room).unwrap_or(usize::MAX);
     let mut all = Vec::new();
     let by = Kept::ByThread;
     let add = &mut all;
-    both(
-        add,
-        "halfshake reader, bytes",
-        move || Reading(Bytes::new(room, by, false)),
-        scale,
-        Kind::Hit,
-    );
-    both(
-        add,
-        "halfshake reader, pairs",
-        move || Reading(Pairs::new(room, by, false)),
-        scale,
-        Kind::Hit,
-    );
-    both(add, "halfshake cache, bytes", move || Bytes::new(room, by, false), scale, Kind::Hit);
-    both(add, "papaya, guard held", move || Papaya::new(n), scale, Kind::Hit);
-    both(add, "dashmap", move || Dashmap::new(n), scale, Kind::Hit);
-    both(add, "quick_cache", move || Quick::<Value>::new(n), scale, Kind::Hit);
-    both(add, "16 mutexes of lru", move || Lru::<Value>::new(n), scale, Kind::Hit);
-    both(add, "moka, Arc", move || Moka::new(room), scale, Kind::Hit);
+    let reader = move || Reading(Bytes::new(room, by, false));
+    both(add, "halfshake reader, bytes", reader, scale, kind);
+    let reader = move || Reading(Pairs::new(room, by, false));
+    both(add, "halfshake reader, pairs", reader, scale, kind);
+    both(add, "halfshake cache, bytes", move || Bytes::new(room, by, false), scale, kind);
+    both(add, "papaya, guard held", move || Papaya::new(n), scale, kind);
+    both(add, "dashmap", move || Dashmap::new(n), scale, kind);
+    both(add, "quick_cache", move || Quick::<Value>::new(n), scale, kind);
+    both(add, "16 mutexes of lru", move || Lru::<Value>::new(n), scale, kind);
+    both(add, "moka, Arc", move || Moka::new(room), scale, kind);
     all
 }
 
@@ -59,7 +60,13 @@ pub(super) fn inserts(scale: Scale) -> Vec<Entrant> {
     all
 }
 
-/// Adds the contestant with one thread, and with two, which is compared with the former.
+/// As many as there are processors; two in any case.
+fn counts() -> impl Iterator<Item = u64> {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    [1, 2, 4, 8, 16].into_iter().filter(move |n| usize::try_from(*n).is_ok_and(|n| n <= processors))
+}
+
+/// Adds the contestant with one thread, and with more, which are compared with the former.
 fn both<C: Contestant>(
     all: &mut Vec<Entrant>,
     name: &str,
@@ -68,11 +75,12 @@ fn both<C: Contestant>(
     kind: Kind,
 ) {
     let first = match kind {
-        Kind::Hit => scale.entries,
+        Kind::Hit | Kind::Miss => scale.entries,
         Kind::Insert => scale.entries + scale.entries / 4,
     };
     let alone = all.len();
-    for (threads, name) in [(1, format!("{name}, 1 thread")), (2, format!("{name}, 2 threads"))] {
+    for threads in counts() {
+        let name = format!("{name}, {threads} thread{}", if threads == 1 { "" } else { "s" });
         let prepare = move || {
             let (made, salt) = (make(), fresh_salt());
             writes::insert(&mut made.handle(), salt, first);
@@ -97,6 +105,9 @@ fn together<C: Contestant>(
         let mut fresh = fresh_salt();
         let mut pass = |seed, operations| match kind {
             Kind::Hit => reads::singles(handle.held(), salt, scale.entries, seed, operations),
+            Kind::Miss => {
+                reads::singles(handle.held(), salt + ABSENT, scale.entries, seed, operations)
+            }
             Kind::Insert => {
                 fresh += operations;
                 writes::insert(&mut handle, fresh, operations)

@@ -98,7 +98,13 @@ pub(super) fn insert(handle: &mut impl Operations, first: u64, operations: u64) 
     for n in first..first + operations {
         stored += u64::from(handle.insert(key(n), value(n)));
     }
-    Sample { operations, spent: watch.spent(), asked: operations, found: stored, tail: None }
+    Sample {
+        operations,
+        spent: watch.spent(),
+        asked: operations,
+        found: stored,
+        ..Sample::default()
+    }
 }
 
 fn insert_two(handle: &mut impl Operations, first: u64, pairs: u64) -> Sample {
@@ -149,5 +155,5 @@ fn take(
     for n in &some {
         handle.insert(key(salt + *n), value(salt + *n));
     }
-    Sample { operations, spent, asked: operations, found, tail: None }
+    Sample { operations, spent, asked: operations, found, ..Sample::default() }
 }
