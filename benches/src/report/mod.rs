@@ -1,10 +1,18 @@
-//! Tables for people, and the raw record for whoever wants to check them.
+//! Tables and pictures for people, and the raw record for whoever wants to check them.
+//!
+//! What is read off a run goes into a record; PERFORMANCE.md and its pictures are made from the
+//! committed records alone, so that anybody can make them again.
 
+mod document;
+mod goals;
 mod machine;
+mod plots;
 mod record;
 mod table;
 
+pub use document::Records;
 pub use machine::Setting;
+pub use plots::plots;
 pub use record::{Latency, Record, Row, Table};
 pub use table::markdown;
 
@@ -34,6 +42,12 @@ impl Spread {
             sorted[low] * (1.0 - weight) + sorted[high] * weight
         };
         Self { q1: at(1), median: at(2), q3: at(3) }
+    }
+
+    /// In another unit.
+    #[must_use]
+    pub fn scaled(self, by: f64) -> Self {
+        Self { q1: self.q1 * by, median: self.median * by, q3: self.q3 * by }
     }
 }
 

@@ -17,6 +17,7 @@ pub fn markdown(table: &Table) -> String {
 
 /// Which columns the table has besides the first three.
 struct Columns {
+    figures: Vec<String>,
     elsewhere: bool,
     found: bool,
     tail: bool,
@@ -24,7 +25,12 @@ struct Columns {
 
 impl Columns {
     fn of(table: &Table) -> Self {
+        let mut figures: Vec<String> =
+            table.rows.iter().flat_map(|r| r.figures.keys()).cloned().collect();
+        figures.sort();
+        figures.dedup();
         Self {
+            figures,
             elsewhere: table.rows.iter().any(|r| r.elsewhere_ns.median >= 0.5),
             found: table.rows.iter().any(|r| r.found.is_some()),
             tail: table.rows.iter().any(|r| r.worst_ns.is_some()),
@@ -38,6 +44,7 @@ impl Columns {
         if self.tail {
             names.extend(["one: median", "99.9 %", "worst, µs"]);
         }
+        names.extend(self.figures.iter().map(String::as_str));
         let rule = "| --- ".repeat(names.len());
         format!("| {} |\n{rule}|\n", names.join(" | "))
     }
@@ -52,23 +59,27 @@ impl Columns {
         cells.extend(self.elsewhere.then(|| number(row.elsewhere_ns.median)));
         cells.extend(self.found.then(|| row.found.map_or(String::new(), |f| format!("{f:.4}"))));
         if self.tail {
-            let micro = |s: Spread| {
-                spread(Spread { q1: s.q1 / 1e3, median: s.median / 1e3, q3: s.q3 / 1e3 })
-            };
+            let micro = |s: Spread| spread(s.scaled(1e-3));
             cells.push(row.p50_ns.map_or(String::new(), number));
             cells.push(row.p999_ns.map_or(String::new(), number));
             cells.push(row.worst_ns.map_or(String::new(), micro));
         }
+        let figure = |name: &String| {
+            row.figures.get(name).map_or(String::new(), |values| {
+                format!("{:.4}", Spread::of(values.iter().copied()).median)
+            })
+        };
+        cells.extend(self.figures.iter().map(figure));
         format!("| {} |\n", cells.join(" | "))
     }
 }
 
-fn spread(s: Spread) -> String {
+pub(super) fn spread(s: Spread) -> String {
     format!("{} [{}-{}]", number(s.median), number(s.q1), number(s.q3))
 }
 
 /// Three digits, or all before the point.
-fn number(n: f64) -> String {
+pub(super) fn number(n: f64) -> String {
     match n {
         n if n >= 100.0 => format!("{n:.0}"),
         n if n >= 10.0 => format!("{n:.1}"),

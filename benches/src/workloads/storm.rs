@@ -135,7 +135,9 @@ fn read(
 ) -> Histogram<u64> {
     let mut single = Histogram::new(3).expect("three digits");
     while !over() {
-        for _ in 0..64 {
+        // It must not be busy all the time, or its own work would hide that of the storm.
+        std::thread::sleep(Duration::from_micros(100));
+        for _ in 0..32 {
             let wanted = key(salt + numbers.below(STAYING, 0));
             let before = Instant::now();
             std::hint::black_box(get(&wanted));

@@ -1,0 +1,346 @@
+//! PERFORMANCE.md: its prose is written by people, its tables are made here, from the records.
+
+use super::goals::{Bound, Goal, Verdict, goals};
+use super::table::{number, spread};
+use super::{Record, Row, Spread, Table};
+use crate::workloads::Workload;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// All records, by their file names without the ending; those of the rows are called `rows/W1`.
+#[derive(Debug, Default)]
+pub struct Records(BTreeMap<String, Record>);
+
+const BEGIN: &str = "<!-- made: ";
+const END: &str = "<!-- /made -->";
+
+impl Records {
+    /// Reads a folder and the folder `rows` in it.
+    ///
+    /// # Errors
+    /// If a record can't be read.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let mut all = BTreeMap::new();
+        for (prefix, folder) in [("", folder.to_owned()), ("rows/", folder.join("rows"))] {
+            let Ok(listed) = std::fs::read_dir(&folder) else { continue };
+            for entry in listed {
+                let path = entry.with_context(|| format!("listing {}", folder.display()))?.path();
+                let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+                if path.extension().is_some_and(|e| e == "json") {
+                    all.insert(format!("{prefix}{stem}"), Record::read(&path)?);
+                }
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// The record of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Record> {
+        self.0.get(name)
+    }
+
+    /// The records of the rows, in the order of the rows.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, &Record)> {
+        let rank = |name: &str| name.trim_start_matches('W').parse().unwrap_or(u32::MAX);
+        let rows = self.0.iter().filter_map(|(name, r)| Some((name.strip_prefix("rows/")?, r)));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by_key(|(name, _)| (rank(name), *name));
+        rows.into_iter()
+    }
+
+    fn table(&self, record: &str, workload: Workload, entries: u64) -> Option<&Table> {
+        let tables = &self.get(record)?.tables;
+        tables.iter().find(|t| t.workload == workload && t.entries == entries)
+    }
+
+    /// What came of every goal that was measured, those that are missed most first.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        let tables = || self.rows().flat_map(|(_, record)| &record.tables);
+        let judged = |goal: Goal| tables().filter_map(move |table| goal.judge(table));
+        let mut all: Vec<Verdict> = goals().into_iter().flat_map(judged).collect();
+        all.sort_by(|a, b| b.short_by().total_cmp(&a.short_by()));
+        all
+    }
+
+    /// The document with every table made anew.
+    ///
+    /// # Errors
+    /// If it names a table that can't be made, or has a beginning without an end.
+    pub fn fill(&self, document: &str) -> Result<String> {
+        let (mut filled, mut rest) = (String::new(), document);
+        while let Some((before, after)) = rest.split_once(BEGIN) {
+            let (name, after) = after.split_once(" -->").context("a table without a name")?;
+            let (_, after) = after.split_once(END).with_context(|| format!("{name} has no end"))?;
+            let table = self.block(name).with_context(|| format!("no record gives {name:?}"))?;
+            filled += &format!("{before}{BEGIN}{name} -->\n{}\n{END}", table.trim_end());
+            rest = after;
+        }
+        Ok(filled + rest)
+    }
+
+    fn block(&self, name: &str) -> Option<String> {
+        match name.split_once(' ') {
+            None if name == "goals" => Some(self.goals()),
+            None if name == "runs" => Some(self.runs()),
+            Some(("row", row)) => {
+                let record = self.get(&format!("rows/{row}"))?;
+                Some(record.tables.iter().map(row_table).collect::<Vec<_>>().join("\n"))
+            }
+            Some(("operations", workload)) => self.operations(&workload_of(workload)?),
+            _ => None,
+        }
+    }
+
+    fn goals(&self) -> String {
+        let head = ["row", "entries", "goal", "measured", ""];
+        let verdicts = self.verdicts();
+        let missed = verdicts.iter().filter(|v| !v.met()).count();
+        let summary = format!("{missed} of {} goals are missed.\n\n", verdicts.len());
+        summary + &markdown_table(&head, verdicts.iter().map(goal_line))
+    }
+
+    /// When, where and how each record of a row was made.
+    fn runs(&self) -> String {
+        let mut lines: Vec<Vec<String>> = Vec::new();
+        for (name, record) in self.rows() {
+            let setting = &record.setting;
+            let huge = record.tables.iter().map(|t| t.memory.anon_huge_kib).max().unwrap_or(0);
+            let rss = record.tables.iter().map(|t| t.memory.rss_kib).max().unwrap_or(0);
+            let cell = |text: &str| format!("`{text}`");
+            lines.push(vec![
+                name.to_owned(),
+                cell(setting.command.split(" (seed").next().unwrap_or_default()),
+                setting.commit.chars().take(10).collect(),
+                setting.load.clone(),
+                format!("{} of {}", huge / 1024, rss / 1024),
+            ]);
+        }
+        let head = ["row", "command", "commit", "load at the start", "MiB on huge pages"];
+        let first = self.rows().next().map_or_else(String::new, |(_, r)| setting_text(r));
+        first + &markdown_table(&head, lines)
+    }
+
+    /// One workload at the sizes of the older records: the reference's time, and ratios to it.
+    fn operations(&self, workload: &Workload) -> Option<String> {
+        let sizes = [64, 65_536, 1 << 20];
+        let tables: Vec<&Table> = sizes
+            .iter()
+            .filter_map(|n| self.table(&format!("entries-{n}"), *workload, *n))
+            .collect();
+        let first = tables.first()?;
+        let reference = first.rows.first()?.reference.clone();
+        let mut names: Vec<&str> = vec![&reference];
+        names.extend(first.rows.iter().map(|r| r.name.as_str()).filter(|n| *n != reference));
+        let cell = |table: &Table, name: &str| {
+            let row = table.rows.iter().find(|row| row.name == name)?;
+            Some(if name == reference {
+                format!("**{}**", spread(row.thread_ns))
+            } else {
+                spread(row.ratio) + &found(row, *workload)
+            })
+        };
+        let lines = names.iter().map(|name| {
+            let first = if *name == reference { format!("**{name}, ns**") } else { (*name).into() };
+            let cells = tables.iter().map(|t| cell(t, name).unwrap_or_default());
+            std::iter::once(first).chain(cells).collect::<Vec<_>>()
+        });
+        let sizes = tables.iter().map(|t| format!("{} entries", grouped(t.entries)));
+        let head: Vec<String> = std::iter::once("contestant".to_owned()).chain(sizes).collect();
+        Some(markdown_table(&head, lines))
+    }
+}
+
+/// What is not said by every contestant alike.
+fn found(row: &Row, workload: Workload) -> String {
+    use Workload::{Cycle, CycleTimed, Take};
+    let tells = matches!(workload, Take | Cycle | CycleTimed);
+    match row.found {
+        Some(found) if tells => format!(", found {:.1} %", 100.0 * found),
+        _ => String::new(),
+    }
+}
+
+fn workload_of(name: &str) -> Option<Workload> {
+    serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
+}
+
+/// A workload's name, as the command line has it.
+#[must_use]
+pub(super) fn workload_name(workload: Workload) -> String {
+    let name = serde_json::to_value(workload).ok();
+    name.as_ref().and_then(|n| n.as_str()).unwrap_or_default().to_owned()
+}
+
+fn setting_text(record: &Record) -> String {
+    let setting = &record.setting;
+    let machine = setting.machine.iter().map(|(name, value)| format!("{name}: {value}"));
+    let versions = setting.versions.iter().map(|(name, version)| format!("{name} {version}"));
+    format!(
+        "{}. {}. Transparent huge pages: {}. Values of {} bytes.\n\nVersions: {}.\n\n",
+        machine.collect::<Vec<_>>().join("; "),
+        setting.rustc,
+        setting.huge_pages,
+        setting.value_bytes,
+        versions.collect::<Vec<_>>().join(", "),
+    )
+}
+
+fn goal_line(verdict: &Verdict) -> Vec<String> {
+    let goal = &verdict.goal;
+    let bound = match goal.bound {
+        Bound::AtMost(bound) => format!("{}: at most {bound}", goal.claim),
+        Bound::AtLeast(bound) => format!("{}: at least {bound}", goal.claim),
+    };
+    let size = if verdict.entries == goal.entries {
+        grouped(goal.entries)
+    } else {
+        format!("{} (meant for {})", grouped(verdict.entries), grouped(goal.entries))
+    };
+    let rival = verdict.rival.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+    let said = match (verdict.met(), verdict.short_by()) {
+        (true, _) => "met".to_owned(),
+        (false, by) if by.is_finite() && by > 0.0 => format!("**missed by {}**", number(by)),
+        (false, _) => "**missed**".to_owned(),
+    };
+    vec![format!("{:?}", goal.row), size, bound, precise(verdict.value) + &rival, said]
+}
+
+/// Small shares need more digits.
+fn precise(s: Spread) -> String {
+    if s.median != 0.0 && s.median.abs() < 0.1 {
+        format!("{:.5}", s.median)
+    } else if s.q1 == s.q3 {
+        number(s.median)
+    } else {
+        spread(s)
+    }
+}
+
+/// Everybody in a table of a row: time, ratio, and what else there is.
+fn row_table(table: &Table) -> String {
+    let figures: Vec<&String> = {
+        let mut all: Vec<&String> = table.rows.iter().flat_map(|r| r.figures.keys()).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    let timed = table.rows.iter().any(|r| r.thread_ns.median > 0.0);
+    let looks = table.rows.iter().any(|r| r.found.is_some());
+    let tails = table.rows.iter().any(|r| r.worst_ns.is_some());
+    let curves = table.rows.iter().any(|r| r.latency.is_some());
+    let mut head: Vec<&str> = vec!["contestant"];
+    head.extend(timed.then_some(["ns", "ratio"]).into_iter().flatten());
+    head.extend(looks.then_some("found, stored"));
+    head.extend(tails.then_some(["p99.9, ns", "p99.99, ns", "worst, µs"]).into_iter().flatten());
+    let names = ["p50, ns", "p99, ns", "p99.9, ns", "p99.99, ns", "max, µs"];
+    head.extend(curves.then_some(names).into_iter().flatten());
+    head.extend(figures.iter().map(|name| name.as_str()));
+    let line = |row: &Row| {
+        let mut cells = vec![row.name.clone()];
+        if timed {
+            cells.extend([spread(row.thread_ns), spread(row.ratio)]);
+        }
+        cells.extend(looks.then(|| row.found.map_or(String::new(), |f| format!("{f:.4}"))));
+        if tails {
+            let micro = |s: Spread| spread(s.scaled(1e-3));
+            cells.extend([row.p999_ns, row.p9999_ns].map(|n| n.map_or(String::new(), number)));
+            cells.push(row.worst_ns.map_or(String::new(), micro));
+        }
+        if curves {
+            cells.extend(row.latency.as_ref().map_or_else(|| vec![String::new(); 5], curve_cells));
+        }
+        let figure = |name: &&String| {
+            row.figures
+                .get(*name)
+                .map_or(String::new(), |values| precise(Spread::of(values.iter().copied())))
+        };
+        cells.extend(figures.iter().map(figure));
+        cells
+    };
+    let title = workload_name(table.workload);
+    let meant = match table.nominal {
+        Some(n) if n != table.entries => format!(" (meant for {})", grouped(n)),
+        _ => String::new(),
+    };
+    let title = format!("`{title}`, {} entries{meant}:\n\n", grouped(table.entries));
+    title + &markdown_table(&head, table.rows.iter().map(line))
+}
+
+fn curve_cells(latency: &super::Latency) -> Vec<String> {
+    let shown = |n: u64| n.to_string();
+    let mut cells: Vec<String> =
+        [latency.p50, latency.p99, latency.p999, latency.p9999].map(shown).into();
+    cells.push(number(f64::from(u32::try_from(latency.max / 10).unwrap_or(u32::MAX)) / 100.0));
+    cells
+}
+
+fn markdown_table<S: AsRef<str>>(
+    head: &[S],
+    lines: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let head: Vec<&str> = head.iter().map(AsRef::as_ref).collect();
+    let rule = "| --- ".to_owned() + &"| ---: ".repeat(head.len() - 1);
+    let mut text = format!("| {} |\n{rule}|\n", head.join(" | "));
+    for line in lines {
+        text += &format!("| {} |\n", line.join(" | "));
+    }
+    text
+}
+
+/// With a comma after each three digits.
+#[must_use]
+pub(super) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i != 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(
+            [64, 1000, 65_536, 4_000_000].map(grouped),
+            ["64", "1,000", "65,536", "4,000,000"]
+        );
+    }
+
+    #[test]
+    fn workloads_are_named_as_on_the_command_line() {
+        assert_eq!(workload_of("cycle-timed"), Some(Workload::CycleTimed));
+        assert_eq!(workload_name(Workload::CycleTimed), "cycle-timed");
+        assert_eq!(workload_of("nothing"), None);
+    }
+
+    #[test]
+    fn a_table_that_no_record_gives_is_an_error() {
+        let records = Records::default();
+        assert!(records.fill("a <!-- made: row W1 -->\nold\n<!-- /made --> b").is_err());
+        assert!(records.fill("a <!-- made: goals -->\nold").is_err());
+        assert_eq!(records.fill("prose").expect("there is no table"), "prose");
+    }
+
+    #[test]
+    fn what_was_in_a_table_is_replaced() {
+        let records = Records::default();
+        let filled = records.fill("a\n<!-- made: goals -->\nold\n<!-- /made -->\nb");
+        let filled = filled.expect("it can be made of nothing");
+        assert!(
+            filled.starts_with("a\n<!-- made: goals -->\n0 of 0 goals are missed."),
+            "{filled}"
+        );
+        assert!(filled.ends_with("<!-- /made -->\nb") && !filled.contains("old"), "{filled}");
+        assert_eq!(records.fill(&filled).expect("again"), filled);
+    }
+}
