@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// All records, by their file names without the ending; those of the rows are called `rows/W1`.
+/// All records, by their file names without the ending; those of the rows are called `rows/W1`, or
+/// `rows-200/W1` where values were longer.
 #[derive(Debug, Default)]
 pub struct Records(BTreeMap<String, Record>);
 
@@ -22,13 +23,14 @@ impl Records {
     /// If a record can't be read.
     pub fn read(folder: &Path) -> Result<Self> {
         let mut all = BTreeMap::new();
-        for (prefix, folder) in [("", folder.to_owned()), ("rows/", folder.join("rows"))] {
+        for part in ["", "rows/", "rows-200/"] {
+            let folder = folder.join(part);
             let Ok(listed) = std::fs::read_dir(&folder) else { continue };
             for entry in listed {
                 let path = entry.with_context(|| format!("listing {}", folder.display()))?.path();
                 let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
                 if path.extension().is_some_and(|e| e == "json") {
-                    all.insert(format!("{prefix}{stem}"), Record::read(&path)?);
+                    all.insert(format!("{part}{stem}"), Record::read(&path)?);
                 }
             }
         }
@@ -48,11 +50,6 @@ impl Records {
         let mut rows: Vec<_> = rows.collect();
         rows.sort_by_key(|(name, _)| (rank(name), *name));
         rows.into_iter()
-    }
-
-    fn table(&self, record: &str, workload: Workload, entries: u64) -> Option<&Table> {
-        let tables = &self.get(record)?.tables;
-        tables.iter().find(|t| t.workload == workload && t.entries == entries)
     }
 
     /// What came of every goal that was measured, those that are missed most first.
@@ -82,14 +79,27 @@ impl Records {
     }
 
     fn block(&self, name: &str) -> Option<String> {
-        match name.split_once(' ') {
-            None if name == "goals" => Some(self.goals()),
-            None if name == "runs" => Some(self.runs()),
-            Some(("row", row)) => {
-                let record = self.get(&format!("rows/{row}"))?;
+        let mut words = name.split(' ');
+        let first = words.next()?;
+        let second = words.next();
+        let workload = || workload_of(second?);
+        match first {
+            "goals" => Some(self.goals()),
+            "runs" => Some(self.runs()),
+            "row" => {
+                // `W1`, or `200/W1` for the record of long values.
+                let row = second?;
+                let (folder, row) = row.split_once('/').unwrap_or(("", row));
+                let dash = if folder.is_empty() { "" } else { "-" };
+                let record = self.get(&format!("rows{dash}{folder}/{row}"))?;
                 Some(record.tables.iter().map(row_table).collect::<Vec<_>>().join("\n"))
             }
-            Some(("operations", workload)) => self.operations(&workload_of(workload)?),
+            "operations" => self.operations(workload()?),
+            "tails" => self.tails(workload()?, words.next()?.parse().ok()?),
+            "expiry" => self.expiry(second?.parse().ok()?),
+            "two-threads" => self.two_threads(workload()?),
+            "resumptions" => self.resumptions(),
+            "session-cycles" => self.session_cycles(),
             _ => None,
         }
     }
@@ -121,45 +131,6 @@ impl Records {
         let head = ["row", "command", "commit", "load at the start", "MiB on huge pages"];
         let first = self.rows().next().map_or_else(String::new, |(_, r)| setting_text(r));
         first + &markdown_table(&head, lines)
-    }
-
-    /// One workload at the sizes of the older records: the reference's time, and ratios to it.
-    fn operations(&self, workload: &Workload) -> Option<String> {
-        let sizes = [64, 65_536, 1 << 20];
-        let tables: Vec<&Table> = sizes
-            .iter()
-            .filter_map(|n| self.table(&format!("entries-{n}"), *workload, *n))
-            .collect();
-        let first = tables.first()?;
-        let reference = first.rows.first()?.reference.clone();
-        let mut names: Vec<&str> = vec![&reference];
-        names.extend(first.rows.iter().map(|r| r.name.as_str()).filter(|n| *n != reference));
-        let cell = |table: &Table, name: &str| {
-            let row = table.rows.iter().find(|row| row.name == name)?;
-            Some(if name == reference {
-                format!("**{}**", spread(row.thread_ns))
-            } else {
-                spread(row.ratio) + &found(row, *workload)
-            })
-        };
-        let lines = names.iter().map(|name| {
-            let first = if *name == reference { format!("**{name}, ns**") } else { (*name).into() };
-            let cells = tables.iter().map(|t| cell(t, name).unwrap_or_default());
-            std::iter::once(first).chain(cells).collect::<Vec<_>>()
-        });
-        let sizes = tables.iter().map(|t| format!("{} entries", grouped(t.entries)));
-        let head: Vec<String> = std::iter::once("contestant".to_owned()).chain(sizes).collect();
-        Some(markdown_table(&head, lines))
-    }
-}
-
-/// What is not said by every contestant alike.
-fn found(row: &Row, workload: Workload) -> String {
-    use Workload::{Cycle, CycleTimed, Take};
-    let tells = matches!(workload, Take | Cycle | CycleTimed);
-    match row.found {
-        Some(found) if tells => format!(", found {:.1} %", 100.0 * found),
-        _ => String::new(),
     }
 }
 
@@ -277,7 +248,7 @@ fn curve_cells(latency: &super::Latency) -> Vec<String> {
     cells
 }
 
-fn markdown_table<S: AsRef<str>>(
+pub(super) fn markdown_table<S: AsRef<str>>(
     head: &[S],
     lines: impl IntoIterator<Item = Vec<String>>,
 ) -> String {
@@ -296,7 +267,7 @@ pub(super) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i != 0 && (digits.len() - i) % 3 == 0 {
+        if i != 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -6,6 +6,7 @@
 mod document;
 mod goals;
 mod machine;
+mod older;
 mod plots;
 mod record;
 mod table;

@@ -218,7 +218,7 @@ impl Troubled for Ours {
         let mut reader = self.0.reader();
         let found = reader.get(&key[..]);
         wait(until);
-        drop(std::hint::black_box(found));
+        std::hint::black_box(&found);
     }
 }
 
@@ -242,7 +242,7 @@ impl Troubled for Quick<Arc<[u8]>> {
     fn stall(&self, key: &Key, until: &dyn Fn() -> bool) {
         let found = self.found(key);
         wait(until);
-        drop(std::hint::black_box(found));
+        std::hint::black_box(&found);
     }
 }
 
@@ -259,6 +259,6 @@ impl Troubled for MokaEach {
     fn stall(&self, key: &Key, until: &dyn Fn() -> bool) {
         let found = self.cache.get(key);
         wait(until);
-        drop(std::hint::black_box(found));
+        std::hint::black_box(&found);
     }
 }
