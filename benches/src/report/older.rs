@@ -21,15 +21,22 @@ impl Records {
     pub(super) fn operations(&self, workload: Workload) -> Option<String> {
         let tables = self.older_sizes(workload);
         let first = tables.first()?;
-        let reference = first.rows.first()?.reference.clone();
-        let mut names: Vec<&str> = vec![&reference];
-        names.extend(first.rows.iter().map(|r| r.name.as_str()).filter(|n| *n != reference));
+        // Whoever is pinned had no batches of its own in these records.
+        let (reference, without) = match workload {
+            Workload::Batch => ("halfshake reader, bytes", "halfshake pinned"),
+            _ => (first.rows.first()?.reference.as_str(), "nobody else"),
+        };
+        let mut names: Vec<&str> = vec![reference];
+        let others = first.rows.iter().map(|row| row.name.as_str());
+        names.extend(others.filter(|n| *n != reference && !n.starts_with(without)));
         let cell = |table: &&Table, name: &str| {
-            let row = find(table, name)?;
+            let (row, other) = (find(table, name)?, find(table, reference)?);
+            let rounds = row.rounds.iter().zip(&other.rounds);
+            let ratios = rounds.map(|((thread, _), (others, _))| thread / others);
             Some(if name == reference {
                 format!("**{}**", spread(row.thread_ns))
             } else {
-                spread(row.ratio) + &found(row, workload)
+                spread(Spread::of(ratios)) + &found(row, workload)
             })
         };
         let lines = names.iter().map(|name| {
