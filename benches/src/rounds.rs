@@ -72,14 +72,15 @@ impl Entrant {
     }
 
     /// Leaves those whose name `keep` likes. Who was compared with somebody that is gone is
-    /// compared with the first one that is left.
+    /// compared with the first of ours that is left, or with the first one.
     pub fn retain(all: &mut Vec<Self>, keep: impl Fn(&str) -> bool) {
         let names: Vec<String> = all.iter().map(|e| e.name.clone()).collect();
         all.retain(|e| keep(&e.name));
         let left: Vec<String> = all.iter().map(|e| e.name.clone()).collect();
+        let ours = left.iter().position(|name| name.starts_with("halfshake")).unwrap_or(0);
         for entrant in all {
             let with = &names[entrant.reference];
-            entrant.reference = left.iter().position(|name| name == with).unwrap_or(0);
+            entrant.reference = left.iter().position(|name| name == with).unwrap_or(ours);
         }
     }
 
@@ -125,6 +126,9 @@ mod tests {
         Entrant::retain(&mut all, |name| name != "a");
         let left: Vec<_> = all.iter().map(|e| (e.name.as_str(), e.reference)).collect();
         assert_eq!(left, [("b", 0), ("c", 0), ("d", 0)]);
+        let mut all = vec![named("a"), named("b"), named("halfshake").against(0)];
+        Entrant::retain(&mut all, |name| name != "a");
+        assert_eq!(all.iter().map(|e| e.reference).collect::<Vec<_>>(), [1, 1]);
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Row {
             ],
             Self::W4 => vec![
                 step(W::CycleTimed, 1 << 16, 100_000).by(CYCLERS),
-                step(W::CycleTimed, 1 << 20, 100_000).by(CYCLERS).smaller(1 << 18),
+                step(W::CycleTimed, 1 << 20, 100_000).by(CYCLERS),
             ],
             Self::W5 => vec![step(W::Mix, 2 * MILLION, 400_000).smaller(300_000)],
             Self::W6 => vec![
@@ -185,7 +185,7 @@ impl Row {
             Self::W7 => vec![step(W::Storm, 5 * MILLION, 0).rounds(3).smaller(300_000)],
             Self::W8 => vec![step(W::IdleSweep, 10 * MILLION, 0).smaller(2 * MILLION)],
             Self::W9 => vec![step(W::Footprint, MILLION, 0).rounds(3).smaller(250_000)],
-            Self::W10 => vec![step(W::HotKey, 65_536, 10 * MILLION)],
+            Self::W10 => vec![step(W::HotKey, 65_536, 4 * MILLION)],
             Self::W11 => vec![
                 step(W::InsertThreads, 1 << 16, 200_000),
                 step(W::InsertThreads, 1 << 20, 200_000).only_full(),

@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long)]
     seed: Option<u64>,
     /// Only contestants whose name contains one of these. If that leaves out whom they are compared
-    /// with, it is the first of them.
+    /// with, it is the first of ours, or the first of them.
     #[arg(long, value_delimiter = ';')]
     only: Vec<String>,
     /// Where the raw record goes.

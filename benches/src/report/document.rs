@@ -171,12 +171,15 @@ fn goal_line(verdict: &Verdict) -> Vec<String> {
         format!("{} (meant for {})", grouped(verdict.entries), grouped(goal.entries))
     };
     let rival = verdict.rival.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+    let finds = verdict.finds.map_or_else(String::new, |found| {
+        format!(" (which finds {:.1} % of what is asked for)", 100.0 * found)
+    });
     let said = match (verdict.met(), verdict.short_by()) {
         (true, _) => "met".to_owned(),
         (false, by) if by.is_finite() && by > 0.0 => format!("**missed by {}**", number(by)),
         (false, _) => "**missed**".to_owned(),
     };
-    vec![format!("{:?}", goal.row), size, bound, precise(verdict.value) + &rival, said]
+    vec![format!("{:?}", goal.row), size, bound, precise(verdict.value) + &rival + &finds, said]
 }
 
 /// Small shares need more digits.

@@ -68,6 +68,8 @@ pub struct Verdict {
     pub value: Spread,
     /// With whom it was compared, if only the measurement tells.
     pub rival: Option<String>,
+    /// What that one finds, if it is much less than ours.
+    pub finds: Option<f64>,
 }
 
 impl Verdict {
@@ -246,17 +248,28 @@ impl Goal {
         let ours = fits.then(|| find(table, self.ours)).flatten()?;
         let (value, rival) = match self.against {
             Nothing => (Spread::of(self.measure.rounds(ours)), None),
-            Named(name) => (self.ratio(ours, find(table, name)?), None),
+            Named(name) => {
+                let rival = find(table, name)?;
+                (self.ratio(ours, rival), Some(rival))
+            }
             Fastest => {
                 let rival = fastest(table, self.measure)?;
-                (self.ratio(ours, rival), Some(rival.name.clone()))
+                (self.ratio(ours, rival), Some(rival))
             }
             Beyond(control) => {
                 let more = |row: &Row| Spread::of(self.measure.rounds(row)).median;
                 (Spread::of([more(ours) - more(find(table, control)?)]), None)
             }
         };
-        Some(Verdict { goal: self, entries: table.entries, value, rival })
+        let named = matches!(self.against, Fastest).then_some(rival).flatten();
+        let less = |found: &f64| ours.found.is_some_and(|our| *found < 0.9 * our);
+        Some(Verdict {
+            goal: self,
+            entries: table.entries,
+            value,
+            rival: named.map(|row| row.name.clone()),
+            finds: rival.and_then(|row| row.found).filter(less),
+        })
     }
 
     /// Round by round: what the bound is about.
@@ -341,6 +354,7 @@ mod tests {
             entries: 64,
             value: Spread { q1: median, median, q3: median },
             rival: None,
+            finds: None,
         };
         assert!(verdict(AtMost(1.2), 1.2).met());
         assert!(!verdict(AtMost(1.2), 1.3).met());

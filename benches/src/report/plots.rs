@@ -120,6 +120,8 @@ struct Captions<'c> {
     y: &'c str,
     /// How a place on the horizontal axis is told.
     at: &'c dyn Fn(&f64) -> String,
+    /// Where it says whose line is whose.
+    names: SeriesLabelPosition,
 }
 
 /// Lines on two logarithmic axes.
@@ -157,7 +159,7 @@ fn chart(area: &Area, captions: &Captions, lines: &[Line]) -> Result<()> {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(captions.names.clone())
         .label_font((FONT, 11))
         .background_style(WHITE.mix(0.8))
         .draw()
@@ -197,6 +199,7 @@ fn over_entries(tables: &[&Table]) -> Result<Option<String>> {
         x: "entries",
         y: "processor time",
         at: &|n| format!("{n}"),
+        names: SeriesLabelPosition::LowerRight,
     };
     picture(SIZE, |area| chart(area, &captions, &lines))
 }
@@ -210,7 +213,7 @@ fn ratios(table: &Table) -> Result<Option<String>> {
     let name = workload_name(table.workload);
     let entries = grouped(table.entries);
     let title = format!("{name}, {entries} entries: time as a multiple of \"{reference}\"");
-    bar_chart(&title, bars, &|ratio| format!("{ratio:.2}"))
+    bar_chart(&title, bars, f64::ln, &|ratio| format!("{ratio:.2}"))
 }
 
 fn memory(table: &Table) -> Result<Option<String>> {
@@ -220,53 +223,53 @@ fn memory(table: &Table) -> Result<Option<String>> {
     };
     let entries = grouped(table.entries);
     let title = format!("Bytes of an entry beyond its key and its value, {entries} entries");
-    bar_chart(&title, table.rows.iter().filter_map(beyond).collect(), &|n| format!("{n:.0}"))
+    let bars = table.rows.iter().filter_map(beyond).collect();
+    bar_chart(&title, bars, |bytes| bytes, &|bytes| format!("{bytes:.0}"))
 }
 
+/// Bars that say what they are long for, so there is no axis; a line marks one.
 fn bar_chart(
     title: &str,
     mut bars: Vec<(String, Spread)>,
+    length: fn(f64) -> f64,
     shown: &dyn Fn(f64) -> String,
 ) -> Result<Option<String>> {
     bars.retain(|(_, value)| value.median > 0.0);
     bars.sort_by(|a, b| b.1.median.total_cmp(&a.1.median));
-    let Some(most) = bars.first().map(|(_, value)| value.q3.max(value.median)) else {
-        return Ok(None);
-    };
-    let least = bars.last().map_or(1.0, |(_, value)| value.median).min(1.0) * 0.5;
+    let Some((_, longest)) = bars.first() else { return Ok(None) };
+    let right = length(longest.median);
+    let left = bars.iter().map(|(_, value)| length(value.median)).fold(length(1.0), f64::min);
+    let left = left - (right - left) / 10.0;
     let names: Vec<String> = bars.iter().map(|(name, _)| name.clone()).collect();
     let colours = colours(&names);
-    let height = 90 + 26 * u32::try_from(bars.len()).unwrap_or(0);
+    let height = 60 + 26 * u32::try_from(bars.len()).unwrap_or(0);
     picture((SIZE.0, height), |area| {
         let count = i32::try_from(bars.len()).unwrap_or(0);
         let mut chart = ChartBuilder::on(area)
             .caption(title, (FONT, 16))
             .margin(12)
-            .x_label_area_size(30)
-            .y_label_area_size(250)
-            .build_cartesian_2d((least..most * 1.6).log_scale(), 0..count)
+            .margin_left(250)
+            .margin_right(150)
+            .build_cartesian_2d(left..right, 0..count)
             .map_err(drawing)?;
-        let ticks = |n: &f64| shown(*n);
-        let mut mesh = chart.configure_mesh();
-        mesh.disable_y_mesh().disable_y_axis().y_labels(0).x_label_formatter(&ticks);
-        mesh.light_line_style(WHITE).draw().map_err(drawing)?;
         let spots: Vec<_> = (0..count).zip(&bars).collect();
         let bodies = spots.iter().map(|(at, (name, value))| {
-            let corners = [(least, *at), (value.median, at + 1)];
+            let corners = [(left, *at), (length(value.median), at + 1)];
             let mut body = Rectangle::new(corners, colours[name].mix(0.75).filled());
             body.set_margin(4, 4, 0, 0);
             body
         });
         chart.draw_series(bodies).map_err(drawing)?;
+        let one = [(length(1.0), 0), (length(1.0), count)];
+        chart.draw_series([PathElement::new(one, BLACK.mix(0.5))]).map_err(drawing)?;
         for (at, (name, value)) in spots {
-            let (right, middle) = chart.backend_coord(&(value.median, at));
-            let (left, _) = chart.backend_coord(&(least, at));
-            let baseline = middle - 20;
+            let (end, bottom) = chart.backend_coord(&(length(value.median), at));
             let style = (FONT, 12).into_text_style(area);
-            let spread =
-                format!("{} [{}-{}]", shown(value.median), shown(value.q1), shown(value.q3));
-            area.draw(&Text::new(spread, (right + 6, baseline), style.clone())).map_err(drawing)?;
-            area.draw(&Text::new(name.clone(), (left - 245, baseline), style)).map_err(drawing)?;
+            let told = [value.median, value.q1, value.q3].map(shown);
+            let spread = format!("{} [{}-{}]", told[0], told[1], told[2]);
+            let baseline = bottom - 19;
+            area.draw(&Text::new(spread, (end + 6, baseline), style.clone())).map_err(drawing)?;
+            area.draw(&Text::new(name.clone(), (12, baseline), style)).map_err(drawing)?;
         }
         Ok(())
     })
@@ -284,6 +287,14 @@ fn latencies(table: &Table) -> Result<Option<String>> {
     if panels.is_empty() {
         return Ok(None);
     }
+    // The control is the same whatever goes on.
+    let is_control = |line: &&Line| line.0 == "(nobody)";
+    let control = panels.values().flatten().find(is_control).cloned();
+    for lines in panels.values_mut() {
+        if !lines.iter().any(|line| is_control(&line)) {
+            lines.extend(control.clone());
+        }
+    }
     let what = workload_name(table.workload);
     picture((SIZE.0 * 3 / 2, SIZE.1 * 3 / 2), |area| {
         for (area, (meanwhile, lines)) in area.split_evenly((2, 2)).iter().zip(&panels) {
@@ -292,6 +303,7 @@ fn latencies(table: &Table) -> Result<Option<String>> {
                 x: "one of so many takes longer",
                 y: "time on the wall",
                 at: &|n| format!("{n:.0}"),
+                names: SeriesLabelPosition::UpperLeft,
             };
             chart(area, &captions, lines)?;
         }

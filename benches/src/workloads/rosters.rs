@@ -108,12 +108,13 @@ pub(super) fn writers(work: &impl Work, limit: u64) -> Vec<Entrant> {
 /// For sessions with timeouts: who lets entries expire.
 pub(super) fn timed(work: &impl Work, limit: u64) -> Vec<Entrant> {
     let n = size(limit);
-    let caller = Kept::ByCaller;
+    let (caller, thread) = (Kept::ByCaller, Kept::ByThread);
     compared(vec![
         work.enter("(nobody)", 1, || Nobody),
         work.enter("halfshake, bytes", 1, move || Bytes::new(limit, caller, false)),
         work.enter("halfshake, pairs", 1, move || Pairs::new(limit, caller, false)),
         work.enter("halfshake, bytes, listener", 1, move || Bytes::new(limit, caller, true)),
+        work.enter("halfshake, bytes, own thread", 1, move || Bytes::new(limit, thread, false)),
         work.enter("segcache", 1, move || Segments::new(n)),
         work.enter("mini-moka, Arc", 2, move || MiniMoka::new(limit)),
         work.enter("moka, Arc", 2, move || Moka::new(limit)),
