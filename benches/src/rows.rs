@@ -174,6 +174,7 @@ impl Row {
             Self::W4 => vec![
                 step(W::CycleTimed, 1 << 16, 100_000).by(CYCLERS),
                 step(W::CycleTimed, 1 << 20, 100_000).by(CYCLERS),
+                step(W::CycleThreads, 1 << 20, 100_000).only_full(),
             ],
             Self::W5 => vec![step(W::Mix, 2 * MILLION, 400_000).smaller(300_000)],
             Self::W6 => vec![

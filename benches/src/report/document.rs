@@ -109,7 +109,24 @@ impl Records {
         let verdicts = self.verdicts();
         let missed = verdicts.iter().filter(|v| !v.met()).count();
         let summary = format!("{missed} of {} goals are missed.\n\n", verdicts.len());
-        summary + &markdown_table(&head, verdicts.iter().map(goal_line))
+        let same = |v: &Verdict, goal: &Goal| {
+            (v.goal.row, v.goal.workload, v.goal.entries) == (goal.row, goal.workload, goal.entries)
+                && v.goal.claim == goal.claim
+        };
+        let mut missing: Vec<String> = goals()
+            .iter()
+            .filter(|goal| !verdicts.iter().any(|v| same(v, goal)))
+            .map(|goal| {
+                let workload = workload_name(goal.workload);
+                format!("{:?} (`{workload}`, {} entries)", goal.row, grouped(goal.entries))
+            })
+            .collect();
+        missing.dedup();
+        let missing = match &missing[..] {
+            [] => String::new(),
+            some => format!("\nNot measured: {}.\n", some.join(", ")),
+        };
+        summary + &markdown_table(&head, verdicts.iter().map(goal_line)) + &missing
     }
 
     /// When, where and how each record of a row was made.

@@ -107,6 +107,7 @@ pub(super) fn goals() -> Vec<Goal> {
     all.extend(sessions());
     all.extend(crowds());
     all.extend(rest());
+    all.extend(scaling());
     all
 }
 
@@ -199,17 +200,33 @@ fn crowds() -> Vec<Goal> {
     ]
 }
 
+/// Of one thread's speed, at sixteen, where there are as many processors.
+fn scaling() -> Vec<Goal> {
+    use Name::{W4, W11};
+    use Workload::{CycleThreads, HitThreads, InsertThreads, MissThreads};
+    let efficiency = |row, workload, ours, alone| {
+        let claim = "of its speed is kept by each of 16 threads";
+        goal(row, workload, 1 << 20, claim, ours, Time, Named(alone), AtLeast(0.85))
+    };
+    let reader = ("halfshake reader, bytes, 16 threads", "halfshake reader, bytes, 1 thread");
+    let writer = ("halfshake, bytes, 16 threads", "halfshake, bytes, 1 thread");
+    vec![
+        efficiency(W11, InsertThreads, writer.0, writer.1),
+        efficiency(W11, HitThreads, reader.0, reader.1),
+        efficiency(W11, MissThreads, reader.0, reader.1),
+        efficiency(W4, CycleThreads, writer.0, writer.1),
+    ]
+}
+
 fn rest() -> Vec<Goal> {
-    use Name::{W7, W8, W9, W10, W11, W12};
-    use Workload::{FillTail, Footprint, HotKey, IdleSweep, InsertTail, InsertThreads, Storm};
+    use Name::{W7, W8, W9, W10, W12};
+    use Workload::{FillTail, Footprint, HotKey, IdleSweep, InsertTail, Storm};
     let moka = Named("moka, Arc, listener");
     let reader = Figure("reader's p99.9, meanwhile to before");
     let pass = Figure("ms for each pass");
     let beyond = Figure("bytes beyond key and value");
     let (written, alone) =
         ("halfshake reader, bytes, with a writer", "halfshake reader, bytes, alone");
-    let sixteen = "halfshake, bytes, 16 threads";
-    let one = Named("halfshake, bytes, 1 thread");
     let control = Beyond("(nobody)");
     let most = AtMost(100_000.0);
     let mut all = vec![
@@ -228,7 +245,6 @@ fn rest() -> Vec<Goal> {
             Nothing,
             AtMost(0.001),
         ),
-        goal(W11, InsertThreads, 1 << 20, "efficiency", sixteen, Time, one, AtLeast(0.85)),
     ];
     for (workload, worst, p9999) in [
         (FillTail, "ns beyond the control, worst of a fill", "ns beyond the control, p99.99 of it"),

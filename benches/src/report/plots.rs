@@ -59,7 +59,13 @@ pub fn plots(records: &Records) -> Result<Vec<(String, String)>> {
             add(format!("{}.svg", workload_name(workload)), latencies(table)?);
         }
     }
-    for workload in [Workload::HitThreads, Workload::MissThreads, Workload::InsertThreads] {
+    let threads = [
+        Workload::HitThreads,
+        Workload::MissThreads,
+        Workload::CycleThreads,
+        Workload::InsertThreads,
+    ];
+    for workload in threads {
         for table in of(workload) {
             let meant = table.nominal.unwrap_or(table.entries);
             add(format!("{}-{meant}.svg", workload_name(workload)), scaling(table)?);
@@ -120,8 +126,10 @@ struct Captions<'c> {
     y: &'c str,
     /// How a place on the horizontal axis is told.
     at: &'c dyn Fn(&f64) -> String,
-    /// Where it says whose line is whose.
+    /// Where it says whose line is whose,
     names: SeriesLabelPosition,
+    /// and how much wider the axis is for that.
+    room: f64,
 }
 
 /// Lines on two logarithmic axes.
@@ -129,7 +137,7 @@ fn chart(area: &Area, captions: &Captions, lines: &[Line]) -> Result<()> {
     let points = || lines.iter().flat_map(|(_, points)| points);
     let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(f64::MIN, f64::max);
     let least = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(f64::MAX, f64::min);
-    let x = (least(|p| p.0)..most(|p| p.0) * 1.05).log_scale();
+    let x = (least(|p| p.0)..most(|p| p.0) * captions.room).log_scale();
     let y = (least(|p| p.1) * 0.8..most(|p| p.1) * 1.3).log_scale();
     let mut chart = ChartBuilder::on(area)
         .caption(captions.title, (FONT, 18))
@@ -200,6 +208,7 @@ fn over_entries(tables: &[&Table]) -> Result<Option<String>> {
         y: "processor time",
         at: &|n| format!("{n}"),
         names: SeriesLabelPosition::LowerRight,
+        room: 20.0,
     };
     picture(SIZE, |area| chart(area, &captions, &lines))
 }
@@ -304,6 +313,7 @@ fn latencies(table: &Table) -> Result<Option<String>> {
                 y: "time on the wall",
                 at: &|n| format!("{n:.0}"),
                 names: SeriesLabelPosition::UpperLeft,
+                room: 1.05,
             };
             chart(area, &captions, lines)?;
         }
@@ -347,7 +357,8 @@ fn scaling(table: &Table) -> Result<Option<String>> {
             .build_cartesian_2d(1.0..most, 0.0..1.4)
             .map_err(drawing)?;
         let mut mesh = chart.configure_mesh();
-        mesh.x_desc("threads").y_desc("efficiency").draw().map_err(drawing)?;
+        mesh.light_line_style(WHITE).x_desc("threads").y_desc("efficiency");
+        mesh.draw().map_err(drawing)?;
         let names: Vec<String> = lines.iter().map(|(name, _)| name.clone()).collect();
         let colours = colours(&names);
         for (name, points) in &lines {

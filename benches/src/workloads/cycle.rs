@@ -31,12 +31,12 @@ impl Work for Cycle {
         let timed = self.timed;
         Entrant::new(name, move || {
             let contestant = make();
-            let mut tickets = Tickets { salt: fresh_salt(), next: entries + entries / 4, entries };
+            let mut tickets = Tickets::new(entries);
             // A million takes of rustls would last for hours.
             if slowness <= 1024 {
                 writes::age(&mut contestant.handle(), entries);
             }
-            writes::insert(&mut contestant.handle(), tickets.salt, tickets.next);
+            tickets.issue(&mut contestant.handle());
             move |_| {
                 let mut handle = contestant.handle();
                 handshakes(&mut handle, &mut tickets, operations / 2, timed);
@@ -46,7 +46,7 @@ impl Work for Cycle {
     }
 }
 
-fn handshakes(
+pub(super) fn handshakes(
     handle: &mut impl Operations,
     tickets: &mut Tickets,
     cycles: u64,
@@ -70,13 +70,23 @@ fn handshakes(
 }
 
 /// The numbers of tickets.
-struct Tickets {
+pub(super) struct Tickets {
     salt: u64,
     next: u64,
     entries: u64,
 }
 
 impl Tickets {
+    /// Those of a cache of so many, a quarter more than which are there already.
+    pub(super) fn new(entries: u64) -> Self {
+        Self { salt: fresh_salt(), next: entries + entries / 4, entries }
+    }
+
+    /// Inserts all that are there already.
+    pub(super) fn issue(&self, handle: &mut impl Operations) {
+        writes::insert(handle, self.salt, self.next);
+    }
+
     fn entries_u32(&self) -> u32 {
         u32::try_from(self.entries).unwrap_or(u32::MAX)
     }

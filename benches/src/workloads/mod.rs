@@ -81,6 +81,8 @@ pub enum Workload {
     MissThreads,
     /// `Insert` by one thread, and by more.
     InsertThreads,
+    /// `Cycle` by one thread, and by more, each with tickets of its own.
+    CycleThreads,
 }
 
 /// How much of a workload is done.
@@ -142,6 +144,7 @@ impl Workload {
             Self::MissThreads => threads::misses(scale),
             Self::HitThreads => threads::hits(scale),
             Self::InsertThreads => threads::inserts(scale),
+            Self::CycleThreads => threads::cycles(scale),
         }
     }
 
@@ -152,6 +155,7 @@ impl Workload {
             self,
             Self::Take
                 | Self::Cycle
+                | Self::CycleThreads
                 | Self::CycleTimed
                 | Self::Mix
                 | Self::FillTail

@@ -1,6 +1,7 @@
 //! One thread against more, up to the number of processors, in processor time for each operation:
 //! what they cost one another.
 
+use super::cycle::{self, Tickets};
 use super::reads::{self, ABSENT};
 use super::{Scale, fresh_salt, slack, writes};
 use crate::contestants::caches::{Lru, Moka, Quick};
@@ -16,6 +17,7 @@ enum Kind {
     Hit,
     Miss,
     Insert,
+    Cycle,
 }
 
 pub(super) fn hits(scale: Scale) -> Vec<Entrant> {
@@ -46,17 +48,25 @@ fn lookups(scale: Scale, kind: Kind) -> Vec<Entrant> {
 }
 
 pub(super) fn inserts(scale: Scale) -> Vec<Entrant> {
+    changes(scale, Kind::Insert)
+}
+
+pub(super) fn cycles(scale: Scale) -> Vec<Entrant> {
+    changes(scale, Kind::Cycle)
+}
+
+fn changes(scale: Scale, kind: Kind) -> Vec<Entrant> {
     let limit = scale.entries;
     let n = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut all = Vec::new();
     let by = Kept::ByCaller;
     let add = &mut all;
-    both(add, "halfshake, bytes", move || Bytes::new(limit, by, false), scale, Kind::Insert);
-    both(add, "halfshake, pairs", move || Pairs::new(limit, by, false), scale, Kind::Insert);
-    both(add, "16 mutexes of lru", move || Lru::<Value>::new(n), scale, Kind::Insert);
-    both(add, "quick_cache", move || Quick::<Value>::new(n), scale, Kind::Insert);
+    both(add, "halfshake, bytes", move || Bytes::new(limit, by, false), scale, kind);
+    both(add, "halfshake, pairs", move || Pairs::new(limit, by, false), scale, kind);
+    both(add, "16 mutexes of lru", move || Lru::<Value>::new(n), scale, kind);
+    both(add, "quick_cache", move || Quick::<Value>::new(n), scale, kind);
     let slower = Scale { operations: scale.operations / 4, ..scale };
-    both(add, "moka, Arc", move || Moka::new(limit), slower, Kind::Insert);
+    both(add, "moka, Arc", move || Moka::new(limit), slower, kind);
     all
 }
 
@@ -76,7 +86,7 @@ fn both<C: Contestant>(
 ) {
     let first = match kind {
         Kind::Hit | Kind::Miss => scale.entries,
-        Kind::Insert => scale.entries + scale.entries / 4,
+        Kind::Insert | Kind::Cycle => scale.entries + scale.entries / 4,
     };
     let alone = all.len();
     for threads in counts() {
@@ -103,6 +113,10 @@ fn together<C: Contestant>(
         let mut handle = shared.handle();
         let seed = seed ^ thread;
         let mut fresh = fresh_salt();
+        let mut tickets = Tickets::new(scale.entries / threads);
+        if let Kind::Cycle = kind {
+            tickets.issue(&mut handle);
+        }
         let mut pass = |seed, operations| match kind {
             Kind::Hit => reads::singles(handle.held(), salt, scale.entries, seed, operations),
             Kind::Miss => {
@@ -112,6 +126,7 @@ fn together<C: Contestant>(
                 fresh += operations;
                 writes::insert(&mut handle, fresh, operations)
             }
+            Kind::Cycle => cycle::handshakes(&mut handle, &mut tickets, operations, false),
         };
         pass(!seed, scale.operations / 2);
         barrier.wait();
