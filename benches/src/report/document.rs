@@ -29,7 +29,10 @@ impl Records {
             for entry in listed {
                 let path = entry.with_context(|| format!("listing {}", folder.display()))?.path();
                 let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-                if path.extension().is_some_and(|e| e == "json") {
+                // Others keep records of their own kinds here, too.
+                let ours = !part.is_empty()
+                    || ["entries-", "sessions-"].iter().any(|start| stem.starts_with(start));
+                if ours && path.extension().is_some_and(|e| e == "json") {
                     all.insert(format!("{part}{stem}"), Record::read(&path)?);
                 }
             }
