@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Parser;
 use halfshake_benches::report::{Records, plots};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes PERFORMANCE.md's tables and its pictures from `benches/record/`.
 #[derive(Debug, Parser)]
@@ -24,22 +24,33 @@ fn main() -> Result<()> {
     for (name, picture) in plots(&records)? {
         made.push((pictures.join(name), picture));
     }
-    let mut stale = Vec::new();
+    let mut stale = left_over(&pictures, &made);
+    if !check {
+        stale.drain(..).try_for_each(std::fs::remove_file).context("removing old pictures")?;
+    }
     for (path, text) in &made {
         if std::fs::read_to_string(path).ok().as_ref() == Some(text) {
             continue;
         }
-        stale.push(path.display().to_string());
+        stale.push(path.clone());
         if !check {
             std::fs::create_dir_all(&pictures).context("a folder for the pictures")?;
             std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
             println!("wrote {}", path.display());
         }
     }
+    let names: Vec<String> = stale.iter().map(|path| path.display().to_string()).collect();
     anyhow::ensure!(
         !check || stale.is_empty(),
         "not as the records have it (`cargo run --bin report` writes it anew): {}",
-        stale.join(", ")
+        names.join(", ")
     );
     Ok(())
+}
+
+/// Pictures of records that are gone.
+fn left_over(pictures: &Path, made: &[(PathBuf, String)]) -> Vec<PathBuf> {
+    let Ok(listed) = std::fs::read_dir(pictures) else { return Vec::new() };
+    let paths = listed.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| !made.iter().any(|(known, _)| known == path)).collect()
 }
