@@ -31,7 +31,9 @@ impl Records {
                 let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
                 // Others keep records of their own kinds here, too.
                 let ours = !part.is_empty()
-                    || ["entries-", "sessions-"].iter().any(|start| stem.starts_with(start));
+                    || ["entries-", "memory-", "sessions-"]
+                        .iter()
+                        .any(|start| stem.starts_with(start));
                 if ours && path.extension().is_some_and(|e| e == "json") {
                     all.insert(format!("{part}{stem}"), Record::read(&path)?);
                 }
@@ -103,6 +105,7 @@ impl Records {
             "two-threads" => self.two_threads(workload()?),
             "resumptions" => self.resumptions(),
             "session-cycles" => self.session_cycles(),
+            "own-memory" => self.own_memory(),
             _ => None,
         }
     }
