@@ -94,8 +94,8 @@ impl Records {
         Some(markdown_table(&head, tables.iter().filter_map(line)))
     }
 
-    /// What others take as a multiple of our time, with entries in the allocator's memory and in the
-    /// cache's own.
+    /// What others take as a multiple of our time, with entries in the allocator's memory and in
+    /// the cache's own.
     pub(super) fn own_memory(&self) -> Option<String> {
         let both = ["memory-allocators", "memory-own"].map(|name| self.get(name));
         let [Some(allocators), Some(own)] = both else { return None };
