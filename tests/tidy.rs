@@ -96,6 +96,7 @@ const ROOMS: &[Room] = &[
     safe("adapters/openssl", 7),
     unsafe_("adapters/openssl/callbacks", 7),
     safe("adapters/openssl/connection", 7),
+    safe("adapters/openssl/fetch", 7),
     safe("adapters/openssl/hello", 7),
     safe("adapters/openssl/objects", 7),
     unsafe_("adapters/openssl/sys", 7),

@@ -1,6 +1,6 @@
 //! What belongs to one connection, or to one context: it lies in OpenSSL's objects.
 
-use super::hello::Fetch;
+use super::fetch::Fetch;
 use crate::session::{Namespace, Session, SessionId};
 use crate::sync::Lock;
 use openssl::error::ErrorStack;

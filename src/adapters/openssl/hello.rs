@@ -28,16 +28,13 @@
 //! proposes nothing costs nothing, though it has a session id, too, made up for old middleboxes.
 
 use super::callbacks::{Attached, without_panic};
+use super::fetch::{Fetch, Known};
 use super::{connection, sys};
-use crate::session::{Session, SessionId};
+use crate::session::SessionId;
 use openssl::error::ErrorStack;
 use openssl::ssl::{ClientHelloResponse, SslAlert, SslContextBuilder, SslRef};
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::thread;
 
 const PRE_SHARED_KEY: u16 = 41;
 const SUPPORTED_VERSIONS: u16 = 43;
@@ -45,30 +42,6 @@ const TLS12: u16 = 0x0303;
 const TLS13: u16 = 0x0304;
 /// More identities than this are not looked at: the budget of a ClientHello is smaller.
 const MOST: usize = 16;
-
-/// Ids with what was found.
-type Known = Vec<(SessionId, Option<Session>)>;
-/// A look-up that is under way.
-pub(super) struct Fetch {
-    ids: Vec<SessionId>,
-    look_up: Pin<Box<dyn Future<Output = Known> + Send>>,
-}
-
-impl Fetch {
-    /// What was found; after a panic nothing.
-    async fn done(mut self) -> (Known, thread::Result<()>) {
-        let step = |context: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| {
-            self.look_up.as_mut().poll(context)
-        })) {
-            Ok(step) => step.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        };
-        match poll_fn(step).await {
-            Ok(known) => (known, Ok(())),
-            Err(panic) => (self.ids.into_iter().map(|id| (id, None)).collect(), Err(panic)),
-        }
-    }
-}
 
 /// The embedder's own callback for the ClientHello.
 pub(super) type OwnCallback =

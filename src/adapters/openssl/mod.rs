@@ -80,6 +80,7 @@
 #[expect(unsafe_code, reason = "a callback that OpenSSL trusts with what it gives")]
 mod callbacks;
 mod connection;
+mod fetch;
 pub mod hello;
 mod objects;
 #[expect(unsafe_code, reason = "functions that the openssl crate does not have")]
