@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* SSL_VERIFY_PEER. */
+enum { VERIFY_PEER = 1 };
 /* SSL_SESS_CACHE_CLIENT and so on. */
 enum { MODE_CLIENT = 1, MODE_SERVER = 2, MODE_NO_INTERNAL = 0x300 };
 
@@ -92,9 +94,18 @@ void context_ends(void *parent, void *ends, void *slots, int slot, long number, 
     free(hosted);
 }
 
+/* OpenSSL itself neither stores nor resumes a session, and with it who its client was, where a
+ * client's certificate is asked for and the host has not said whose sessions these are. The id
+ * context that we set would hide that from it. */
+static int is_unsure_whose(const SSL *connection, const struct hosted *begun) {
+    const struct hosted *now = of_context(tls.SSL_get_SSL_CTX(connection));
+    return GET(now ? now : begun, id_len) == 0 &&
+           (tls.SSL_get_verify_mode(connection) & VERIFY_PEER) != 0;
+}
+
 static int front_new(SSL *connection, SSL_SESSION *session) {
     struct hosted *hosted = of_connection(connection);
-    if (!hosted) {
+    if (!hosted || is_unsure_whose(connection, hosted)) {
         return 0;
     }
     hosted->our_fresh(connection, session);
@@ -106,7 +117,10 @@ static int front_new(SSL *connection, SSL_SESSION *session) {
 
 static SSL_SESSION *front_get(SSL *connection, const unsigned char *id, int len, int *copy) {
     struct hosted *hosted = of_connection(connection);
-    return hosted ? hosted->our_get(connection, id, len, copy) : NULL;
+    if (!hosted || is_unsure_whose(connection, hosted)) {
+        return NULL;
+    }
+    return hosted->our_get(connection, id, len, copy);
 }
 
 static void front_remove(SSL_CTX *context, SSL_SESSION *session) {

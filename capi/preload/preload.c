@@ -121,7 +121,7 @@ int SSL_CTX_set_session_id_context(SSL_CTX *context, const unsigned char *id, un
     if (len) {
         memcpy(hosted->id, id, len);
     }
-    hosted->id_len = len;
+    SET(hosted, id_len, len);
     int done = 1;
     if (is_attached) {
         settle(hosted);

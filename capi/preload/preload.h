@@ -29,6 +29,7 @@ enum { SESS_CACHE_MODE_SET = 44, SESS_CACHE_MODE_GET = 45 };
     X(SSL_CTX *, SSL_get_SSL_CTX, (const SSL *))                                              \
     X(SSL_CTX *, SSL_set_SSL_CTX, (SSL *, SSL_CTX *))                                         \
     X(int, SSL_set_session_id_context, (SSL *, const unsigned char *, unsigned))              \
+    X(int, SSL_get_verify_mode, (const SSL *))                                                \
     X(const SSL_METHOD *, TLS_server_method, (void))                                          \
     X(int, SSL_CTX_up_ref, (SSL_CTX *))                                                       \
     X(void, SSL_CTX_free, (SSL_CTX *))                                                        \

@@ -1,63 +1,7 @@
 /* A host of the preload library, with handshakes in memory: ./host CLAIM checks one claim, and
  * ./host alone names them. It knows nothing of the cache, whose library is only preloaded. */
 #define _GNU_SOURCE
-#include "../c/tls.h"
-
-#include <pthread.h>
-#include <unistd.h>
-
-static SSL_CTX *to12, *to13;
-
-/* ---- A host's own store, of one session ---- */
-
-static SSL_SESSION *stored;
-static int was_stored, was_asked, was_removed, was_elsewhere;
-static pthread_t home;
-
-static void notes_thread(void) {
-    was_elsewhere += !pthread_equal(home, pthread_self());
-}
-
-static int store(SSL *ssl, SSL_SESSION *session) {
-    (void)ssl;
-    notes_thread();
-    was_stored++;
-    SSL_SESSION_free(stored);
-    stored = session;
-    return 1; /* the reference is kept */
-}
-
-static SSL_SESSION *ask(SSL *ssl, const unsigned char *id, int len, int *copy) {
-    unsigned held = 0;
-    const unsigned char *of = stored ? SSL_SESSION_get_id(stored, &held) : NULL;
-    (void)ssl;
-    notes_thread();
-    was_asked++;
-    *copy = 1;
-    return of && held == (unsigned)len && memcmp(of, id, held) == 0 ? stored : NULL;
-}
-
-static int is_alive;
-
-static void removes(SSL_CTX *context, SSL_SESSION *session) {
-    (void)session;
-    notes_thread();
-    CHECK(SSL_CTX_get_app_data(context) == &is_alive && is_alive);
-    was_removed++;
-}
-
-static void set_callbacks(SSL_CTX *context) {
-    CHECK(SSL_CTX_set_app_data(context, &is_alive) == 1);
-    is_alive = 1;
-    SSL_CTX_sess_set_new_cb(context, store);
-    SSL_CTX_sess_set_get_cb(context, ask);
-    SSL_CTX_sess_set_remove_cb(context, removes);
-}
-
-static void set_id(SSL_CTX *context, const char *id) {
-    CHECK(SSL_CTX_set_session_id_context(context, (const unsigned char *)id,
-                                         (unsigned)strlen(id)) == 1);
-}
+#include "policy.h"
 
 /* ---- The claims ---- */
 
@@ -387,6 +331,8 @@ static const struct {
     CLAIM(an_id_context_that_is_cleared_still_resumes),
     CLAIM(threads_may_make_the_first_connections),
     CLAIM(a_context_may_be_freed_at_exit),
+    CLAIM(a_certificate_is_asked_for_where_no_id_says_whose_sessions_these_are),
+    CLAIM(a_certificate_is_asked_for_where_no_id_is_switched_to),
 };
 
 int main(int argc, char **argv) {

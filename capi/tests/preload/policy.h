@@ -1,0 +1,89 @@
+/* Claims about who may resume what. */
+#ifndef POLICY_H
+#define POLICY_H
+
+#include "host.h"
+
+static int demanded;
+
+static int accepts_any(int preverified, X509_STORE_CTX *store) {
+    (void)preverified, (void)store;
+    demanded++;
+    return 1;
+}
+
+/* One that has a certificate to show. */
+static SSL_CTX *known_client(int version) {
+    SSL_CTX *from = client(version);
+    CHECK(SSL_CTX_use_certificate(from, the_certificate) == 1);
+    CHECK(SSL_CTX_use_PrivateKey(from, the_key) == 1);
+    return from;
+}
+
+enum { DEMANDS = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT };
+
+/* A connection whose client has to show a certificate: whether it was resumed without that. */
+static int resumes_demanding(SSL_CTX *to, SSL_CTX *from, SSL_SESSION *session) {
+    SSL *there = SSL_new(to);
+    wants want = nothing();
+    went of;
+    want.session = session;
+    demanded = 0;
+    SSL_set_verify(there, DEMANDS, accepts_any);
+    of = connect_to(there, from, want);
+    forget(&of);
+    CHECK(of.resumed == (demanded == 0));
+    return of.resumed;
+}
+
+/* OpenSSL lets such a handshake fail: "session id context uninitialized". */
+static void a_certificate_is_asked_for_where_no_id_says_whose_sessions_these_are(void) {
+    SSL_CTX *from[] = {known_client(TLS1_2_VERSION), known_client(TLS1_3_VERSION)};
+    int i;
+    for (i = 0; i < 2; i++) {
+        SSL_CTX *context = bare_server();
+        SSL_SESSION *session = begins(context, from[i]), *given;
+        CHECK(!resumes_demanding(context, from[i], session));
+        SSL_SESSION_free(session);
+        session = begins(context, from[i]);
+        CHECK(resumes(context, from[i], session));
+        SSL_SESSION_free(session);
+        /* Nor is what a client with a certificate was given good for one that asks for none. */
+        SSL_CTX_set_verify(context, DEMANDS, accepts_any);
+        SSL_CTX_sess_set_new_cb(context, store);
+        given = begins(context, from[i]);
+        CHECK(was_stored == 0);
+        SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
+        CHECK(!resumes(context, from[i], given));
+        SSL_SESSION_free(given);
+        was_stored = 0;
+        SSL_CTX_free(context);
+        SSL_CTX_free(from[i]);
+    }
+}
+
+static int switches_and_demands(SSL *ssl, int *alert, void *to) {
+    (void)alert;
+    CHECK(SSL_set_SSL_CTX(ssl, (SSL_CTX *)to) == (SSL_CTX *)to);
+    SSL_set_verify(ssl, DEMANDS, accepts_any);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static void a_certificate_is_asked_for_where_no_id_is_switched_to(void) {
+    SSL_CTX *from[] = {known_client(TLS1_2_VERSION), known_client(TLS1_3_VERSION)};
+    int i;
+    for (i = 0; i < 2; i++) {
+        SSL_CTX *listens = bare_server(), *other = bare_server();
+        SSL_SESSION *session = begins(listens, from[i]);
+        SSL_CTX_set_client_hello_cb(listens, switches_and_demands, other);
+        CHECK(!resumes(listens, from[i], session));
+        CHECK(demanded > 0);
+        SSL_SESSION_free(session);
+        demanded = 0;
+        SSL_CTX_free(listens);
+        SSL_CTX_free(other);
+        SSL_CTX_free(from[i]);
+    }
+}
+
+#endif
