@@ -13,7 +13,7 @@ pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, settling = PTHREAD_MUTEX_INITI
 struct hosted *all;
 __thread int within;
 /* Guarded by `lock`. */
-static unsigned made;
+static unsigned made, named;
 
 struct hosted *of_context(const SSL_CTX *context) {
     return within || !cache ? NULL : tls.SSL_CTX_get_ex_data(context, on_contexts);
@@ -67,6 +67,7 @@ SSL_CTX *adopt(SSL_CTX *context, const SSL_METHOD *method) {
     hosted->context = context;
     pthread_mutex_lock(&lock);
     hosted->number = made++;
+    hosted->of_name = named++;
     hosted->next = all;
     all = hosted;
     pthread_mutex_unlock(&lock);
@@ -88,7 +89,7 @@ void context_ends(void *parent, void *ends, void *slots, int slot, long number, 
     }
     pthread_mutex_unlock(&lock);
     /* Others may have the host's name. */
-    if (hosted->attached == ATTACHED && !hosted->get) {
+    if (hosted->attached == ATTACHED && hosted->is_own) {
         halfshake_cache_flush_namespace(cache, hosted->ns, hosted->ns_len, NULL);
     }
     free(hosted);
@@ -156,13 +157,26 @@ static void note(struct hosted *hosted) {
     hosted->gone = tls.SSL_CTX_sess_get_remove_cb(context);
 }
 
+/* By another id context, sessions of before are not resumed: so the host may change its policy. A
+ * name of its own is a new one then, also when the id is set back. */
+void note_id(struct hosted *hosted, const unsigned char *id, size_t len) {
+    if (len) {
+        memcpy(hosted->id, id, len);
+    }
+    SET(hosted, id_len, len);
+    pthread_mutex_lock(&lock);
+    hosted->of_name = named++;
+    pthread_mutex_unlock(&lock);
+}
+
 static void name(struct hosted *hosted) {
     pthread_mutex_lock(&lock);
-    if (hosted->get && hosted->id_len) {
+    hosted->is_own = !(hosted->get && hosted->id_len);
+    if (!hosted->is_own) {
         memcpy(hosted->ns, hosted->id, hosted->ns_len = hosted->id_len);
     } else {
         hosted->ns_len =
-            (size_t)snprintf((char *)hosted->ns, NS_MAX, "halfshake-preload %u", hosted->number);
+            (size_t)snprintf((char *)hosted->ns, NS_MAX, "halfshake-preload %u", hosted->of_name);
     }
     pthread_mutex_unlock(&lock);
 }

@@ -118,14 +118,13 @@ int SSL_CTX_set_session_id_context(SSL_CTX *context, const unsigned char *id, un
         return REAL(SSL_CTX_set_session_id_context)(context, id, len);
     }
     pthread_mutex_lock(&settling);
-    if (len) {
-        memcpy(hosted->id, id, len);
+    int done = 1, is_other = len != hosted->id_len || (len && memcmp(id, hosted->id, len) != 0);
+    if (is_other) {
+        note_id(hosted, id, len);
     }
-    SET(hosted, id_len, len);
-    int done = 1;
-    if (is_attached) {
+    if (is_attached && is_other) {
         settle(hosted);
-    } else {
+    } else if (!is_attached) {
         done = REAL(SSL_CTX_set_session_id_context)(context, id, len);
     }
     pthread_mutex_unlock(&settling);

@@ -115,6 +115,10 @@ struct hosted {
     /* What it is attached with. */
     unsigned char ns[NS_MAX];
     size_t ns_len;
+    /* What the name of its own is made of: no context had that before. Guarded by `lock`. */
+    unsigned of_name;
+    /* The name is its own, not the host's. */
+    int is_own;
     new_cb our_fresh;
     get_cb our_get;
     remove_cb our_gone;
@@ -144,6 +148,8 @@ int has_own_id(const SSL *connection);
 SSL_CTX *adopt(SSL_CTX *context, const SSL_METHOD *method);
 /* Gives the context our cache mode, with `settling` held; 0: it is a client's. */
 int take_mode(struct hosted *hosted);
+/* The host has set another id context: with `settling` held. */
+void note_id(struct hosted *hosted, const unsigned char *id, size_t len);
 /* Attaches the cache, with `settling` held; once more when what decides the namespace changes. */
 void settle(struct hosted *hosted);
 void context_ends(void *parent, void *hosted, void *slots, int slot, long number, void *pointer);

@@ -333,6 +333,8 @@ static const struct {
     CLAIM(a_context_may_be_freed_at_exit),
     CLAIM(a_certificate_is_asked_for_where_no_id_says_whose_sessions_these_are),
     CLAIM(a_certificate_is_asked_for_where_no_id_is_switched_to),
+    CLAIM(sessions_of_another_id_are_not_resumed),
+    CLAIM(a_context_that_ends_leaves_shared_sessions),
 };
 
 int main(int argc, char **argv) {

@@ -86,4 +86,51 @@ static void a_certificate_is_asked_for_where_no_id_is_switched_to(void) {
     }
 }
 
+/* A host changes its policy at run time, and its id context with it. */
+static void sessions_of_another_id_are_not_resumed(void) {
+    static const char *const ids[] = {"policy 1", "policy 2", "", "policy 2", "policy 1"};
+    SSL_CTX *context = bare_server();
+    SSL_SESSION *sessions[5][2];
+    int i, of, v;
+    for (i = 0; i < 5; i++) {
+        set_id(context, ids[i]);
+        for (of = 0; of < i; of++) {
+            for (v = 0; v < 2; v++) {
+                CHECK(!resumes(context, v ? to13 : to12, sessions[of][v]));
+            }
+        }
+        for (v = 0; v < 2; v++) {
+            sessions[i][v] = begins(context, v ? to13 : to12);
+            /* The same once more is no change. */
+            set_id(context, ids[i]);
+        }
+        CHECK(resumes(context, to12, sessions[i][0]));
+    }
+    CHECK(resumes(context, to13, sessions[4][1]));
+    for (i = 0; i < 5; i++) {
+        SSL_SESSION_free(sessions[i][0]);
+        SSL_SESSION_free(sessions[i][1]);
+    }
+    SSL_CTX_free(context);
+}
+
+/* Where the host shares sessions by an id, what it shares stays. */
+static void a_context_that_ends_leaves_shared_sessions(void) {
+    SSL_CTX *ends = bare_server(), *stays = bare_server();
+    SSL_SESSION *session;
+    set_id(ends, "id");
+    set_id(stays, "id");
+    set_callbacks(stays);
+    SSL_CTX_sess_set_new_cb(stays, NULL);
+    SSL_CTX_sess_set_get_cb(ends, ask);
+    session = begins(stays, to12);
+    SSL_SESSION_free(begins(ends, to12));
+    SSL_CTX_sess_set_get_cb(ends, NULL);
+    SSL_CTX_free(ends);
+    CHECK(was_removed == 0);
+    CHECK(resumes(stays, to12, session));
+    SSL_SESSION_free(session);
+    SSL_CTX_free(stays);
+}
+
 #endif
