@@ -43,6 +43,16 @@ int has_own_id(const SSL *connection) {
     return (slot_of(connection) & OWN_ID) != 0;
 }
 
+/* By SSL_dup. The copy begins with the context that it was copied with; the other one is not kept
+ * by it. It has the same id context. */
+int connection_is_copied(void *to, const void *from, void *place, int slot, long number,
+                         void *pointer) {
+    (void)to, (void)from, (void)slot, (void)number, (void)pointer;
+    void **its = place;
+    *its = (void *)((uintptr_t)*its & OWN_ID);
+    return 1;
+}
+
 /* As OpenSSL does: a callback for the server name may have switched to another context. */
 struct hosted *of_connection(const SSL *connection) {
     struct hosted *hosted = (struct hosted *)(slot_of(connection) & ~OWN_ID);

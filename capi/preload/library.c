@@ -61,7 +61,7 @@ int is_of_clients(const SSL_METHOD *method) {
 }
 
 int make_slots(void) {
-    typedef int (*of_each)(long, void *, void *, void *, ended);
+    typedef int (*of_each)(long, void *, void *, copied, ended);
     /* LibreSSL numbers its kinds of objects otherwise, but has functions for them. */
     of_each contexts = (of_each)next("SSL_CTX_get_ex_new_index");
     of_each connections = (of_each)next("SSL_get_ex_new_index");
@@ -69,7 +69,8 @@ int make_slots(void) {
         contexts ? contexts(0, NULL, NULL, NULL, context_ends)
                  : tls.CRYPTO_get_ex_new_index(INDEX_SSL_CTX, 0, NULL, NULL, NULL, context_ends);
     on_connections = connections
-                         ? connections(0, NULL, NULL, NULL, NULL)
-                         : tls.CRYPTO_get_ex_new_index(INDEX_SSL, 0, NULL, NULL, NULL, NULL);
+                         ? connections(0, NULL, NULL, connection_is_copied, NULL)
+                         : tls.CRYPTO_get_ex_new_index(INDEX_SSL, 0, NULL, NULL,
+                                                       connection_is_copied, NULL);
     return on_contexts >= 0 && on_connections >= 0;
 }

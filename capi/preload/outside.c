@@ -35,15 +35,19 @@ static void on_get(halfshake_cache *of, void *connection, const halfshake_key *k
     (void)of, (void)user_data;
     struct hosted *hosted = of_connection(connection);
     get_cb ask = hosted ? GET(hosted, get) : NULL;
-    int copy = 1;
+    int copy = 1, is_taken = purpose == HALFSHAKE_PURPOSE_TAKE;
+    remove_cb gone = hosted ? GET(hosted, gone) : NULL;
+    /* A host that can't be told to remove it would answer again, to a replay. */
+    if (is_taken && !gone && tls.SSL_get_max_early_data(connection) != 0) {
+        return;
+    }
     SSL_SESSION *theirs = ask ? ask(connection, key->id, (int)key->id_len, &copy) : NULL;
     if (!theirs) {
         return;
     }
     halfshake_session *session = session_of(key, theirs);
     /* The host has no function that takes: two steps, and other processes may come between. */
-    remove_cb gone = GET(hosted, gone);
-    if (purpose == HALFSHAKE_PURPOSE_TAKE && gone) {
+    if (is_taken && gone) {
         gone(hosted->context, theirs);
     }
     if (!copy) {

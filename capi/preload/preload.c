@@ -133,7 +133,7 @@ int SSL_CTX_set_session_id_context(SSL_CTX *context, const unsigned char *id, un
 
 /* The mode is ours; the host is told that it has what it set. */
 long SSL_CTX_ctrl(SSL_CTX *context, int command, long number, void *pointer) {
-    int of_mode = command == SESS_CACHE_MODE_SET || command == SESS_CACHE_MODE_GET;
+    int of_mode = context && (command == SESS_CACHE_MODE_SET || command == SESS_CACHE_MODE_GET);
     struct hosted *hosted = of_mode ? of_context(context) : NULL;
     if (!hosted || !GET(hosted, has_mode)) {
         return REAL(SSL_CTX_ctrl)(context, command, number, pointer);

@@ -19,6 +19,7 @@ typedef int (*new_cb)(SSL *, SSL_SESSION *);
 typedef SSL_SESSION *(*get_cb)(SSL *, const unsigned char *, int, int *);
 typedef void (*remove_cb)(SSL_CTX *, SSL_SESSION *);
 typedef void (*ended)(void *, void *, void *, int, long, void *);
+typedef int (*copied)(void *, const void *, void *, int, long, void *);
 
 enum { SESS_CACHE_MODE_SET = 44, SESS_CACHE_MODE_GET = 45 };
 
@@ -30,6 +31,7 @@ enum { SESS_CACHE_MODE_SET = 44, SESS_CACHE_MODE_GET = 45 };
     X(SSL_CTX *, SSL_set_SSL_CTX, (SSL *, SSL_CTX *))                                         \
     X(int, SSL_set_session_id_context, (SSL *, const unsigned char *, unsigned))              \
     X(int, SSL_get_verify_mode, (const SSL *))                                                \
+    X(uint32_t, SSL_get_max_early_data, (const SSL *))                                        \
     X(const SSL_METHOD *, TLS_server_method, (void))                                          \
     X(int, SSL_CTX_up_ref, (SSL_CTX *))                                                       \
     X(void, SSL_CTX_free, (SSL_CTX *))                                                        \
@@ -55,7 +57,7 @@ enum { SESS_CACHE_MODE_SET = 44, SESS_CACHE_MODE_GET = 45 };
     X(int, SSL_SESSION_get_protocol_version, (const SSL_SESSION *))                           \
     X(long, SSL_SESSION_get_time, (const SSL_SESSION *))                                      \
     X(long, SSL_SESSION_get_timeout, (const SSL_SESSION *))                                   \
-    X(int, CRYPTO_get_ex_new_index, (int, long, void *, void *, void *, ended))
+    X(int, CRYPTO_get_ex_new_index, (int, long, void *, void *, copied, ended))
 
 #define POINTER(returns, name, takes) returns(*name) takes;
 struct tls {
@@ -145,6 +147,8 @@ void note_context(SSL *connection, struct hosted *hosted);
 /* The host has set the session id context of a connection. */
 void note_own_id(SSL *connection);
 int has_own_id(const SSL *connection);
+int connection_is_copied(void *to, const void *from, void *place, int slot, long number,
+                         void *pointer);
 SSL_CTX *adopt(SSL_CTX *context, const SSL_METHOD *method);
 /* Gives the context our cache mode, with `settling` held; 0: it is a client's. */
 int take_mode(struct hosted *hosted);

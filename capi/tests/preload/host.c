@@ -335,6 +335,9 @@ static const struct {
     CLAIM(a_certificate_is_asked_for_where_no_id_is_switched_to),
     CLAIM(sessions_of_another_id_are_not_resumed),
     CLAIM(a_context_that_ends_leaves_shared_sessions),
+    CLAIM(early_data_is_accepted_once_whoever_stores),
+    CLAIM(a_copy_of_a_connection_outlives_the_first_context),
+    CLAIM(no_context_has_no_mode),
 };
 
 int main(int argc, char **argv) {

@@ -133,4 +133,66 @@ static void a_context_that_ends_leaves_shared_sessions(void) {
     SSL_CTX_free(stays);
 }
 
+/* Proposes a session with early data: how much of that was accepted. */
+static int says_early(SSL_CTX *to, SSL_SESSION *session) {
+    wants want = nothing();
+    went of;
+    want.session = session;
+    want.early = "pay 100";
+    of = connect_with(to, to13, want);
+    forget(&of);
+    CHECK(of.resumed || of.early == 0);
+    return of.early;
+}
+
+static void early_data_is_accepted_once_whoever_stores(void) {
+    SSL_CTX *context = bare_server();
+    SSL_SESSION *session, *first;
+    int times;
+    set_id(context, "id");
+    CHECK(SSL_CTX_set_num_tickets(context, 1) == 1);
+    SSL_CTX_set_max_early_data(context, 16384);
+    SSL_CTX_sess_set_new_cb(context, store);
+    SSL_CTX_sess_set_get_cb(context, ask);
+    session = begins(context, to13);
+    first = stored;
+    CHECK(SSL_SESSION_up_ref(first) == 1);
+    CHECK(says_early(context, session) == 7);
+    /* The host still has it: nothing tells it to remove it. */
+    for (times = 0; times < 2; times++) {
+        SSL_SESSION_free(stored);
+        stored = first;
+        CHECK(SSL_SESSION_up_ref(first) == 1);
+        CHECK(says_early(context, session) == 0);
+    }
+    SSL_SESSION_free(first);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(context);
+}
+
+/* A copy does not keep the context that the original began with. */
+static void a_copy_of_a_connection_outlives_the_first_context(void) {
+    SSL_CTX *first = bare_server(), *second = bare_server();
+    SSL *original = SSL_new(first), *copy;
+    went of;
+    set_id(first, "first");
+    set_id(second, "second");
+    SSL_set_accept_state(original);
+    CHECK(SSL_set_SSL_CTX(original, second) == second);
+    copy = SSL_dup(original);
+    CHECK(copy != NULL && copy != original);
+    SSL_free(original);
+    SSL_CTX_free(first);
+    of = connect_to(copy, to12, nothing());
+    CHECK(!of.resumed && of.given == 1);
+    forget(&of);
+    SSL_CTX_free(second);
+}
+
+static void no_context_has_no_mode(void) {
+    SSL_CTX *context = bare_server();
+    CHECK(SSL_CTX_get_session_cache_mode((SSL_CTX *)NULL) == 0);
+    SSL_CTX_free(context);
+}
+
 #endif
