@@ -131,5 +131,10 @@ __attribute__((destructor)) static void end(void) {
     if (cache) {
         say_what_was();
         halfshake_cache_free(cache);
+        pthread_mutex_lock(&lock);
+        for (struct hosted *hosted = all; hosted; hosted = hosted->next) {
+            forget_due(hosted);
+        }
+        pthread_mutex_unlock(&lock);
     }
 }

@@ -97,6 +97,8 @@ void context_ends(void *parent, void *ends, void *slots, int slot, long number, 
             break;
         }
     }
+    /* What the host keeps with the context may have ended before. */
+    forget_due(hosted);
     pthread_mutex_unlock(&lock);
     /* Others may have the host's name. */
     if (hosted->attached == ATTACHED && hosted->is_own) {
@@ -121,6 +123,7 @@ static int front_new(SSL *connection, SSL_SESSION *session) {
     }
     hosted->our_fresh(connection, session);
     sweep();
+    tell(hosted);
     new_cb theirs = GET(hosted, fresh);
     /* 1: the host keeps the reference. */
     return theirs ? theirs(connection, session) : 0;
@@ -131,7 +134,9 @@ static SSL_SESSION *front_get(SSL *connection, const unsigned char *id, int len,
     if (!hosted || is_unsure_whose(connection, hosted)) {
         return NULL;
     }
-    return hosted->our_get(connection, id, len, copy);
+    SSL_SESSION *found = hosted->our_get(connection, id, len, copy);
+    tell(hosted);
+    return found;
 }
 
 static void front_remove(SSL_CTX *context, SSL_SESSION *session) {
@@ -144,6 +149,7 @@ static void front_remove(SSL_CTX *context, SSL_SESSION *session) {
     if (theirs) {
         theirs(context, session);
     }
+    tell(hosted);
 }
 
 int take_mode(struct hosted *hosted) {

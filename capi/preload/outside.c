@@ -60,24 +60,79 @@ static void on_get(halfshake_cache *of, void *connection, const halfshake_key *k
     }
 }
 
-/* A context of a namespace whose host is told of what leaves, the one after `number`, from the
- * youngest to the oldest: a reference that is the caller's. */
-static SSL_CTX *told(const halfshake_key *key, unsigned *number, remove_cb *gone) {
-    SSL_CTX *context = NULL;
-    pthread_mutex_lock(&lock);
-    for (struct hosted *hosted = all; hosted && !context; hosted = hosted->next) {
-        *gone = GET(hosted, gone);
-        /* One that is about to end gives no reference. */
-        if (hosted->number < *number && *gone && GET(hosted, attached) == ATTACHED &&
-            hosted->ns_len == key->ns_len &&
-            memcmp(hosted->ns, key->ns, hosted->ns_len) == 0 &&
-            tls.SSL_CTX_up_ref(hosted->context) == 1) {
-            context = hosted->context;
-            *number = hosted->number;
-        }
+/* That a session has left. Which thread learns of it is chance, and a context that it does not
+ * have in its hands may be about to end: a reference does not help then, for OpenSSL gives one to
+ * what is being freed, too. So each context is told later, from inside of a call that it is in. */
+struct due {
+    struct due *next;
+    size_t len;
+    unsigned char der[];
+};
+
+/* More is not told. */
+enum { DUES = 256 };
+
+static void forget(struct due *due) {
+    explicit_bzero(due->der, due->len);
+    free(due);
+}
+
+/* With `lock` held. */
+static void add_due(struct hosted *hosted, const halfshake_removed *removed) {
+    size_t len = removed->payload_len;
+    struct due *due = hosted->dues < DUES ? malloc(sizeof *due + len) : NULL;
+    if (!due) {
+        return;
     }
-    pthread_mutex_unlock(&lock);
-    return context;
+    due->next = NULL;
+    due->len = len;
+    memcpy(due->der, removed->payload, len);
+    *(hosted->due ? hosted->last : &hosted->due) = due;
+    hosted->last = &due->next;
+    SET(hosted, dues, hosted->dues + 1);
+}
+
+/* With `lock` held. */
+static struct due *next_due(struct hosted *hosted) {
+    struct due *due = hosted->due;
+    if (due) {
+        hosted->due = due->next;
+        SET(hosted, dues, hosted->dues - 1);
+    }
+    return due;
+}
+
+void forget_due(struct hosted *hosted) {
+    for (struct due *due; (due = next_due(hosted));) {
+        forget(due);
+    }
+}
+
+void tell(struct hosted *hosted) {
+    /* The host's callback may well call something that comes here. */
+    static __thread int telling;
+    if (telling || GET(hosted, dues) == 0) {
+        return;
+    }
+    telling = 1;
+    for (;;) {
+        pthread_mutex_lock(&lock);
+        struct due *due = next_due(hosted);
+        pthread_mutex_unlock(&lock);
+        if (!due) {
+            break;
+        }
+        const unsigned char *from = due->der;
+        remove_cb gone = GET(hosted, gone);
+        SSL_SESSION *session =
+            gone ? tls.d2i_SSL_SESSION(NULL, &from, (long)due->len) : NULL;
+        if (session) {
+            gone(hosted->context, session);
+            tls.SSL_SESSION_free(session);
+        }
+        forget(due);
+    }
+    telling = 0;
 }
 
 static void on_remove(halfshake_cache *of, const halfshake_removed *removed, void *user_data) {
@@ -88,20 +143,15 @@ static void on_remove(halfshake_cache *of, const halfshake_removed *removed, voi
         removed->cause == HALFSHAKE_CAUSE_REPLACED || removed->cause == HALFSHAKE_CAUSE_FAULTY) {
         return;
     }
-    remove_cb gone;
-    SSL_CTX *context;
-    SSL_SESSION *session = NULL;
-    for (unsigned number = UINT32_MAX; (context = told(&removed->key, &number, &gone));) {
-        const unsigned char *from = removed->payload;
-        if (!session) {
-            session = tls.d2i_SSL_SESSION(NULL, &from, (long)removed->payload_len);
+    pthread_mutex_lock(&lock);
+    for (struct hosted *hosted = all; hosted; hosted = hosted->next) {
+        if (GET(hosted, gone) && GET(hosted, attached) == ATTACHED &&
+            hosted->ns_len == removed->key.ns_len &&
+            memcmp(hosted->ns, removed->key.ns, hosted->ns_len) == 0) {
+            add_due(hosted, removed);
         }
-        if (session) {
-            gone(context, session);
-        }
-        tls.SSL_CTX_free(context);
     }
-    tls.SSL_SESSION_free(session);
+    pthread_mutex_unlock(&lock);
 }
 
 void chain(void) {

@@ -8,7 +8,7 @@
  * attached to it, unless it is a client's. From then on the context has the three callbacks of the
  * cache, each behind a front that calls the host's, too: new and remove as OpenSSL would have
  * called them, get when the cache holds nothing, and remove also for what leaves the cache and may
- * not be used any more.
+ * not be used any more: at the next call that has the context.
  *
  * The namespace of a context is its own, as each has a cache of its own in OpenSSL. But where the
  * host has a get callback, it shares sessions itself, between the contexts and processes that have
@@ -46,6 +46,7 @@ SSL *SSL_new(SSL_CTX *context) {
     SSL *connection = REAL(SSL_new)(context);
     if (connection && hosted && GET(hosted, attached) == ATTACHED) {
         note_context(connection, hosted);
+        tell(hosted);
     }
     return connection;
 }
@@ -101,6 +102,7 @@ int SSL_set_session_id_context(SSL *connection, const unsigned char *id, unsigne
             settle(hosted);                                                                   \
             pthread_mutex_unlock(&settling);                                                  \
         }                                                                                     \
+        tell(hosted);                                                                         \
     }                                                                                         \
     type SSL_CTX_sess_get_##what(SSL_CTX *context) {                                          \
         struct hosted *hosted = of_attached(context);                                         \
@@ -149,6 +151,15 @@ long SSL_CTX_ctrl(SSL_CTX *context, int command, long number, void *pointer) {
  * cache would never be asked for it. */
 int SSL_CTX_add_session(SSL_CTX *context, SSL_SESSION *session) {
     return of_attached(context) ? 1 : REAL(SSL_CTX_add_session)(context, session);
+}
+
+/* OpenSSL's own cache is empty, but the host may expect to be told of what has expired. */
+void SSL_CTX_flush_sessions(SSL_CTX *context, long at) {
+    REAL(SSL_CTX_flush_sessions)(context, at);
+    struct hosted *hosted = context ? of_attached(context) : NULL;
+    if (hosted) {
+        tell(hosted);
+    }
 }
 
 uint64_t SSL_CTX_clear_options(SSL_CTX *context, uint64_t options) {

@@ -33,7 +33,6 @@ enum { SESS_CACHE_MODE_SET = 44, SESS_CACHE_MODE_GET = 45 };
     X(int, SSL_get_verify_mode, (const SSL *))                                                \
     X(uint32_t, SSL_get_max_early_data, (const SSL *))                                        \
     X(const SSL_METHOD *, TLS_server_method, (void))                                          \
-    X(int, SSL_CTX_up_ref, (SSL_CTX *))                                                       \
     X(void, SSL_CTX_free, (SSL_CTX *))                                                        \
     X(long, SSL_CTX_ctrl, (SSL_CTX *, int, long, void *))                                     \
     X(uint64_t, SSL_CTX_clear_options, (SSL_CTX *, uint64_t))                                 \
@@ -41,6 +40,7 @@ enum { SESS_CACHE_MODE_SET = 44, SESS_CACHE_MODE_GET = 45 };
     X(long, SSL_CTX_set_timeout, (SSL_CTX *, long))                                           \
     X(int, SSL_CTX_set_session_id_context, (SSL_CTX *, const unsigned char *, unsigned))      \
     X(int, SSL_CTX_add_session, (SSL_CTX *, SSL_SESSION *))                                   \
+    X(void, SSL_CTX_flush_sessions, (SSL_CTX *, long))                                        \
     X(void *, SSL_CTX_get_ex_data, (const SSL_CTX *, int))                                    \
     X(int, SSL_CTX_set_ex_data, (SSL_CTX *, int, void *))                                     \
     X(void *, SSL_get_ex_data, (const SSL *, int))                                            \
@@ -114,6 +114,9 @@ struct hosted {
     new_cb fresh;
     get_cb get;
     remove_cb gone;
+    /* What its remove callback is to be told, first and last, and how much: guarded by `lock`. */
+    struct due *due, **last;
+    unsigned dues;
     /* What it is attached with. */
     unsigned char ns[NS_MAX];
     size_t ns_len;
@@ -162,5 +165,10 @@ void context_ends(void *parent, void *hosted, void *slots, int slot, long number
 
 /* Sets the get and the remove callback of the cache, for good. */
 void chain(void);
+/* Tells the remove callback of a context what is due to it, with no lock held. Only where somebody
+ * else keeps the context: the caller of the host's call, or OpenSSL. */
+void tell(struct hosted *hosted);
+/* Wipes what is due, with `lock` held: there is nobody to tell. */
+void forget_due(struct hosted *hosted);
 
 #endif

@@ -195,4 +195,78 @@ static void no_context_has_no_mode(void) {
     SSL_CTX_free(context);
 }
 
+static pthread_barrier_t in_end;
+static int was_others;
+
+static void holds_the_end(void *of, void *data, CRYPTO_EX_DATA *slots, int slot, long number,
+                          void *pointer) {
+    (void)of, (void)slots, (void)slot, (void)number, (void)pointer;
+    if (data != NULL) {
+        is_alive = 0;
+        (void)pthread_barrier_wait(&in_end);
+        (void)pthread_barrier_wait(&in_end);
+    }
+}
+
+static void *frees(void *context) {
+    SSL_CTX_free((SSL_CTX *)context);
+    return NULL;
+}
+
+/* Its sessions expire while another thread frees it: the host's own part of it has ended, the
+ * library's has not. */
+static void a_context_that_is_being_freed_is_told_of_nothing_that_expires(void) {
+    int slot = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, holds_the_end), i;
+    SSL_CTX *old = bare_server(), *young = bare_server();
+    pthread_t thread;
+    CHECK(slot > 0 && SSL_CTX_set_ex_data(old, slot, &slot) == 1);
+    set_id(old, "id");
+    set_id(young, "id");
+    set_callbacks(old);
+    SSL_CTX_sess_set_get_cb(young, ask);
+    for (i = 0; i < 8; i++) {
+        SSL_SESSION_free(begins(old, to12));
+    }
+    CHECK(pthread_barrier_init(&in_end, NULL, 2) == 0);
+    CHECK(pthread_create(&thread, NULL, frees, old) == 0);
+    (void)pthread_barrier_wait(&in_end);
+    for (i = 0; i < 25; i++) {
+        usleep(100000);
+        SSL_SESSION_free(begins(young, to12));
+    }
+    CHECK(was_removed == 0);
+    (void)pthread_barrier_wait(&in_end);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(pthread_barrier_destroy(&in_end) == 0);
+    SSL_CTX_free(young);
+}
+
+static void removes_nothing(SSL_CTX *context, SSL_SESSION *session) {
+    was_others += SSL_SESSION_get_protocol_version(session) == TLS1_2_VERSION;
+    CHECK(context != NULL);
+}
+
+/* Other contexts' handshakes sweep, but each context is told of its own sessions. */
+static void what_expires_is_told_to_the_context_that_it_was_of(void) {
+    SSL_CTX *told = bare_server(), *other = bare_server();
+    int i;
+    set_id(told, "id");
+    set_id(other, "id");
+    set_callbacks(told);
+    SSL_CTX_sess_set_remove_cb(other, removes_nothing);
+    for (i = 0; i < 8; i++) {
+        SSL_SESSION_free(begins(told, to12));
+    }
+    for (i = 0; was_removed < 8; i++) {
+        int before = was_removed;
+        CHECK(i < 100);
+        usleep(100000);
+        CHECK(!resumes(other, to13, NULL) && was_removed == before);
+        SSL_CTX_flush_sessions(told, 1);
+    }
+    CHECK(was_removed == 8 && was_others == 0);
+    SSL_CTX_free(told);
+    SSL_CTX_free(other);
+}
+
 #endif
