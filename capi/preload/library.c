@@ -36,6 +36,66 @@ void find_once(void) {
     pthread_once(&once, find);
 }
 
+/* Where the libraries of plug-ins begin, once they have made a context. */
+enum { PLUG_INS = 8 };
+static const void *plug_ins[PLUG_INS];
+
+/* Where the image begins that an address lies in. */
+static const void *image_of(const void *at) {
+    Dl_info info;
+    return at && dladdr(at, &info) ? info.dli_fbase : NULL;
+}
+
+/* What an image, or what it is linked to, has by a name: not what the program has. */
+static void *seen_from(const void *at, const char *name) {
+    Dl_info info;
+    void *image = at && dladdr(at, &info) ? dlopen(info.dli_fname, RTLD_NOLOAD | RTLD_LAZY) : NULL;
+    void *found = image ? dlsym(image, name) : NULL;
+    if (image) {
+        dlclose(image);
+    }
+    return image_of(found) == image_of(plug_ins) ? NULL : found;
+}
+
+static int is_plug_ins(const void *function) {
+    const void *image = image_of(function);
+    for (int i = 0; image && i < PLUG_INS; i++) {
+        if (__atomic_load_n(&plug_ins[i], __ATOMIC_ACQUIRE) == image) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void *of_plug_in(const char *name, const void *own, const void *at) {
+    const void *first = __atomic_load_n(&plug_ins[0], __ATOMIC_ACQUIRE);
+    if (!first || within) {
+        return NULL;
+    }
+    void *found = seen_from(at, name);
+    if (!found && !own) {
+        found = seen_from(first, name);
+    }
+    return is_plug_ins(found) ? found : NULL;
+}
+
+void *of_method(const char *name, const void *own, const SSL_METHOD *method) {
+    void *found = within ? NULL : seen_from(method, name);
+    if (!found || found == own || (own && image_of(found) == image_of(own))) {
+        return NULL;
+    }
+    const void *image = image_of(found);
+    for (int i = 0; i < PLUG_INS; i++) {
+        const void *none = NULL;
+        if (__atomic_compare_exchange_n(&plug_ins[i], &none, image, 0, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE) ||
+            none == image) {
+            break;
+        }
+    }
+    return found;
+}
+
 const char *missing(void) {
 #define NAME(returns, name, takes) !tls.name ? #name :
     return FUNCTIONS(NAME) NULL;

@@ -27,14 +27,22 @@ enum { KEPT_OPTIONS = 1 << 14 | 1 << 24 };
 #pragma GCC visibility push(default)
 
 SSL_CTX *SSL_CTX_new(const SSL_METHOD *method) {
-    return adopt(REAL(SSL_CTX_new)(method), method);
+    find_once();
+    __typeof__(tls.SSL_CTX_new) theirs =
+        of_method("SSL_CTX_new", (void *)tls.SSL_CTX_new, method);
+    return theirs ? theirs(method) : adopt(REAL(SSL_CTX_new)(method), method);
 }
 
 SSL_CTX *SSL_CTX_new_ex(void *libctx, const char *query, const SSL_METHOD *method) {
-    return adopt(REAL(SSL_CTX_new_ex)(libctx, query, method), method);
+    find_once();
+    __typeof__(tls.SSL_CTX_new_ex) theirs =
+        of_method("SSL_CTX_new_ex", (void *)tls.SSL_CTX_new_ex, method);
+    return theirs ? theirs(libctx, query, method)
+                  : adopt(REAL(SSL_CTX_new_ex)(libctx, query, method), method);
 }
 
 SSL *SSL_new(SSL_CTX *context) {
+    PASS(SSL_new, context)
     struct hosted *hosted = context ? of_context(context) : NULL;
     if (hosted && GET(hosted, attached) == NOT_YET) {
         pthread_mutex_lock(&settling);
@@ -55,6 +63,7 @@ SSL *SSL_new(SSL_CTX *context) {
  * takes this one's mode and session id context. Where to the host that is the same one, it is the
  * same to the cache; another one has its own namespace. */
 SSL_CTX *SSL_set_SSL_CTX(SSL *connection, SSL_CTX *context) {
+    PASS(SSL_set_SSL_CTX, connection, context)
     struct hosted *begun = cache ? of_connection(connection) : NULL;
     struct hosted *other = begun && context ? of_context(context) : NULL;
     int is_same = 0;
@@ -81,6 +90,7 @@ SSL_CTX *SSL_set_SSL_CTX(SSL *connection, SSL_CTX *context) {
 
 /* The host's word for this connection alone. */
 int SSL_set_session_id_context(SSL *connection, const unsigned char *id, unsigned len) {
+    PASS(SSL_set_session_id_context, connection, id, len)
     if (cache && !within) {
         note_own_id(connection);
     }
@@ -90,6 +100,7 @@ int SSL_set_session_id_context(SSL *connection, const unsigned char *id, unsigne
 /* SETTER(what, type, field): a setter of the page, and its getter. */
 #define SETTER(what, type, field)                                                             \
     void SSL_CTX_sess_set_##what(SSL_CTX *context, type callback) {                           \
+        PASS(SSL_CTX_sess_set_##what, context, callback)                                      \
         struct hosted *hosted = of_attached(context);                                         \
         if (!hosted) {                                                                        \
             REAL(SSL_CTX_sess_set_##what)(context, callback);                                 \
@@ -105,6 +116,7 @@ int SSL_set_session_id_context(SSL *connection, const unsigned char *id, unsigne
         tell(hosted);                                                                         \
     }                                                                                         \
     type SSL_CTX_sess_get_##what(SSL_CTX *context) {                                          \
+        PASS(SSL_CTX_sess_get_##what, context)                                                \
         struct hosted *hosted = of_attached(context);                                         \
         return hosted ? GET(hosted, field) : REAL(SSL_CTX_sess_get_##what)(context);          \
     }
@@ -114,6 +126,7 @@ SETTER(get_cb, get_cb, get)
 SETTER(remove_cb, remove_cb, gone)
 
 int SSL_CTX_set_session_id_context(SSL_CTX *context, const unsigned char *id, unsigned len) {
+    PASS(SSL_CTX_set_session_id_context, context, id, len)
     struct hosted *hosted = of_context(context);
     int is_attached = hosted && of_attached(context);
     if (!hosted || len > NS_MAX) {
@@ -135,6 +148,7 @@ int SSL_CTX_set_session_id_context(SSL_CTX *context, const unsigned char *id, un
 
 /* The mode is ours; the host is told that it has what it set. */
 long SSL_CTX_ctrl(SSL_CTX *context, int command, long number, void *pointer) {
+    PASS(SSL_CTX_ctrl, context, command, number, pointer)
     int of_mode = context && (command == SESS_CACHE_MODE_SET || command == SESS_CACHE_MODE_GET);
     struct hosted *hosted = of_mode ? of_context(context) : NULL;
     if (!hosted || !GET(hosted, has_mode)) {
@@ -150,11 +164,13 @@ long SSL_CTX_ctrl(SSL_CTX *context, int command, long number, void *pointer) {
 /* What was negotiated here, the cache has been given; stunnel adds it once more. OpenSSL's own
  * cache would never be asked for it. */
 int SSL_CTX_add_session(SSL_CTX *context, SSL_SESSION *session) {
+    PASS(SSL_CTX_add_session, context, session)
     return of_attached(context) ? 1 : REAL(SSL_CTX_add_session)(context, session);
 }
 
 /* OpenSSL's own cache is empty, but the host may expect to be told of what has expired. */
 void SSL_CTX_flush_sessions(SSL_CTX *context, long at) {
+    PASS(SSL_CTX_flush_sessions, context, at)
     REAL(SSL_CTX_flush_sessions)(context, at);
     struct hosted *hosted = context ? of_attached(context) : NULL;
     if (hosted) {
@@ -163,6 +179,7 @@ void SSL_CTX_flush_sessions(SSL_CTX *context, long at) {
 }
 
 uint64_t SSL_CTX_clear_options(SSL_CTX *context, uint64_t options) {
+    PASS(SSL_CTX_clear_options, context, options)
     uint64_t kept = of_attached(context) ? (uint64_t)KEPT_OPTIONS : 0;
     return REAL(SSL_CTX_clear_options)(context, options & ~kept);
 }

@@ -77,6 +77,19 @@ int is_of_clients(const SSL_METHOD *method);
 int make_slots(void);
 extern int on_contexts, on_connections;
 
+/* A process may have several of them: a plug-in brings its own, whose objects are its alone. The
+ * function of that one, or NULL: it is ours to stand before. `at` is an address in the caller. */
+void *of_plug_in(const char *name, const void *own, const void *at);
+/* The same for what makes contexts, by the method, which lies in the library that it is of. */
+void *of_method(const char *name, const void *own, const SSL_METHOD *method);
+/* PASS(name, what it takes): returns what such a function does. */
+#define PASS(name, ...)                                                                       \
+    __typeof__(tls.name) theirs =                                                             \
+        (find_once(), of_plug_in(#name, (void *)tls.name, __builtin_return_address(0)));      \
+    if (theirs) {                                                                             \
+        return theirs(__VA_ARGS__);                                                           \
+    }
+
 /* REAL(name): the function before which ours stands. Nothing can be done without it. */
 #define REAL(name) (find_once(), tls.name ? (void)0 : lacks(#name), tls.name)
 
