@@ -2,6 +2,7 @@
  * ./host alone names them. It knows nothing of the cache, whose library is only preloaded. */
 #define _GNU_SOURCE
 #include "policy.h"
+#include "store.h"
 
 /* ---- The claims ---- */
 
@@ -340,6 +341,12 @@ static const struct {
     CLAIM(no_context_has_no_mode),
     CLAIM(a_context_that_is_being_freed_is_told_of_nothing_that_expires),
     CLAIM(what_expires_is_told_to_the_context_that_it_was_of),
+    CLAIM(what_was_evicted_is_removed_from_the_hosts_store_when_it_is_taken),
+    CLAIM(what_the_host_hands_over_is_freed),
+    CLAIM(what_the_cache_needs_of_the_options_stays),
+    CLAIM(a_context_of_another_library_context_is_attached),
+    CLAIM(a_context_with_a_method_for_clients_is_left_alone),
+    CLAIM(a_context_that_ends_takes_its_sessions_along),
 };
 
 int main(int argc, char **argv) {
