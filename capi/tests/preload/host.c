@@ -338,6 +338,7 @@ static const struct {
     CLAIM(a_context_that_ends_leaves_shared_sessions),
     CLAIM(early_data_is_accepted_once_whoever_stores),
     CLAIM(a_copy_of_a_connection_outlives_the_first_context),
+    CLAIM(a_copy_of_a_connection_has_its_own_id),
     CLAIM(no_context_has_no_mode),
     CLAIM(a_context_that_is_being_freed_is_told_of_nothing_that_expires),
     CLAIM(what_expires_is_told_to_the_context_that_it_was_of),

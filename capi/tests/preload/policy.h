@@ -62,28 +62,41 @@ static void a_certificate_is_asked_for_where_no_id_says_whose_sessions_these_are
     }
 }
 
+static int demands;
+
 static int switches_and_demands(SSL *ssl, int *alert, void *to) {
     (void)alert;
     CHECK(SSL_set_SSL_CTX(ssl, (SSL_CTX *)to) == (SSL_CTX *)to);
-    SSL_set_verify(ssl, DEMANDS, accepts_any);
+    SSL_set_verify(ssl, demands ? DEMANDS : SSL_VERIFY_NONE, accepts_any);
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* Whatever the context has that is switched from: it is the other one's id that counts. */
 static void a_certificate_is_asked_for_where_no_id_is_switched_to(void) {
     SSL_CTX *from[] = {known_client(TLS1_2_VERSION), known_client(TLS1_3_VERSION)};
     int i;
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 4; i++) {
         SSL_CTX *listens = bare_server(), *other = bare_server();
-        SSL_SESSION *session = begins(listens, from[i]);
+        SSL_SESSION *session;
+        if (i < 2) {
+            set_id(listens, "id");
+        }
         SSL_CTX_set_client_hello_cb(listens, switches_and_demands, other);
-        CHECK(!resumes(listens, from[i], session));
-        CHECK(demanded > 0);
-        SSL_SESSION_free(session);
+        session = begins(listens, from[i % 2]);
+        demands = 1;
         demanded = 0;
+        CHECK(!resumes(listens, from[i % 2], session));
+        CHECK(demanded > 0);
+        demands = 0;
+        SSL_SESSION_free(session);
+        session = begins(listens, from[i % 2]);
+        CHECK(resumes(listens, from[i % 2], session));
+        SSL_SESSION_free(session);
         SSL_CTX_free(listens);
         SSL_CTX_free(other);
-        SSL_CTX_free(from[i]);
     }
+    SSL_CTX_free(from[0]);
+    SSL_CTX_free(from[1]);
 }
 
 /* A host changes its policy at run time, and its id context with it. */
@@ -174,6 +187,8 @@ static void early_data_is_accepted_once_whoever_stores(void) {
 static void a_copy_of_a_connection_outlives_the_first_context(void) {
     SSL_CTX *first = bare_server(), *second = bare_server();
     SSL *original = SSL_new(first), *copy;
+    void *others[40];
+    size_t size;
     went of;
     set_id(first, "first");
     set_id(second, "second");
@@ -183,10 +198,54 @@ static void a_copy_of_a_connection_outlives_the_first_context(void) {
     CHECK(copy != NULL && copy != original);
     SSL_free(original);
     SSL_CTX_free(first);
+    for (size = 64; size < 640; size += 16) {
+        /* Not kept: what was freed is something else now. */
+        others[size / 16] = malloc(size);
+        CHECK(others[size / 16] != NULL);
+        memset(others[size / 16], 'x', size);
+    }
     of = connect_to(copy, to12, nothing());
     CHECK(!of.resumed && of.given == 1);
     forget(&of);
     SSL_CTX_free(second);
+    for (size = 64; size < 640; size += 16) {
+        free(others[size / 16]);
+    }
+}
+
+static int switches_to(SSL *ssl, int *alert, void *to) {
+    (void)alert;
+    CHECK(SSL_set_SSL_CTX(ssl, (SSL_CTX *)to) == (SSL_CTX *)to);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static SSL *copy_with_id(SSL_CTX *context, const char *id) {
+    SSL *original = SSL_new(context), *copy;
+    SSL_set_accept_state(original);
+    CHECK(SSL_set_session_id_context(original, (const unsigned char *)id, 1) == 1);
+    copy = SSL_dup(original);
+    CHECK(copy != NULL && copy != original);
+    SSL_free(original);
+    return copy;
+}
+
+static void a_copy_of_a_connection_has_its_own_id(void) {
+    SSL_CTX *listens = bare_server(), *same = bare_server();
+    wants want = nothing();
+    went of, again;
+    set_id(listens, "id");
+    set_id(same, "id");
+    SSL_free(SSL_new(same));
+    SSL_CTX_set_client_hello_cb(listens, switches_to, same);
+    of = connect_to(copy_with_id(listens, "x"), to12, nothing());
+    CHECK(of.given == 1);
+    want.session = of.sessions[0];
+    again = connect_to(copy_with_id(listens, "y"), to12, want);
+    CHECK(!again.resumed);
+    forget(&of);
+    forget(&again);
+    SSL_CTX_free(listens);
+    SSL_CTX_free(same);
 }
 
 static void no_context_has_no_mode(void) {
