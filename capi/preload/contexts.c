@@ -168,9 +168,9 @@ int take_mode(struct hosted *hosted) {
 /* What the host has set before the first connection. */
 static void note(struct hosted *hosted) {
     SSL_CTX *context = hosted->context;
-    hosted->fresh = tls.SSL_CTX_sess_get_new_cb(context);
-    hosted->get = tls.SSL_CTX_sess_get_get_cb(context);
-    hosted->gone = tls.SSL_CTX_sess_get_remove_cb(context);
+    SET(hosted, fresh, tls.SSL_CTX_sess_get_new_cb(context));
+    SET(hosted, get, tls.SSL_CTX_sess_get_get_cb(context));
+    SET(hosted, gone, tls.SSL_CTX_sess_get_remove_cb(context));
 }
 
 /* By another id context, sessions of before are not resumed: so the host may change its policy. A
