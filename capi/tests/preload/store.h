@@ -108,7 +108,7 @@ static void a_context_with_a_method_for_clients_is_left_alone(void) {
 
 /* By the line that a process leaves at its end. */
 static void a_context_that_ends_takes_its_sessions_along(void) {
-    char path[] = "/tmp/halfshake-host-XXXXXX", line[256] = "";
+    char path[] = P_tmpdir "/halfshake-host-XXXXXX", line[256] = "";
     int file = mkstemp(path), status = 1;
     pid_t child;
     CHECK(file >= 0);
