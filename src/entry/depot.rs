@@ -87,10 +87,11 @@ impl Depot {
     }
 }
 
-impl Drop for Depot {
-    /// One batch at a time: a long stack must not recurse.
+impl Drop for Batch {
+    /// One batch at a time: a long stack must not recurse. (Whoever stands between a load and an
+    /// exchange may hold the last count of all that were taken meanwhile.)
     fn drop(&mut self) {
-        let mut next = self.0.swap(None);
+        let mut next = self.next.take();
         while let Some(batch) = next {
             next = Arc::into_inner(batch).and_then(|mut batch| batch.next.take());
         }
@@ -123,6 +124,14 @@ mod tests {
     #[test]
     fn a_long_stack_ends_without_recursion() {
         let depot = Depot::new();
+        for n in 1..200_000 {
+            depot.give([block(n)].into_iter().collect());
+        }
+        // As if a thread had loaded the head, and stood there while others took all.
+        let head = depot.0.load_full();
+        while depot.take().is_some() {}
+        drop(head);
+        depot.give([block(1)].into_iter().collect());
         for n in 1..200_000 {
             depot.give([block(n)].into_iter().collect());
         }

@@ -175,6 +175,7 @@ impl Slab {
     /// # Safety
     /// - No entry is left, and none will be made.
     unsafe fn discard(&self) {
+        drop(self.spare.take());
         let mut chunk = self.current.load_full();
         while let Some(now) = chunk {
             // SAFETY: the caller's promise: nobody reads the lines any more.

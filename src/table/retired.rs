@@ -169,10 +169,10 @@ impl Ready {
     }
 }
 
-impl Drop for Ready {
-    /// One batch at a time: a long list must not recurse.
+impl Drop for Batch {
+    /// One batch at a time: a long list must not recurse, whoever holds its head last.
     fn drop(&mut self) {
-        let mut next = self.0.swap(None);
+        let mut next = self.next.take();
         while let Some(batch) = next {
             next = Arc::into_inner(batch).and_then(|mut b| b.next.take());
         }
