@@ -8,18 +8,12 @@ mod handshakes;
 use halfshake::openssl::{Options, library_counters, library_timeout};
 use halfshake::session::{Answer, Namespace, Purpose, Rejection, Session, SessionCache, Verdict};
 use halfshake::{ManualClock, RemovalCause};
-use handshakes::{Client, End, bare_server, name, server, store_outside};
+use handshakes::{
+    BOTH, Client, End, TLS12, TLS13, bare_server, cache, name, server, store_outside,
+};
 use openssl::ssl::{SslOptions, SslSession, SslVersion};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-const TLS12: SslVersion = SslVersion::TLS1_2;
-const TLS13: SslVersion = SslVersion::TLS1_3;
-const BOTH: [SslVersion; 2] = [TLS12, TLS13];
-
-fn cache() -> SessionCache<()> {
-    SessionCache::builder().capacity(100).timeout(Duration::from_secs(300)).build().unwrap()
-}
 
 fn options() -> Options<()> {
     Options::new(&name("www"))

@@ -1,25 +1,14 @@
 //! A cache, and several contexts: those that share it, and those that a callback switches to.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 #[path = "openssl/mod.rs"]
 mod handshakes;
 
 use halfshake::openssl::Options;
-use halfshake::session::{Rejection, SessionCache};
-use handshakes::{Client, End, bare_server, name, server};
-use openssl::ssl::{ClientHelloResponse, SslVersion};
+use halfshake::session::Rejection;
+use handshakes::{BOTH, Client, End, TLS12, TLS13, bare_server, cache, name, server};
+use openssl::ssl::ClientHelloResponse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
-
-const TLS12: SslVersion = SslVersion::TLS1_2;
-const TLS13: SslVersion = SslVersion::TLS1_3;
-const BOTH: [SslVersion; 2] = [TLS12, TLS13];
-
-fn cache() -> SessionCache<()> {
-    SessionCache::builder().capacity(100).timeout(Duration::from_secs(300)).build().unwrap()
-}
 
 fn options() -> Options<()> {
     Options::new(&name("www"))

@@ -1,28 +1,16 @@
 //! Sessions that are looked up before the handshake goes on.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 #[path = "openssl/mod.rs"]
 mod handshakes;
 
 use halfshake::openssl::{Options, attach};
-use halfshake::session::{Modes, SessionCache};
-use handshakes::{Client, End, bare_server, name, server, store_outside};
-use openssl::ssl::{
-    Ssl, SslContextBuilder, SslMethod, SslOptions, SslSession, SslStream, SslVersion,
-};
+use halfshake::session::Modes;
+use handshakes::{Client, End, TLS12, TLS13, bare_server, cache, name, server, store_outside};
+use openssl::ssl::{Ssl, SslContextBuilder, SslMethod, SslOptions, SslSession, SslStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
-
-const TLS12: SslVersion = SslVersion::TLS1_2;
-const TLS13: SslVersion = SslVersion::TLS1_3;
-
-fn cache() -> SessionCache<()> {
-    SessionCache::builder().capacity(100).timeout(Duration::from_secs(300)).build().unwrap()
-}
 
 fn options() -> Options<()> {
     Options::new(&name("www")).look_up_first()

@@ -23,14 +23,10 @@ mod handshakes;
 use halfshake::openssl::{Options, attach, library_counters};
 use halfshake::session::{Answer, Session, SessionCache, Verdict};
 use halfshake::{Maintenance, ManualClock, RemovalCause};
-use handshakes::{Client, End, bare_server, name, server};
-use openssl::ssl::{SslContext, SslOptions, SslSession, SslSessionCacheMode, SslVersion};
+use handshakes::{BOTH, Client, End, TLS12, TLS13, bare_server, name, server};
+use openssl::ssl::{SslContext, SslOptions, SslSession, SslSessionCacheMode};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-const TLS12: SslVersion = SslVersion::TLS1_2;
-const TLS13: SslVersion = SslVersion::TLS1_3;
-const BOTH: [SslVersion; 2] = [TLS12, TLS13];
 
 /// A cache, and why sessions have left it.
 fn watched() -> (SessionCache<()>, Arc<Mutex<Vec<RemovalCause>>>) {

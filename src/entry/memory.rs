@@ -52,7 +52,7 @@ pub(crate) struct Magazine {
 }
 
 /// Memory for an entry.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Allocated {
     /// Never null.
     pub(super) block: NonNull<u8>,

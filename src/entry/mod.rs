@@ -253,10 +253,10 @@ pub(crate) enum Goes<'m> {
 /// - Nobody else refers to the entry, and nobody will.
 unsafe fn dispose<O: Object>(this: NonNull<O>, goes: Goes<'_>) {
     /// Gives the memory away also if the contents panic.
-    struct Memory<'m>(Option<Allocated>, Layout, Goes<'m>);
+    struct Memory<'m>(Allocated, Layout, Goes<'m>);
     impl Drop for Memory<'_> {
         fn drop(&mut self) {
-            let (Some(memory), layout) = (self.0.take(), self.1) else { return };
+            let (memory, layout) = (self.0, self.1);
             match self.2 {
                 // SAFETY: the entry's own memory, which `dispose` has ended the use of.
                 Goes::To(magazine) => unsafe { magazine.keep(memory, layout) },
@@ -269,7 +269,7 @@ unsafe fn dispose<O: Object>(this: NonNull<O>, goes: Goes<'_>) {
     // SAFETY: the caller is the only one who knows the address.
     let entry = unsafe { this.as_ref() };
     let (layout, in_slab) = (entry.layout(), entry.head().is_in_slab());
-    let _memory = Memory(Some(Allocated { block: this.cast(), in_slab }), layout, goes);
+    let _memory = Memory(Allocated { block: this.cast(), in_slab }, layout, goes);
     // SAFETY: as above; once, since the memory is given away right after.
     unsafe { O::clear(this) }
 }

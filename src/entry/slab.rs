@@ -53,6 +53,11 @@ pub(super) const LINE: usize = 64;
 const CHUNK: usize = 2 << 20;
 const LINES: u64 = (CHUNK / LINE) as u64;
 
+/// Those of another chunk; `None` if the system has no memory.
+fn fresh_lines() -> Option<Pages<Line>> {
+    Pages::new(CHUNK / LINE).ok()
+}
+
 #[derive(Debug)]
 struct Chunk {
     lines: Pages<Line>,
@@ -121,7 +126,7 @@ impl Slab {
     fn renew(&self, full: Option<Arc<Chunk>>) -> Option<()> {
         let lines = match self.spare.take() {
             Some(spare) => *spare,
-            None => Pages::new(usize::try_from(LINES).ok()?).ok()?,
+            None => fresh_lines()?,
         };
         let home = NonNull::from(&*lines).cast::<*const Self>();
         // SAFETY: the first line of a chunk that nobody else knows yet.
@@ -162,10 +167,7 @@ impl Slab {
         if !self.current.load().as_deref().is_some_and(half) {
             return;
         }
-        let spare = self.spare.take().or_else(|| {
-            let lines = Pages::new(usize::try_from(LINES).ok()?).ok()?;
-            Some(Box::new(lines))
-        });
+        let spare = self.spare.take().or_else(|| fresh_lines().map(Box::new));
         self.spare.exchange(spare);
     }
 

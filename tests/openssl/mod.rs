@@ -14,8 +14,18 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 pub(crate) type Sessions = Arc<Mutex<Vec<SslSession>>>;
+
+pub(crate) const TLS12: SslVersion = SslVersion::TLS1_2;
+pub(crate) const TLS13: SslVersion = SslVersion::TLS1_3;
+pub(crate) const BOTH: [SslVersion; 2] = [TLS12, TLS13];
+
+pub(crate) fn cache() -> SessionCache<()> {
+    let cache = SessionCache::builder().capacity(100).timeout(Duration::from_secs(300)).build();
+    cache.expect("good settings")
+}
 
 pub(crate) fn name(of: &str) -> Namespace {
     Namespace::new(of.as_bytes()).expect("short")
