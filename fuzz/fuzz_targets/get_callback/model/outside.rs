@@ -84,8 +84,10 @@ impl Model {
         self.arrives(flight, Arrival { key, session: None });
     }
 
+    /// The thread leaves the callback with it: what is told of afterwards may ask for the same id.
     fn arrives(&mut self, flight: usize, arrival: Arrival) {
         self.flights[flight].outcome.clone_from(&arrival.session);
+        self.flights[flight].is_inside = false;
         let frame = self.frame();
         frame.arrivals.push(arrival);
         frame.landed.push(flight);
@@ -173,8 +175,9 @@ impl Model {
     pub(crate) fn joins(&self, key: &Key) -> Is {
         let inside = self.flights.iter().any(|f| f.is_inside);
         let of_key = self.flights.iter().filter(|f| !f.is_over && !f.takes && f.key == *key);
+        let is_landing = self.is_landing(key).is_some();
         match of_key.map(|f| f.marked).min() {
-            Some(Is::No) if !inside => Is::Yes,
+            Some(Is::No) if !inside && !is_landing => Is::Yes,
             Some(Is::No | Is::Maybe) => Is::Maybe,
             _ => Is::No,
         }
