@@ -120,6 +120,15 @@ impl Model {
         self.arrives(flight, Arrival { key, session: given });
     }
 
+    /// Whether an answer that was good has expired by now. One who has waited for it is given
+    /// nothing then, which is counted; the caller says that this has happened.
+    pub(crate) fn came_too_late(&mut self, answer: Option<&Session>) -> bool {
+        let end = |session: &Session| session.times().not_after().as_millis();
+        let late = answer.is_some_and(|session| end(session) <= u128::from(self.wall));
+        self.rejected += u64::from(late);
+        late
+    }
+
     /// Everything that is asked of what comes from outside.
     fn is_acceptable(&self, session: &Session, key: &Key) -> bool {
         let times = session.times();
