@@ -84,10 +84,10 @@ pub enum BadSetting {
         /// The most that is possible.
         most: u64,
     },
-    /// The table does not fit into the machine's memory.
-    #[error("capacity: the table needs {bytes} bytes, which this machine does not have")]
+    /// The table, or the memory that was asked for in advance, is more than the machine has.
+    #[error("capacity, preallocate: {bytes} bytes in one piece, which this machine does not have")]
     Memory {
-        /// What the table needs.
+        /// What the table needs, or the preallocated memory.
         bytes: u64,
     },
     /// `max_capacity` is below `capacity`.

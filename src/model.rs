@@ -5,7 +5,7 @@
 
 use crate::clock::{ManualClock, NEVER};
 use crate::engine::{Delivery, Engine, Exact, Local, Mode, Owed, Pin, Put, Settings};
-use crate::entry::depot::{Block, Depot};
+use crate::entry::depot::{self, Block, Depot};
 use crate::entry::{EntryRef, Pair};
 use crate::error::Refusal;
 use crate::hash::{Geometry, Place};
@@ -107,7 +107,7 @@ impl Model {
             ticked: false,
             delivery,
             sweep_interval: Duration::from_secs(1),
-            own_memory: false,
+            own_memory: None,
         };
         let model = Self(Engine::new(settings, Log::default()).expect("small"), clock);
         model.listen(None);
@@ -394,7 +394,7 @@ impl Model {
 
 /// Free blocks that threads share; they are numbers here, above 0.
 #[derive(Clone, Debug)]
-pub struct Blocks(Arc<Depot>);
+pub struct Blocks(Arc<Depot<depot::Blocks>>);
 
 impl Default for Blocks {
     fn default() -> Self {

@@ -3,7 +3,8 @@
 //! A look-up in a large table reads at random places: with pages of 4 KiB nearly each one costs a
 //! walk of the page tables besides. So a large array is aligned to 2 MiB, the system is *advised*
 //! to use huge pages (`madvise(2)`, `MADV_HUGEPAGE`; nothing is lost if it has none), and every
-//! page is touched at the start, so that no insert has to wait for the system to clear one.
+//! page is touched at the start, so that no insert has to wait for the system to clear one. (To
+//! gather a huge page, the system may move others about for milliseconds.)
 
 use std::ops::{Deref, DerefMut};
 
@@ -17,19 +18,16 @@ impl<T> Pages<T> {
     where
         T: Zeroed,
     {
-        imp::Pages::new(len).map(Self)
+        imp::Pages::new(len, true).map(Self)
     }
 
-    /// Gives the memory back to the system, and keeps the addresses; the elements are zero then.
-    ///
-    /// # Safety
-    /// - Nobody reads or writes an element meanwhile, nor refers to one.
-    pub(crate) unsafe fn discard(&self)
+    /// The same without touching it, nor advice: nobody waits while the system gathers or clears a
+    /// huge page, and each small one is there when it is first used.
+    pub(crate) fn untouched(len: usize) -> Result<Self, u64>
     where
         T: Zeroed,
     {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.discard() }
+        imp::Pages::new(len, false).map(Self)
     }
 }
 
@@ -45,6 +43,12 @@ impl<T> DerefMut for Pages<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.0
     }
+}
+
+/// Whether the machine has so many bytes, as far as the system tells: it refuses what exceeds its
+/// memory in one piece, and never piece by piece.
+pub(crate) fn are_to_be_had(bytes: u64) -> bool {
+    usize::try_from(bytes).is_ok_and(|size| Vec::<u8>::new().try_reserve_exact(size).is_ok())
 }
 
 /// Types whose value may be all zero bytes.
@@ -71,7 +75,7 @@ mod imp {
         first: NonNull<T>,
         len: usize,
         /// What `first` points into.
-        map: MmapMut,
+        _map: MmapMut,
     }
 
     // SAFETY: an owner of `T`s, as a `Box<[T]>` is; the mapping itself belongs to no thread.
@@ -80,7 +84,7 @@ mod imp {
     unsafe impl<T: Sync> Sync for Pages<T> {}
 
     impl<T: Zeroed> Pages<T> {
-        pub(super) fn new(len: usize) -> Result<Self, u64> {
+        pub(super) fn new(len: usize, touched: bool) -> Result<Self, u64> {
             const { assert!(size_of::<T>() != 0 && align_of::<T>() <= PAGE) };
             let bytes = len.checked_mul(size_of::<T>()).ok_or(u64::MAX)?;
             // Half of a huge page may be wasted, not more.
@@ -89,26 +93,17 @@ mod imp {
             let mut map = MmapMut::map_anon(whole + (align - PAGE)).map_err(|_| bytes as u64)?;
             let skipped = map.as_ptr().align_offset(align);
             #[cfg(target_os = "linux")]
-            if align == HUGE {
+            if align == HUGE && touched {
                 // Advice: without huge pages everything works, a little slower.
                 let _advised = map.advise_range(memmap2::Advice::HugePage, skipped, whole);
             }
             let used = &mut map[skipped..skipped + whole];
-            for page in used.chunks_mut(PAGE) {
+            for page in used.chunks_mut(PAGE).take_while(|_| touched) {
                 // Also where it is zero already: the page must be there, and `black_box` keeps it.
                 page[0] = std::hint::black_box(0);
             }
             let first = NonNull::from(used).cast::<T>();
-            Ok(Self { first, len, map })
-        }
-
-        /// # Safety
-        /// - As for the outer one.
-        pub(super) unsafe fn discard(&self) {
-            // Elsewhere the memory stays until the array is dropped.
-            #[cfg(target_os = "linux")]
-            // SAFETY: the caller's promise. If the system refuses, the memory stays as well.
-            let _done = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            Ok(Self { first, len, _map: map })
         }
     }
 
@@ -138,13 +133,9 @@ mod imp {
     pub(super) struct Pages<T>(Box<[T]>);
 
     impl<T: Zeroed> Pages<T> {
-        pub(super) fn new(len: usize) -> Result<Self, u64> {
+        pub(super) fn new(len: usize, _touched: bool) -> Result<Self, u64> {
             Ok(Self((0..len).map(|_| T::zeroed()).collect()))
         }
-
-        /// # Safety
-        /// - None is needed: nothing is done.
-        pub(super) unsafe fn discard(&self) {}
     }
 
     impl<T> std::ops::Deref for Pages<T> {

@@ -66,4 +66,13 @@ fn memory_goes_back_with_the_cache_while_its_threads_live_on() {
         drop(ended);
         thread.join().unwrap();
     }
+    // Asked for, it is there from the beginning, also in a small cache.
+    let asked = 40 << 20;
+    let before = held();
+    let cache = BytesCache::builder().capacity(100).preallocate(asked).build().unwrap();
+    let built = held() - before;
+    assert!((asked..asked + (8 << 20)).contains(&built), "{built} are held");
+    drop(cache);
+    let after = held() - before;
+    assert!(after < asked / 4, "{after} are held");
 }

@@ -78,8 +78,9 @@ pub(crate) struct Settings {
     pub(crate) ticked: bool,
     pub(crate) delivery: Delivery,
     pub(crate) sweep_interval: Duration,
-    /// Whether small entries lie in memory of the cache's own.
-    pub(crate) own_memory: bool,
+    /// Whether small entries lie in memory of the cache's own, and how much of it there is from the
+    /// beginning, in bytes.
+    pub(crate) own_memory: Option<u64>,
 }
 
 /// See the module's documentation. `X` is what the layer above keeps with it.
@@ -132,7 +133,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             alive: Arc::new(()),
             table: Table::new(settings.geometry)?,
-            slab: Home::new(settings.own_memory),
+            slab: Home::new(settings.own_memory)?,
             budget: Budget::new(settings.entries, settings.bytes),
             time: Time::new(settings.clock, settings.ticked),
             collector: Collector::new(),

@@ -1,13 +1,14 @@
-//! Blocks of memory that are free and nobody's: batches of them on a stack that threads share.
+//! What is free and nobody's: blocks of memory in batches, whole chunks; a stack that threads
+//! share.
 //!
 //! # State
 //!
-//! A stack of [`Batch`]es, each of which is made once and never changed.
+//! A stack of [`Layer`]s, each of which is made once and never changed.
 //!
 //! # ABA
 //!
-//! Whoever takes the uppermost batch holds a count of it while it compares: its address means no
-//! other batch, and a batch that was taken never comes back (its blocks come in another one). So
+//! Whoever takes the uppermost layer holds a count of it while it compares: its address means no
+//! other layer, and a layer that was taken never comes back (what it held comes in another one). So
 //! the stack has not changed if its head has not.
 //!
 //! # Progress
@@ -47,53 +48,53 @@ pub(crate) const BATCH: usize = 32;
 pub(crate) type Blocks = SmallVec<[Block; BATCH]>;
 
 #[derive(Debug)]
-struct Batch {
-    blocks: Blocks,
-    next: Option<Arc<Batch>>,
+struct Layer<T> {
+    free: T,
+    next: Option<Arc<Layer<T>>>,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(crate) struct Depot(Swap<Batch>);
+pub(crate) struct Depot<T: Clone>(Swap<Layer<T>>);
 
-impl Depot {
+impl<T: Clone> Depot<T> {
     pub(crate) fn new() -> Self {
         Self(Swap::new(None))
     }
 
-    /// Gives blocks to whoever comes next.
-    pub(crate) fn give(&self, blocks: Blocks) {
-        let mut batch = Arc::new(Batch { blocks, next: None });
+    /// Gives it to whoever comes next.
+    pub(crate) fn give(&self, free: T) {
+        let mut layer = Arc::new(Layer { free, next: None });
         loop {
             let head = self.0.load_full();
-            if let Some(batch) = Arc::get_mut(&mut batch) {
-                batch.next.clone_from(&head);
+            if let Some(layer) = Arc::get_mut(&mut layer) {
+                layer.next.clone_from(&head);
             }
-            if self.0.replace_if(head.as_ref(), Some(batch.clone())) {
+            if self.0.replace_if(head.as_ref(), Some(layer.clone())) {
                 return;
             }
         }
     }
 
-    /// The blocks that were given last: from now on the caller's.
-    pub(crate) fn take(&self) -> Option<Blocks> {
+    /// What was given last: from now on the caller's.
+    pub(crate) fn take(&self) -> Option<T> {
         loop {
             let head = self.0.load_full()?;
             if self.0.replace_if(Some(&head), head.next.clone()) {
-                // Others may hold the batch still, to compare: they take nothing of it.
-                return Some(head.blocks.clone());
+                // Others may hold the layer still, to compare: they take nothing of it.
+                return Some(head.free.clone());
             }
         }
     }
 }
 
-impl Drop for Batch {
-    /// One batch at a time: a long stack must not recurse. (Whoever stands between a load and an
+impl<T> Drop for Layer<T> {
+    /// One layer at a time: a long stack must not recurse. (Whoever stands between a load and an
     /// exchange may hold the last count of all that were taken meanwhile.)
     fn drop(&mut self) {
         let mut next = self.next.take();
-        while let Some(batch) = next {
-            next = Arc::into_inner(batch).and_then(|mut batch| batch.next.take());
+        while let Some(layer) = next {
+            next = Arc::into_inner(layer).and_then(|mut layer| layer.next.take());
         }
     }
 }
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_was_given_last_is_taken_first_and_once() {
-        let depot = Depot::new();
+        let depot = Depot::<Blocks>::new();
         for n in 1..=3 {
             depot.give([block(n), block(10 * n)].into_iter().collect());
         }
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_long_stack_ends_without_recursion() {
-        let depot = Depot::new();
+        let depot = Depot::<Blocks>::new();
         for n in 1..200_000 {
             depot.give([block(n)].into_iter().collect());
         }
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn each_block_is_with_one_thread_at_a_time() {
-        let depot = Depot::new();
+        let depot = Depot::<Blocks>::new();
         let all = 64;
         for n in (1..=all).step_by(2) {
             depot.give([block(n), block(n + 1)].into_iter().collect());

@@ -15,6 +15,11 @@
 //!
 //! The first line of each chunk says whose it is, so that a block's slab is found by its address.
 //!
+//! *Spare* chunks were mapped, and their pages touched, ahead of time: when the cache was built, or
+//! by whoever does maintenance, as many as were begun since it came by before. An insert that finds
+//! none maps one and leaves its pages to be touched as they are used: on small pages for good, but
+//! without a pause.
+//!
 //! # Orderings
 //!
 //! Lines of a chunk are drawn by number, which needs no order: a chunk is published, and its lines
@@ -22,13 +27,12 @@
 //!
 //! # Progress
 //!
-//! Lock-free, but for the system's own part when a chunk is mapped. The next chunk is mapped, and
-//! its pages touched, ahead of time by whoever does maintenance ([`Slab::prepare`]).
+//! Lock-free, but for the system's own part when a chunk is mapped.
 
 use super::depot::{BATCH, Block, Blocks, Depot};
 use super::memory::CLASSES;
 use crate::pages::{Pages, Zeroed};
-use crate::sync::{Ordering, PlainU64, Slot, Swap};
+use crate::sync::{Ordering, PlainU64, Swap};
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -53,18 +57,11 @@ pub(super) const LINE: usize = 64;
 const CHUNK: usize = 2 << 20;
 const LINES: u64 = (CHUNK / LINE) as u64;
 
-/// Those of another chunk; `None` if the system has no memory.
-fn fresh_lines() -> Option<Pages<Line>> {
-    Pages::new(CHUNK / LINE).ok()
-}
-
 #[derive(Debug)]
 struct Chunk {
     lines: Pages<Line>,
     /// Lines that were cut off, and more once it has come to its end.
     cut: PlainU64,
-    /// The one before, which stays.
-    before: Option<Arc<Chunk>>,
 }
 
 impl Chunk {
@@ -83,21 +80,67 @@ impl Chunk {
 #[derive(Debug)]
 pub(crate) struct Slab {
     current: Swap<Chunk>,
-    /// Mapped and touched ahead of time.
-    spare: Slot<Pages<Line>>,
-    depots: [Depot; CLASSES],
+    spares: Depot<Arc<Chunk>>,
+    /// Spare chunks, or a few more.
+    ready: PlainU64,
+    /// Chunks that were begun since the last maintenance.
+    begun: PlainU64,
+    /// All that were ever mapped.
+    chunks: Depot<Arc<Chunk>>,
+    depots: [Depot<Blocks>; CLASSES],
 }
 
+/// Chunks that maintenance has ready, at most.
+const MOST_READY: u64 = 4;
+
 impl Slab {
-    /// With its first chunk; `None` if there is no memory for that.
-    fn new() -> Option<Arc<Self>> {
+    /// With so many bytes to begin with, and a chunk at least; `None` if there is no memory for
+    /// that.
+    fn new(bytes: u64) -> Option<Arc<Self>> {
         let slab = Arc::new(Self {
             current: Swap::new(None),
-            spare: Slot::empty(),
+            spares: Depot::new(),
+            ready: PlainU64::new(0),
+            begun: PlainU64::new(0),
+            chunks: Depot::new(),
             depots: std::array::from_fn(|_| Depot::new()),
         });
+        if !crate::pages::are_to_be_had(bytes) {
+            return None;
+        }
+        for _ in 0..bytes.div_ceil(CHUNK as u64).max(1) {
+            slab.add_spare()?;
+        }
         slab.renew(None)?;
+        // Relaxed: it is nobody else's yet.
+        slab.begun.store(0, Ordering::Relaxed);
         Some(slab)
+    }
+
+    /// Another chunk; `None` if the system has no memory.
+    fn map(&self, lines: Result<Pages<Line>, u64>) -> Option<Arc<Chunk>> {
+        let lines = lines.ok()?;
+        let home = NonNull::from(&*lines).cast::<*const Self>();
+        // SAFETY: the first line of a chunk that nobody else knows yet.
+        unsafe { home.write(self) };
+        let chunk = Arc::new(Chunk { lines, cut: PlainU64::new(1) });
+        self.chunks.give(chunk.clone());
+        Some(chunk)
+    }
+
+    fn add_spare(&self) -> Option<()> {
+        let chunk = self.map(Pages::new(CHUNK / LINE))?;
+        // Relaxed: a bound. Counted first, or it would be below zero for a moment.
+        self.ready.fetch_add(1, Ordering::Relaxed);
+        self.spares.give(chunk);
+        Some(())
+    }
+
+    fn take_spare(&self) -> Option<Arc<Chunk>> {
+        let spare = self.spares.take()?;
+        // Relaxed: as above.
+        self.ready.fetch_sub(1, Ordering::Relaxed);
+        Some(spare)
     }
 
     /// Free blocks of a class, so many lines each: the caller's from now on. `None` if the system
@@ -124,18 +167,16 @@ impl Slab {
 
     /// Puts another chunk in the place of `full`, unless somebody else has.
     fn renew(&self, full: Option<Arc<Chunk>>) -> Option<()> {
-        let lines = match self.spare.take() {
-            Some(spare) => *spare,
-            None => fresh_lines()?,
+        let chunk = match self.take_spare() {
+            Some(spare) => spare,
+            None => self.map(Pages::untouched(CHUNK / LINE))?,
         };
-        let home = NonNull::from(&*lines).cast::<*const Self>();
-        // SAFETY: the first line of a chunk that nobody else knows yet.
-        unsafe { home.write(self) };
-        let chunk = Arc::new(Chunk { lines, cut: PlainU64::new(1), before: full.clone() });
-        if !self.current.replace_if(full.as_ref(), Some(chunk.clone()))
-            && let Some(chunk) = Arc::into_inner(chunk)
-        {
-            self.spare.exchange(Some(Box::new(chunk.lines)));
+        if self.current.replace_if(full.as_ref(), Some(chunk.clone())) {
+            // Relaxed: a hint for maintenance.
+            self.begun.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.ready.fetch_add(1, Ordering::Relaxed);
+            self.spares.give(chunk);
         }
         Some(())
     }
@@ -160,30 +201,30 @@ impl Slab {
         unsafe { &*slab }
     }
 
-    /// Has the next chunk ready before it is needed.
+    /// Has the next chunks ready before they are needed.
     fn prepare(&self) {
-        // Relaxed: it is made sooner or later.
+        // Relaxed, all: they are made sooner or later.
         let half = |chunk: &Chunk| chunk.cut.load(Ordering::Relaxed) > LINES / 2;
-        if !self.current.load().as_deref().is_some_and(half) {
-            return;
-        }
-        let spare = self.spare.take().or_else(|| fresh_lines().map(Box::new));
-        self.spare.exchange(spare);
+        let next = u64::from(self.current.load().as_deref().is_some_and(half));
+        let wanted = match self.begun.swap(0, Ordering::Relaxed) {
+            0 | 1 => next,
+            begun => begun.min(MOST_READY),
+        };
+        while self.ready.load(Ordering::Relaxed) < wanted && self.add_spare().is_some() {}
     }
 
     /// Gives all memory back to the system, while threads that have used the cache still keep
     /// addresses of blocks.
     ///
     /// # Safety
-    /// - No entry is left, and none will be made.
-    unsafe fn discard(&self) {
-        drop(self.spare.take());
-        let mut chunk = self.current.load_full();
-        while let Some(now) = chunk {
-            // SAFETY: the caller's promise: nobody reads the lines any more.
-            unsafe { now.lines.discard() };
-            chunk = now.before.clone();
-        }
+    /// - No entry is left, and none will be made: those addresses are never read again.
+    unsafe fn unmap(&self) {
+        // Nobody is inside an operation, so nobody else refers to a chunk.
+        self.current.swap(None);
+        while self.spares.take().is_some() {}
+        while self.chunks.take().is_some() {}
+        // Long lists by now, and the threads' last counts of the slab are dropped in operations.
+        self.depots.iter().for_each(|depot| while depot.take().is_some() {});
     }
 }
 
@@ -192,9 +233,16 @@ impl Slab {
 pub(crate) struct Home(Option<Arc<Slab>>);
 
 impl Home {
-    /// None if there is no memory, either: the allocator may have some.
-    pub(crate) fn new(has_slab: bool) -> Self {
-        Self(if has_slab { Slab::new() } else { None })
+    /// With so many bytes to begin with, or of the allocator's memory alone; `Err` with those that
+    /// the machine does not have.
+    pub(crate) fn new(bytes: Option<u64>) -> Result<Self, u64> {
+        let Some(bytes) = bytes else { return Ok(Self(None)) };
+        match Slab::new(bytes) {
+            // The allocator may have some.
+            None if bytes == 0 => Ok(Self(None)),
+            None => Err(bytes),
+            slab => Ok(Self(slab)),
+        }
     }
 
     /// For a thread's magazine, which may be there longer than the cache.
@@ -215,17 +263,7 @@ impl Drop for Home {
         if let Some(slab) = &self.0 {
             // SAFETY: the cache has its home for longer than its table, and whoever refers to an
             // entry refers to the cache.
-            unsafe { slab.discard() };
-        }
-    }
-}
-
-impl Drop for Slab {
-    /// One chunk at a time: a long list must not recurse.
-    fn drop(&mut self) {
-        let mut next = self.current.swap(None);
-        while let Some(chunk) = next {
-            next = Arc::into_inner(chunk).and_then(|mut chunk| chunk.before.take());
+            unsafe { slab.unmap() };
         }
     }
 }
@@ -237,7 +275,7 @@ mod tests {
 
     #[test]
     fn no_two_blocks_share_a_line_and_each_knows_its_slab() {
-        let slab = Slab::new().expect("two megabytes");
+        let slab = Slab::new(0).expect("two megabytes");
         let mut lines = HashSet::new();
         // Some chunks of them, in all sizes.
         for round in 0..200 {
@@ -256,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_is_used_before_more_is_cut() {
-        let slab = Slab::new().expect("two megabytes");
+        let slab = Slab::new(0).expect("two megabytes");
         let blocks = slab.take(2).expect("memory");
         slab.give(2, blocks.clone());
         assert_ne!(slab.take(1).expect("memory"), blocks);
@@ -265,7 +303,7 @@ mod tests {
 
     #[test]
     fn threads_cut_different_blocks() {
-        let slab = Slab::new().expect("two megabytes");
+        let slab = Slab::new(0).expect("two megabytes");
         let cut = || {
             let blocks = (0..400).flat_map(|_| slab.take(3).expect("memory"));
             blocks.map(|block| block.at().addr()).collect::<Vec<_>>()
@@ -275,7 +313,45 @@ mod tests {
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+    }
+
+    /// Cuts off as much as another chunk has, in the largest blocks.
+    fn use_a_chunk(slab: &Slab) {
+        let blocks = LINES as usize / CLASSES;
+        for _ in 0..blocks.div_ceil(BATCH) {
+            slab.take(CLASSES - 1).expect("memory");
+        }
+    }
+
+    #[test]
+    fn maintenance_has_ready_what_was_begun_since_it_came_by_before() {
+        let slab = Slab::new(0).expect("two megabytes");
+        let ready = || slab.ready.load(Ordering::Relaxed);
         slab.prepare();
-        assert!(slab.take(15).is_some());
+        assert_eq!(ready(), 0, "it has hardly begun");
+        (0..3).for_each(|_| use_a_chunk(&slab));
+        slab.prepare();
+        assert_eq!(ready(), 3);
+        (0..20).for_each(|_| use_a_chunk(&slab));
+        assert_eq!(ready(), 0);
+        slab.prepare();
+        assert_eq!(ready(), MOST_READY, "not more, however much was begun");
+        slab.prepare();
+        assert_eq!(ready(), MOST_READY);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_there_from_the_beginning() {
+        let slab = Slab::new(3 * CHUNK as u64 + 1).expect("eight megabytes");
+        let mapped = || std::iter::from_fn(|| slab.chunks.take()).count();
+        assert_eq!(slab.ready.load(Ordering::Relaxed), 3, "beside the current one");
+        (0..3).for_each(|_| use_a_chunk(&slab));
+        assert_eq!(mapped(), 4, "nothing was mapped since");
+    }
+
+    #[test]
+    fn more_than_any_machine_has_is_refused() {
+        assert!(Slab::new(u64::MAX).is_none() && Slab::new(1 << 60).is_none());
+        assert_eq!(Home::new(Some(1 << 60)).expect_err("too much"), 1 << 60);
     }
 }

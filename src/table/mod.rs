@@ -119,11 +119,9 @@ impl<O: Object> Table<O> {
     pub(crate) fn new(geometry: Geometry) -> Result<Self, u64> {
         let each = size_of::<(Meta, Cells<O>)>() as u64 + Summary::BYTES_PER_SET;
         let bytes = geometry.total_sets() * each;
-        // One piece for all: the system refuses what exceeds its memory only piece by piece.
-        let mut probe = Vec::<u8>::new();
-        let size = usize::try_from(bytes).map_err(|_| bytes)?;
-        probe.try_reserve_exact(size).map_err(|_| bytes)?;
-        drop(probe);
+        if !crate::pages::are_to_be_had(bytes) {
+            return Err(bytes);
+        }
         let sets = usize::try_from(geometry.total_sets()).map_err(|_| bytes)?;
         Ok(Self {
             geometry,

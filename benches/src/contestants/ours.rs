@@ -31,11 +31,19 @@ impl Heard {
     }
 }
 
+/// Caches from this size on have memory of their own by default, too.
+const LARGE: u64 = 16_384;
+/// What an entry takes of that.
+const BLOCK: u64 = (24 + size_of::<(Key, Value)>()).next_multiple_of(64) as u64;
+
 macro_rules! build {
     ($builder:expr, $capacity:expr, $kept:expr, $listener:expr) => {{
         let clock = ManualClock::new();
         let heard = Arc::new(Heard::default());
         let mut builder = $builder.capacity($capacity).time_to_live(TIMEOUT);
+        if $capacity >= LARGE {
+            builder = builder.preallocate($capacity * BLOCK);
+        }
         if $kept == Kept::ByCaller {
             builder = builder.clock(clock.clone()).maintenance(Maintenance::Embedder);
         }
