@@ -1,7 +1,7 @@
 //! What time removes: bounded sweeps, flushes, and the debt of a lowered limit.
 
 use super::evict::cause_of;
-use super::{Engine, Local, Owed};
+use super::{Engine, Local, Owed, Pin};
 use crate::clock::NEVER;
 use crate::entry::Object;
 use crate::removal::RemovalCause;
@@ -34,7 +34,7 @@ where
 {
     /// Looks at the next sets for what has expired, until `sets` were looked at or `removals`
     /// entries removed (and the rest of a step of 64 sets). With `hand_over`, events go to the
-    /// delivery thread. Lock-free; pinned for one set at a time.
+    /// delivery thread. Lock-free; pinned for four sets at a time.
     pub(crate) fn sweep(
         self: &Arc<Self>,
         local: &Rc<Local>,
@@ -69,22 +69,30 @@ where
         owed: &mut Owed<'_, O, X>,
     ) {
         while left != 0 {
-            let (number, set) = self.set_at(at);
-            let run = left.min(u64::from(self.table.geometry.sets - set));
+            let (number, mut first) = self.set_at(at);
+            let rest = self.table.geometry.sets - first;
+            let run = u32::try_from(left).map_or(rest, |left| left.min(rest));
             let shard = self.table.shard(number);
-            let mut due = shard.summary.due_within(set, run, now);
+            let end = first + run;
             loop {
-                let some: SmallVec<[u32; AHEAD]> = due.by_ref().take(AHEAD).collect();
-                if some.is_empty() {
-                    break;
+                let mut some: SmallVec<[u32; AHEAD]> = SmallVec::new();
+                while let Some(set) = shard.summary.next_due(first, end, now) {
+                    some.push(set);
+                    first = set + 1;
+                    if some.len() == AHEAD {
+                        break;
+                    }
                 }
                 // Set and entries are cold as a rule: those of the next few are fetched together.
                 some.iter().for_each(|set| shard.set(*set).prefetch());
                 some.iter().for_each(|set| shard.set(*set).prefetch_live());
-                for set in some {
-                    self.expire_set(local, (number, set), now, owed);
+                let pin = local.pin(now);
+                some.iter().for_each(|set| self.expire_in(shard, *set, &pin, now, owed));
+                if some.len() < AHEAD {
+                    break;
                 }
             }
+            let run = u64::from(run);
             left -= run;
             at = (at + run) % self.table.geometry.total_sets();
         }
@@ -106,10 +114,20 @@ where
         owed: &mut Owed<'_, O, X>,
     ) {
         let shard = self.table.shard(number);
-        if !shard.summary.is_due(set, now) {
-            return;
+        if shard.summary.is_due(set, now) {
+            self.expire_in(shard, set, &local.pin(now), now, owed);
         }
-        let pin = local.pin(now);
+    }
+
+    /// The same of a set that is due, or was a moment ago.
+    fn expire_in(
+        &self,
+        shard: Shard<'_, O>,
+        set: u32,
+        pin: &Pin,
+        now: u64,
+        owed: &mut Owed<'_, O, X>,
+    ) {
         shard.summary.clear_due(set);
         let live = shard.set(set).load_ordered(pin.guard());
         let (mut expired, mut next) = (0, NEVER);

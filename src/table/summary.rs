@@ -74,12 +74,17 @@ impl Summary {
         self.due[set as usize].load(Ordering::Relaxed)
     }
 
-    /// Of `count` sets from `first` on, those in which anything may be expired.
-    pub(crate) fn due_within(&self, first: u32, count: u64, now: u64) -> impl Iterator<Item = u32> {
-        let first_at = first as usize;
-        let ticks = &self.due[first_at..first_at + usize::try_from(count).unwrap_or(usize::MAX)];
-        let due = move |tick: &AtomicU64| tick.load(Ordering::Relaxed) <= now;
-        (first..).zip(ticks).filter(move |(_, tick)| due(tick)).map(|(set, _)| set)
+    /// The first set from `first` on, and before `end`, in which anything may be expired.
+    #[inline]
+    pub(crate) fn next_due(&self, first: u32, end: u32, now: u64) -> Option<u32> {
+        const EIGHT: usize = 8;
+        let ticks = &self.due[first as usize..end as usize];
+        let tick = |tick: &AtomicU64| tick.load(Ordering::Relaxed);
+        // Eight at a time, for hardly any is.
+        let none = |eight: &&[AtomicU64]| eight.iter().map(tick).min().is_none_or(|t| t > now);
+        let skipped = EIGHT * ticks.chunks_exact(EIGHT).take_while(none).count();
+        let at = ticks[skipped..].iter().position(|t| tick(t) <= now)?;
+        (first..end).nth(skipped + at)
     }
 
     /// Takes the claim back that anything will expire. The caller must then look with
@@ -148,6 +153,22 @@ mod tests {
             assert_eq!(met.first(), Some(first), "from {start}");
             met.sort_unstable();
             assert_eq!(met, marked, "from {start}");
+        }
+    }
+
+    #[test]
+    fn the_next_due_set_is_found_wherever_it_is() {
+        let summary = Summary::new(40);
+        assert_eq!(summary.next_due(0, 40, 7), None);
+        for set in [0, 6, 7, 8, 15, 16, 31, 38, 39] {
+            summary.published(set, 7);
+            for (first, end) in [(0, 40), (set, 40), (0, set + 1), (set, set + 1), (set / 2, 40)] {
+                assert_eq!(summary.next_due(first, end, 7), Some(set), "{first}..{end}");
+                assert_eq!(summary.next_due(first, end, 6), None);
+            }
+            assert_eq!(summary.next_due(set + 1, 40, 7), None);
+            assert_eq!(summary.next_due(0, set, 7), None);
+            summary.clear_due(set);
         }
     }
 
