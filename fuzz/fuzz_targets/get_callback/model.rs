@@ -76,6 +76,8 @@ pub(crate) struct Arrival {
     pub(crate) key: Key,
     /// `None`: not one that may be used.
     pub(crate) session: Option<Session>,
+    /// Else another taker may have claimed it.
+    pub(crate) sure: bool,
 }
 
 /// What is being stored.
@@ -96,7 +98,8 @@ pub(crate) struct Flight {
     pub(crate) takes: bool,
     stores: bool,
     marked: Is,
-    is_void: bool,
+    /// Another taker has it.
+    void: Is,
     /// The thread is inside of its callback.
     is_inside: bool,
     pub(crate) is_over: bool,

@@ -96,6 +96,9 @@ pub(crate) fn look_up(
             model.mark(Is::Yes, |other| other == key);
         }
         let got = found.as_ref().is_some_and(Option::is_some);
+        if takes && got {
+            model.has_taken(key);
+        }
         if takes && got && model.frames.len() == 1 && model.frame().in_callbacks == 0 {
             assert!(model.live(key).is_none(), "taken, and there");
         }
@@ -127,7 +130,7 @@ fn judge(
             assert!(right || landing.as_ref() == Some(&session), "not what was stored");
         }
         None => {
-            let is_used = given.is_none() || lost;
+            let is_used = given.is_none() || lost || here.is_some_and(|here| !here.sure);
             assert!(
                 is_used || model.came_too_late(given.as_ref()),
                 "what the get callback gave was not used"

@@ -131,7 +131,7 @@ impl<'c> Player<'c> {
                         // Another taker may have claimed it while its removal was told of.
                         Some(arrival) => {
                             let own = u64::from(arrival.session.is_some());
-                            let lost = takes && model.claims(&key) > claims + own;
+                            let lost = takes && model.claims(&key) > claims + own || !arrival.sure;
                             (vec![arrival.session.clone()], lost)
                         }
                         None => (over.collect(), false),
@@ -140,6 +140,9 @@ impl<'c> Player<'c> {
                     let excused = given.is_none()
                         && (lost || answers.iter().any(|a| model.came_too_late(a.as_ref())));
                     assert!(right || excused, "not what the get callback gave");
+                    if takes && found.is_some() {
+                        model.has_taken(&key);
+                    }
                 }
                 None => (),
             }

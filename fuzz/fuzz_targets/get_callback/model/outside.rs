@@ -28,7 +28,7 @@ impl Model {
             takes,
             stores,
             marked: Is::No,
-            is_void: false,
+            void: Is::No,
             is_inside: true,
             is_over: false,
             outcome: None,
@@ -74,14 +74,14 @@ impl Model {
         if marked != Is::Yes {
             self.unknown.insert(key.clone(), (self.now, marked == Is::No));
         }
-        self.arrives(flight, Arrival { key, session: None });
+        self.arrives(flight, Arrival { key, session: None, sure: true });
     }
 
     /// It answers: that it has failed.
     pub(crate) fn answers_failed(&mut self, flight: usize) {
         self.failed();
         let key = self.flights[flight].key.clone();
-        self.arrives(flight, Arrival { key, session: None });
+        self.arrives(flight, Arrival { key, session: None, sure: true });
     }
 
     /// The thread leaves the callback with it: what is told of afterwards may ask for the same id.
@@ -102,7 +102,7 @@ impl Model {
         let flies = &self.flights[flight];
         let of_key = |f: &&Flight| !f.is_over && f.key == key;
         let taking = self.flights.iter().filter(of_key).any(|f| f.takes);
-        let (takes, is_void) = (flies.takes, flies.is_void);
+        let (takes, void) = (flies.takes, flies.void);
         let may_land =
             flies.stores && !taking && flies.marked != Is::Yes && self.closed() != Is::Yes;
         // Nothing lands while what was taken inside is told of.
@@ -110,14 +110,16 @@ impl Model {
             self.frames.iter().any(|frame| matches!(&frame.doing, Doing::Take(k) if *k == key));
         let sure = flies.marked == Is::No && self.closed() == Is::No && !telling;
         let must = may_land && sure && self.visible(&key) == [None];
-        let given = good.filter(|_| !is_void).map(copy);
+        let given = good.filter(|_| void != Is::Yes).map(copy);
         if takes && given.is_some() {
-            self.void(&key);
+            // It claims it when the removal of what lies inside was told of, and not if that
+            // panics.
+            self.claim(&key, Is::Maybe);
         }
         if let Some(session) = good.filter(|_| may_land && self.visible(&key).contains(&None)) {
             self.put(&key, session, must);
         }
-        self.arrives(flight, Arrival { key, session: given });
+        self.arrives(flight, Arrival { key, session: given, sure: void == Is::No });
     }
 
     /// Whether an answer that was good has expired by now. One who has waited for it is given
@@ -163,11 +165,22 @@ impl Model {
 
     /// Taken, or told of as new: the others who are taking it get nothing.
     pub(crate) fn void(&mut self, key: &Key) {
+        self.claim(key, Is::Yes);
+    }
+
+    fn claim(&mut self, key: &Key, is: Is) {
         *self.claims.entry(key.clone()).or_default() += 1;
-        self.flights
-            .iter_mut()
-            .filter(|f| f.takes && !f.is_over && f.key == *key)
-            .for_each(|f| f.is_void = true);
+        self.set_void(key, is);
+    }
+
+    /// One who takes it has it: the others get nothing.
+    pub(crate) fn has_taken(&mut self, key: &Key) {
+        self.set_void(key, Is::Yes);
+    }
+
+    fn set_void(&mut self, key: &Key, is: Is) {
+        let taking = |f: &&mut Flight| f.takes && !f.is_over && f.key == *key;
+        self.flights.iter_mut().filter(taking).for_each(|f| f.void = f.void.max(is));
     }
 
     /// The new callback will be told of such a session, or has been.
