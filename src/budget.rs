@@ -160,8 +160,8 @@ impl Grant<'_> {
         self.entries + entries != 0 && self.bytes + weight >= wanted
     }
 
-    /// Spends the grant on an entry that was published; what is left goes back.
-    pub(crate) fn spend(mut self, weight: u64) {
+    /// Spends it on an entry that was published.
+    pub(crate) fn spend(&mut self, weight: u64) {
         self.entries -= 1;
         self.bytes -= weight;
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use halfshake::{BytesCache, Cache, Clock, Maintenance, ManualClock, Refusal, RemovalCause};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -113,6 +114,32 @@ fn a_key_that_is_too_long_is_refused_with_both_lengths() {
     assert_eq!(c.insert_many(&[(&[7; 65_536], b"value"), (b"key", b"value")]), [long, Ok(())]);
     assert!(!c.contains(&[7; 65_536][..]) && c.contains(&b"key"[..]));
     assert_eq!((c.len(), c.stats().refused_too_large), (1, 2));
+    c.validate();
+}
+
+#[test]
+fn a_panic_at_an_answer_of_a_batch_loses_no_event() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let events = told.clone();
+    let c = BytesCache::builder()
+        .capacity(100)
+        .removal_listener(move |gone| events.lock().unwrap().push(gone.value().to_vec()))
+        .build()
+        .unwrap();
+    c.insert(b"a", b"old").unwrap();
+    let batch: [(&[u8], &[u8]); 3] = [(b"a", b"new"), (&[7; 65_536], b"x"), (b"b", b"y")];
+    let mut answers = Vec::new();
+    let each = AssertUnwindSafe(|| {
+        c.insert_each(&batch, |answer| {
+            answers.push(answer);
+            assert!(answer.is_ok(), "too long");
+        });
+    });
+    assert!(catch_unwind(each).is_err());
+    assert!(answers[0].is_ok() && answers[1].is_err() && answers.len() == 2);
+    // Told of although the batch went no further; the rest was not inserted.
+    assert_eq!(*told.lock().unwrap(), [b"old"]);
+    assert!(c.contains(&b"a"[..]) && !c.contains(&b"b"[..]));
     c.validate();
 }
 

@@ -91,32 +91,46 @@ where
     /// # Panics
     /// As for [`insert`](Self::insert), after the last one.
     pub fn insert_many(&self, entries: &[(&[u8], &[u8])]) -> Vec<Result<(), Refusal>> {
+        let mut done = Vec::with_capacity(entries.len());
+        self.insert_each(entries, |answer| done.push(answer));
+        done
+    }
+
+    /// As [`insert_many`](Self::insert_many), but hands each answer to `done`, in order, and
+    /// allocates nothing for them.
+    ///
+    /// # Panics
+    /// As for `insert_many`, and if `done` does: what was inserted by then stays, and is told of.
+    pub fn insert_each(
+        &self,
+        entries: &[(&[u8], &[u8])],
+        mut done: impl FnMut(Result<(), Refusal>),
+    ) {
         let core = &self.core;
         let (local, now) = (self.local_to_insert(), core.time.now());
         let deadline = now.saturating_add(core.extra.timeout);
         let mut owed = Owed::new(core, &local);
-        let mut done = Vec::with_capacity(entries.len());
         for stage in entries.chunks(STAGE) {
-            let places: SmallVec<[_; STAGE]> =
-                stage.iter().map(|(key, _)| self.place(*key)).collect();
-            for place in &places {
+            let mut places: SmallVec<[_; STAGE]> = SmallVec::new();
+            for (key, _) in stage {
+                let place = self.place(*key);
                 core.table.shard(place.shard).prefetch(place.set);
+                places.push(place);
             }
-            // Allocated while the sets are on their way; then the victims are sent for.
-            let allocated: SmallVec<[_; STAGE]> = stage
-                .iter()
-                .map(|(key, value)| self.allocate(&local, key, value, deadline))
-                .collect();
+            // Made while the sets are on their way; then the victims are sent for.
+            let mut made: SmallVec<[_; STAGE]> = SmallVec::new();
+            for (key, value) in stage {
+                made.push(self.allocate(&local, key, value, deadline));
+            }
             places.iter().for_each(|place| core.table.set(*place).prefetch_victim());
-            for (entry, place) in allocated.into_iter().zip(&places) {
-                done.push(entry.and_then(|entry| {
+            for (entry, place) in made.drain(..).zip(&places) {
+                done(entry.and_then(|entry| {
                     let put = core.put(&local, *place, entry, Mode::Upsert, now, &mut owed);
                     Self::answer(put).map(|_| ())
                 }));
             }
         }
         owed.settle();
-        done
     }
 
     /// A copy of the value of a key. Wait-free, but for the copy.

@@ -301,9 +301,8 @@ where
             let cause = if replaced { RemovalCause::Replaced } else { RemovalCause::Evicted };
             self.owed.push_unless_expired(at, cause, self.now);
         }
-        let mut grant = std::mem::replace(&mut self.grant, self.engine.budget.grant());
-        grant.absorb(going.count, going.weight);
-        grant.spend(self.weight);
+        self.grant.absorb(going.count, going.weight);
+        self.grant.spend(self.weight);
         Step::End(Put::Stored)
     }
 

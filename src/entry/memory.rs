@@ -27,6 +27,16 @@ pub(super) const CLASSES: usize = 16;
 /// Bytes kept of one size: what a few batches of retired entries bring, if they are small.
 const KEPT: usize = 48 << 10;
 
+/// Blocks kept of each size.
+const MOST: [usize; CLASSES] = {
+    let (mut most, mut class) = ([0; CLASSES], 0);
+    while class < CLASSES {
+        most[class] = KEPT / ((class + 1) * GRAIN);
+        class += 1;
+    }
+    most
+};
+
 /// What is asked of the allocator for a layout, and the number of its size, if blocks of it are
 /// kept.
 fn rounded(layout: Layout) -> (Layout, Option<usize>) {
@@ -96,14 +106,14 @@ impl Magazine {
             && !cfg!(halfshake_loom)
         {
             let blocks = &mut self.classes.borrow_mut()[class];
-            if blocks.len() >= KEPT / of_class(class).size()
-                && let Some(slab) = &self.slab
-            {
+            if blocks.len() < MOST[class] {
+                blocks.push(memory.block);
+                return;
+            }
+            if let Some(slab) = &self.slab {
                 // The older half, which is the colder one.
                 let older = blocks.drain(..BATCH.min(blocks.len() / 2)).map(Block::new);
                 slab.give(class, older.collect());
-            }
-            if blocks.len() < KEPT / of_class(class).size() {
                 blocks.push(memory.block);
                 return;
             }

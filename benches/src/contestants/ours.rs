@@ -151,7 +151,9 @@ impl Operations for BytesHandle<'_> {
     }
     fn insert_two(&mut self, two: [(Key, Value); 2]) -> bool {
         let [(k0, v0), (k1, v1)] = &two;
-        self.0.insert_many(&[(k0, v0), (k1, v1)]).iter().all(Result::is_ok)
+        let mut stored = true;
+        self.0.insert_each(&[(k0, v0), (k1, v1)], |answer| stored &= answer.is_ok());
+        stored
     }
     fn take(&mut self, key: &Key) -> Option<u64> {
         self.0.take(&key[..]).map(|v| word(&v))

@@ -6,6 +6,7 @@
 //! means, `model.rs` for what is asserted.
 #![no_main]
 
+mod found;
 mod model;
 mod play;
 mod player;

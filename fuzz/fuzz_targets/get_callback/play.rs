@@ -1,30 +1,15 @@
 //! The operations: each one is performed, and what it answers is held against the model.
 
 use crate::Cache;
+use crate::found::Found;
 use crate::model::{Arrival, Doing, Frame, Is, Key, MOST_PAYLOAD, copy, stores_answers};
 use crate::script::{Does, Op, Reply};
 use crate::world::{CONNECTION, Injected, World, key};
 use halfshake::Refusal;
-use halfshake::session::{Hello, Modes, Newly, NotStored, Rejection, Resumed, Session, Side};
+use halfshake::session::{Hello, Modes, Newly, NotStored, Rejection, Session, Side};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What a look-up has found.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) session: Session,
-    pub(crate) is_external: bool,
-}
-
-impl Found {
-    /// A copy: nothing stays pinned.
-    pub(crate) fn of(resumed: Resumed<'_>) -> Self {
-        let session = copy(&resumed.to_session());
-        assert!(session.payload() == resumed.payload() && session.times() == resumed.times());
-        Self { session, is_external: resumed.is_external() }
-    }
-}
 
 /// Runs an operation, `None` if a callback panicked in it; then `check`s it, with what is known of
 /// it by then.

@@ -2,8 +2,9 @@
 //! identities; and what holds whenever nothing is under way.
 
 use crate::Cache;
+use crate::found::Found;
 use crate::model::{Doing, Is, Key, copy};
-use crate::play::{Found, framed, look_up, perform};
+use crate::play::{framed, look_up, perform};
 use crate::script::{Op, Reply, Who};
 use crate::world::{CONNECTION, World, key};
 use halfshake::RemovalCause;
