@@ -62,6 +62,7 @@ pub(crate) enum Put<O: Object> {
 }
 
 enum Step<O: Object> {
+    Stored,
     End(Put<O>),
     Again,
     /// Help the collector, and refuse if that was tried often enough.
@@ -87,6 +88,15 @@ impl Going {
     }
 }
 
+/// The new entry.
+enum New<'e, O: Object> {
+    Made(Owned<O>),
+    /// A way is claimed for it.
+    Claimed(Claim<'e, O>),
+    /// It was published, or given back.
+    Gone,
+}
+
 struct Insert<'e, 'o, O: Object, X: Send + Sync + 'static> {
     engine: &'e Arc<Engine<O, X>>,
     local: &'e Rc<Local>,
@@ -96,9 +106,7 @@ struct Insert<'e, 'o, O: Object, X: Send + Sync + 'static> {
     now: u64,
     weight: u64,
     deadline: u64,
-    /// The entry, until a way is claimed for it.
-    entry: Option<Owned<O>>,
-    claim: Option<Claim<'e, O>>,
+    entry: New<'e, O>,
     grant: Grant<'e>,
     /// Counted as inserted, which happens before it is.
     counted: bool,
@@ -131,8 +139,7 @@ where
             now,
             weight,
             deadline,
-            entry: Some(entry),
-            claim: None,
+            entry: New::Made(entry),
             grant: self.budget.grant(),
             counted: false,
             alone: false,
@@ -141,7 +148,7 @@ where
     }
 }
 
-impl<O: Object, X: Send + Sync + 'static> Insert<'_, '_, O, X>
+impl<'e, O: Object, X: Send + Sync + 'static> Insert<'e, '_, O, X>
 where
     O::Key: Eq,
 {
@@ -149,6 +156,7 @@ where
         let mut helps = 0;
         loop {
             match self.step() {
+                Step::Stored => return Put::Stored,
                 Step::End(put) => return put,
                 Step::Again => {}
                 Step::Short(refusal) if helps == MOST_HELPS => return self.refuse(refusal),
@@ -190,7 +198,7 @@ where
         if self.deadline <= self.now {
             return self.expire_at_once(&live, old);
         }
-        if engine.too_much_garbage() || !self.claim_way() {
+        if engine.too_much_garbage() || !self.claim_way(shard) {
             return Step::Short(Refusal::NoRoom);
         }
         let Some(going) = self.make_room(shard, &live, old) else {
@@ -203,20 +211,22 @@ where
 
     /// The entry, wherever it is now.
     fn entry_now(&self) -> EntryRef<'_, O> {
-        match (&self.claim, &self.entry) {
-            (Some(claim), _) => claim.entry(),
-            (None, Some(entry)) => entry.borrow(),
-            (None, None) => unreachable!("an entry is claimed for, or not yet"),
+        match &self.entry {
+            New::Claimed(claim) => claim.entry(),
+            New::Made(entry) => entry.borrow(),
+            New::Gone => unreachable!("the insert is over"),
         }
     }
 
-    fn claim_way(&mut self) -> bool {
-        let Some(entry) = self.entry.take() else { return true };
-        match self.engine.table.set(self.place).claim(entry, self.place.tag) {
-            Ok(claim) => self.claim = Some(claim),
-            Err(entry) => self.entry = Some(entry),
+    fn claim_way(&mut self, shard: Shard<'e, O>) -> bool {
+        match std::mem::replace(&mut self.entry, New::Gone) {
+            New::Made(entry) => match shard.set(self.place.set).claim(entry, self.place.tag) {
+                Ok(claim) => self.entry = New::Claimed(claim),
+                Err(entry) => self.entry = New::Made(entry),
+            },
+            claimed => self.entry = claimed,
         }
-        self.claim.is_some()
+        matches!(self.entry, New::Claimed(_))
     }
 
     /// What goes from the own set, so that the grant covers the new entry; `None` if that is not
@@ -280,7 +290,9 @@ where
         old: Option<u32>,
         going: Going,
     ) -> Step<O> {
-        let Some(claim) = self.claim.take() else { return Step::Again };
+        let New::Claimed(claim) = std::mem::replace(&mut self.entry, New::Gone) else {
+            unreachable!("a way was claimed")
+        };
         if !std::mem::replace(&mut self.counted, true) {
             self.local.block.add(Counter::Inserted, 1);
             self.local.block.add(Counter::InsertedWeight, self.weight);
@@ -288,7 +300,7 @@ where
         let unlinked = match live.publish(claim, going.ways) {
             Ok(unlinked) => unlinked,
             Err(claim) => {
-                self.claim = Some(claim);
+                self.entry = New::Claimed(claim);
                 return Step::Again;
             }
         };
@@ -303,7 +315,7 @@ where
         }
         self.grant.absorb(going.count, going.weight);
         self.grant.spend(self.weight);
-        Step::End(Put::Stored)
+        Step::Stored
     }
 
     /// A timeout of 0: nothing is stored, and the old entry of the key goes.
@@ -322,10 +334,10 @@ where
 
     fn give_back(&mut self) -> Owned<O> {
         self.uncount();
-        match (self.claim.take(), self.entry.take()) {
-            (Some(claim), _) => claim.abandon(),
-            (None, Some(entry)) => entry,
-            (None, None) => unreachable!("an entry is claimed for, or not yet"),
+        match std::mem::replace(&mut self.entry, New::Gone) {
+            New::Claimed(claim) => claim.abandon(),
+            New::Made(entry) => entry,
+            New::Gone => unreachable!("the insert is over"),
         }
     }
 

@@ -67,8 +67,9 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         found.is_some_and(|(_, entry)| !entry.head().expired(now))
     }
 
-    /// The live entries of many keys: first all sets are fetched, then all entries, then compared,
-    /// so that the misses of the batch overlap. Wait-free.
+    /// The live entries of many keys: first what tells which ways may have them is fetched for all,
+    /// then the cells of those ways, then the entries; then they are compared. So the misses of the
+    /// batch overlap, and a key that is not there costs half a line as a rule. Wait-free.
     pub(crate) fn lookup_many<'g>(
         &'g self,
         places: &[Place],
@@ -82,13 +83,16 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         const STAGE: usize = 16;
         for (n, stage) in places.chunks(STAGE).enumerate() {
             for place in stage {
-                self.table.set(*place).prefetch();
+                self.table.set(*place).prefetch_meta();
             }
             let mut lives: smallvec::SmallVec<[Live<'g, O>; STAGE]> = smallvec::SmallVec::new();
             for place in stage {
                 let live = self.table.set(*place).load(guard);
-                live.prefetch(place.tag);
+                live.prefetch_cells(place.tag);
                 lives.push(live);
+            }
+            for (place, live) in stage.iter().zip(&lives) {
+                live.prefetch(place.tag);
             }
             for (i, (place, live)) in stage.iter().zip(&lives).enumerate() {
                 let key = |k: &O::Key| is_key(n * STAGE + i, k);

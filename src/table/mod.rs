@@ -55,10 +55,9 @@ use summary::Summary;
 /// An independent part of the table.
 #[derive(Debug)]
 pub(crate) struct Shard<'t, O: Object> {
+    table: &'t Table<O>,
     /// The number of its first set among those of all shards.
     first: u32,
-    metas: &'t [Meta],
-    cells: &'t [Cells<O>],
     pub(crate) summary: &'t Summary,
 }
 
@@ -72,7 +71,7 @@ impl<O: Object> Copy for Shard<'_, O> {}
 impl<'t, O: Object> Shard<'t, O> {
     #[inline]
     pub(crate) fn set(self, set: u32) -> Set<'t, O> {
-        Set::new(&self.metas[set as usize], &self.cells[set as usize])
+        self.table.set_number(self.number(set))
     }
 
     /// The number of a set among those of all shards.
@@ -131,15 +130,10 @@ impl<O: Object> Table<O> {
         })
     }
 
+    #[inline]
     pub(crate) fn shard(&self, shard: u32) -> Shard<'_, O> {
-        let sets = self.geometry.sets as usize;
-        let own = shard as usize * sets..(shard as usize + 1) * sets;
-        Shard {
-            first: shard * self.geometry.sets,
-            metas: &self.metas[own.clone()],
-            cells: &self.cells[own],
-            summary: &self.summaries[shard as usize],
-        }
+        let first = shard * self.geometry.sets;
+        Shard { table: self, first, summary: &self.summaries[shard as usize] }
     }
 
     pub(crate) fn shards(&self) -> impl Iterator<Item = (u32, Shard<'_, O>)> {

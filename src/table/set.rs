@@ -128,8 +128,14 @@ impl<'t, O: Object> Set<'t, O> {
 
     /// Starts to fetch all three lines.
     pub(crate) fn prefetch(self) {
-        prefetch(&raw const *self.meta);
+        self.prefetch_meta();
         self.prefetch_cells();
+    }
+
+    /// Starts to fetch what tells which ways may have a key.
+    #[inline]
+    pub(crate) fn prefetch_meta(self) {
+        prefetch(&raw const *self.meta);
     }
 
     /// Starts to fetch both lines of cells.
@@ -391,7 +397,15 @@ impl<'g, O: Object> Live<'g, O> {
         self.set.meta.tags.equal(tag) & self.mask()
     }
 
-    /// Starts to fetch the entries whose tags are equal.
+    /// Starts to fetch the cells of the ways whose tags may be equal.
+    #[inline]
+    pub(crate) fn prefetch_cells(&self, tag: u16) {
+        for way in ways_in(self.candidates(tag)) {
+            self.set.prefetch_cell(way);
+        }
+    }
+
+    /// Starts to fetch the entries whose tags may be equal.
     pub(crate) fn prefetch(&self, tag: u16) {
         for way in ways_in(self.candidates(tag)) {
             self.set.prefetch_entry(way);
