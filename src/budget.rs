@@ -201,6 +201,7 @@ mod tests {
         assert!(b.covers(0, 0, 20));
         b.spend(20);
         a.spend(90);
+        drop((a, b));
         // One entry was absorbed from nowhere: one unit and ten bytes too many came back.
         assert_eq!(budget.free(), (1, Some(0)));
     }
