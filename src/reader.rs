@@ -259,8 +259,8 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        let places: smallvec::SmallVec<[_; 64]> =
-            keys.iter().map(|k| self.cache.place(*k)).collect();
+        let mut places: smallvec::SmallVec<[_; 64]> = smallvec::SmallVec::new();
+        keys.iter().for_each(|key| places.push(self.cache.place(*key)));
         let now = self.cache.core.time.now();
         let pin = repin(&mut self.pin, &self.local, now);
         let core = &*self.cache.core;

@@ -31,7 +31,18 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         now: u64,
         is_key: impl FnMut(&'g O::Key) -> bool,
     ) -> Option<(EntryRef<'g, O>, u32)> {
-        let Some((way, entry)) = live.find(place.tag, is_key) else {
+        Self::judge(live, live.find(place.tag, is_key), local, now)
+    }
+
+    /// Counts what was found, or not, and remembers a hit.
+    #[inline]
+    fn judge<'g>(
+        live: &Live<'g, O>,
+        hit: Option<(u32, EntryRef<'g, O>)>,
+        local: &Local,
+        now: u64,
+    ) -> Option<(EntryRef<'g, O>, u32)> {
+        let Some((way, entry)) = hit else {
             local.block.add(Counter::Unknown, 1);
             return None;
         };
@@ -67,9 +78,10 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         found.is_some_and(|(_, entry)| !entry.head().expired(now))
     }
 
-    /// The live entries of many keys: first what tells which ways may have them is fetched for all,
-    /// then the cells of those ways, then the entries; then they are compared. So the misses of the
-    /// batch overlap, and a key that is not there costs half a line as a rule. Wait-free.
+    /// The live entries of many keys: first what tells which ways may have them is fetched for
+    /// many, then the cells of those ways, then the entries; then they are compared. So the misses
+    /// of the batch overlap, and a key that is not there costs half a line as a rule. Wait-free.
+    #[inline]
     pub(crate) fn lookup_many<'g>(
         &'g self,
         places: &[Place],
@@ -81,23 +93,47 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     ) {
         // As many as the processor can have on their way: more would push one another out.
         const STAGE: usize = 16;
-        for (n, stage) in places.chunks(STAGE).enumerate() {
-            for place in stage {
-                self.table.set(*place).prefetch_meta();
-            }
-            let mut lives: smallvec::SmallVec<[Live<'g, O>; STAGE]> = smallvec::SmallVec::new();
-            for place in stage {
-                let live = self.table.set(*place).load(guard);
-                live.prefetch_cells(place.tag);
-                lives.push(live);
-            }
-            for (place, live) in stage.iter().zip(&lives) {
-                live.prefetch(place.tag);
-            }
-            for (i, (place, live)) in stage.iter().zip(&lives).enumerate() {
-                let key = |k: &O::Key| is_key(n * STAGE + i, k);
-                found(Self::look(live, *place, local, now, key).map(|(entry, _)| entry));
-            }
+        let (whole, rest) = places.as_chunks::<STAGE>();
+        let (fours, ones) = rest.as_chunks::<4>();
+        let mut first = 0;
+        for stage in whole {
+            let is_key = |n, key: &_| is_key(first + n, key);
+            self.lookup_stage(stage, guard, local, now, is_key, &mut found);
+            first += stage.len();
+        }
+        for stage in fours {
+            let is_key = |n, key: &_| is_key(first + n, key);
+            self.lookup_stage(stage, guard, local, now, is_key, &mut found);
+            first += stage.len();
+        }
+        for place in ones {
+            let is_key = |n, key: &_| is_key(first + n, key);
+            self.lookup_stage(&[*place], guard, local, now, is_key, &mut found);
+            first += 1;
+        }
+    }
+
+    #[inline]
+    fn lookup_stage<'g, const N: usize>(
+        &'g self,
+        places: &[Place; N],
+        guard: &'g Guard,
+        local: &Local,
+        now: u64,
+        is_key: impl Fn(usize, &O::Key) -> bool,
+        found: &mut impl FnMut(Option<EntryRef<'g, O>>),
+    ) {
+        places.iter().for_each(|place| self.table.set(*place).prefetch_meta());
+        let lives = places.each_ref().map(|place| {
+            let live = self.table.set(*place).load(guard);
+            let ways = live.candidates(place.tag);
+            live.prefetch_cells(ways);
+            (live, ways)
+        });
+        lives.iter().for_each(|(live, ways)| live.prefetch(*ways));
+        for (n, ((live, ways), place)) in lives.iter().zip(places).enumerate() {
+            let hit = live.find_among(*ways, place.tag, |key| is_key(n, key));
+            found(Self::judge(live, hit, local, now).map(|(entry, _)| entry));
         }
     }
 }

@@ -317,7 +317,7 @@ mod tests {
 
     /// Cuts off as much as another chunk has, in the largest blocks.
     fn use_a_chunk(slab: &Slab) {
-        let blocks = LINES as usize / CLASSES;
+        let blocks = CHUNK / LINE / CLASSES;
         for _ in 0..blocks.div_ceil(BATCH) {
             slab.take(CLASSES - 1).expect("memory");
         }

@@ -374,9 +374,21 @@ impl<'g, O: Object> Live<'g, O> {
     pub(crate) fn find(
         &self,
         tag: u16,
+        is_key: impl FnMut(&'g O::Key) -> bool,
+    ) -> Option<(u32, EntryRef<'g, O>)> {
+        self.find_among(self.candidates(tag), tag, is_key)
+    }
+
+    /// The same, of the [`candidates`](Self::candidates) for that tag.
+    #[inline]
+    pub(crate) fn find_among(
+        &self,
+        candidates: u64,
+        tag: u16,
         mut is_key: impl FnMut(&'g O::Key) -> bool,
     ) -> Option<(u32, EntryRef<'g, O>)> {
-        let mut candidates = self.candidates(tag);
+        // They are live as it is; others must not be read, whatever the caller says.
+        let mut candidates = candidates & self.mask();
         while candidates != 0 {
             let way = candidates.trailing_zeros();
             let word = self.set.cell(way);
@@ -393,23 +405,20 @@ impl<'g, O: Object> Live<'g, O> {
 
     /// The live ways that may have this tag.
     #[inline]
-    fn candidates(&self, tag: u16) -> u64 {
+    pub(crate) fn candidates(&self, tag: u16) -> u64 {
         self.set.meta.tags.equal(tag) & self.mask()
     }
 
-    /// Starts to fetch the cells of the ways whose tags may be equal.
+    /// Starts to fetch the cells of some ways.
     #[inline]
-    pub(crate) fn prefetch_cells(&self, tag: u16) {
-        for way in ways_in(self.candidates(tag)) {
-            self.set.prefetch_cell(way);
-        }
+    pub(crate) fn prefetch_cells(&self, ways: u64) {
+        ways_in(ways).for_each(|way| self.set.prefetch_cell(way));
     }
 
-    /// Starts to fetch the entries whose tags may be equal.
-    pub(crate) fn prefetch(&self, tag: u16) {
-        for way in ways_in(self.candidates(tag)) {
-            self.set.prefetch_entry(way);
-        }
+    /// Starts to fetch the entries of some ways.
+    #[inline]
+    pub(crate) fn prefetch(&self, ways: u64) {
+        ways_in(ways).for_each(|way| self.set.prefetch_entry(way));
     }
 
     /// Remembers that a way was hit: one relaxed store, only if it was not remembered yet.
