@@ -2,7 +2,7 @@
 
 use crate::Cache;
 use crate::found::Found;
-use crate::model::{Arrival, Doing, Frame, Is, Key, MOST_PAYLOAD, copy, stores_answers};
+use crate::model::{Arrival, Doing, Frame, Is, Key, MOST_PAYLOAD, stores_answers};
 use crate::script::{Does, Op, Reply};
 use crate::world::{CONNECTION, Injected, World, key};
 use halfshake::Refusal;
