@@ -58,7 +58,8 @@ mod imp {
         core::sync::atomic::fence(order);
     }
 
-    /// Gives the processor away once; used only by the bounded helps of a refused insert.
+    /// Gives the processor away once: in the bounded helps of an insert that lacks room, and where
+    /// much garbage waits for readers.
     pub(crate) fn yield_now() {
         std::thread::yield_now();
     }

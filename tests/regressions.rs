@@ -254,3 +254,26 @@ fn a_small_cache_does_not_evict_what_was_used_before_what_was_not() {
         cache.validate();
     }
 }
+
+#[test]
+fn a_key_that_is_replaced_again_and_again_has_ways_left_when_a_reader_stalls() {
+    let cache = Cache::<u64, u64>::builder()
+        .capacity(1000)
+        .maintenance(Maintenance::Embedder)
+        .build()
+        .unwrap();
+    let mut reader = cache.reader();
+    for replacements in 1..40 {
+        for value in 0..replacements {
+            cache.insert(7, value).unwrap();
+        }
+        // From here on nothing is freed. The set has sixteen ways, one of them for the key.
+        let held = reader.get(&7);
+        for value in 0..8 {
+            cache.insert(7, value).expect("there are ways left, whenever the reader stalls");
+        }
+        assert_eq!(held.map(|value| *value), Some(replacements - 1));
+        reader.unpin();
+    }
+    cache.validate();
+}

@@ -16,6 +16,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// Ways that a thread retires from one yield to the next while the epoch stands still: a reader
+/// that stands still itself must not cost a switch for each insert.
+const RETIRED_A_YIELD: u64 = 4;
+
 pub(super) type Payload = Box<dyn Any + Send>;
 
 /// Entries that an operation has unlinked and still has to tell about.
@@ -137,7 +141,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             }
             self.deliver(&at, cause);
             if self.engine.table.unlinked_entry(&at).head().leave() {
-                self.engine.retire(self.local, at);
+                self.engine.retire_soon(self.local, at, cause == RemovalCause::Replaced);
             } else {
                 at.forget();
             }
@@ -197,13 +201,28 @@ pub(crate) struct Untouched {
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// Retires a way whose event was delivered. The caller is not pinned by us.
     pub(crate) fn retire(&self, local: &Rc<Local>, at: Away) {
+        self.retire_soon(local, at, false);
+    }
+
+    /// As `retire`. A key that is replaced again and again needs the ways of its one set sooner
+    /// than a batch is full: once several of them wait, they are handed over.
+    fn retire_soon(&self, local: &Rc<Local>, at: Away, replaced: bool) {
+        let set = at.set();
+        let again = local.last_retired.replace(set) == set && replaced;
         let weight = u64::from(self.table.unlinked_entry(&at).weight());
         local.block.add(Counter::Retired, 1);
         local.block.add(Counter::RetiredWeight, weight);
         let lists = &local.block.lists;
-        if self.table.retire(lists, at) >= crate::reclaim::retire_batch() {
+        let listed = self.table.retire(lists, at);
+        let is_full = listed >= crate::reclaim::retire_batch();
+        if is_full || again && self.table.is_short(set) && !self.ready.is_behind() {
             self.collect_lists(local, std::iter::once(lists));
             self.recycle(local);
+        } else if listed.is_multiple_of(RETIRED_A_YIELD) && self.ready.is_behind() {
+            // Where there are more threads than processors, it is one of them that holds the ways
+            // back: it has lost its processor while it was pinned, and gets one sooner if others
+            // make room.
+            crate::sync::yield_now();
         }
     }
 

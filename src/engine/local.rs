@@ -17,6 +17,8 @@ pub(crate) struct Local {
     pub(crate) block: OwnedBlock,
     /// Memory of entries that this thread recycled.
     pub(crate) magazine: Magazine,
+    /// The set of the way that this thread retired last.
+    pub(super) last_retired: Cell<u32>,
     /// Guards that are alive.
     pins: Cell<u32>,
     /// Events that this thread has still to deliver: `shutdown` must not wait for its own.
@@ -134,6 +136,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             participant: self.collector.register(),
             block: self.blocks.claim(),
             magazine: Magazine::new(self.slab.shared()),
+            last_retired: Cell::new(u32::MAX),
             pins: Cell::new(0),
             owing: Cell::new(0),
         })

@@ -137,7 +137,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             budget: Budget::new(settings.entries, settings.bytes),
             time: Time::new(settings.clock, settings.ticked),
             collector: Collector::new(),
-            ready: Arc::new(Ready::new()),
+            ready: Arc::new(Ready::new(settings.geometry.total_sets())),
             blocks: Blocks::new(),
             listener: Swap::new(None),
             heard: PlainBool::new(false),

@@ -75,6 +75,11 @@ impl Away {
         self.0
     }
 
+    /// Its set, among those of all shards.
+    pub(crate) fn set(&self) -> u32 {
+        self.0.set()
+    }
+
     /// Turns the owner of a way into a number, for a list.
     pub(super) fn into_at(self) -> WayAt {
         self.0

@@ -160,10 +160,17 @@ impl<O: Object> Table<O> {
         set.load(guard)
     }
 
-    /// Hands a way, whose event was delivered, to the collector's list of this thread. The answer
-    /// is how many wait there now.
+    /// Adds a way, whose event was delivered, to the list of this thread. The answer is how many
+    /// wait there now.
     pub(crate) fn retire(&self, lists: &Lists, away: Away) -> u64 {
         lists.retired.push(away.into_at())
+    }
+
+    /// Whether several ways of this set (its number among all) wait for readers, as far as a
+    /// glance tells.
+    pub(crate) fn is_short(&self, set: u32) -> bool {
+        const SEVERAL: usize = 4;
+        self.set_number(set).wait(SEVERAL)
     }
 
     /// Hands a way to the delivery thread, with a number that says why it left.

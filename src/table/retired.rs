@@ -126,28 +126,46 @@ impl Batch {
 /// It holds numbers, no entries: functions that the collector still holds when the cache is gone
 /// keep only this list alive.
 #[derive(Debug)]
-pub(crate) struct Ready(Swap<Batch>);
+pub(crate) struct Ready {
+    batches: Swap<Batch>,
+    /// Ways that the collector has and that are not here yet.
+    held_back: PlainU64,
+    /// How many of them there are as a rule, at most.
+    usual: u64,
+}
 
 impl Ready {
-    pub(crate) fn new() -> Self {
-        Self(Swap::new(None))
+    /// For a table of so many sets.
+    pub(crate) fn new(sets: u64) -> Self {
+        // Batches of many threads in a small table; else a few of a thousand entries.
+        let usual = (sets / 64).max(512);
+        Self { batches: Swap::new(None), held_back: PlainU64::new(0), usual }
+    }
+
+    /// Whether the collector has more ways than usual: somebody keeps the epoch where it is.
+    pub(crate) fn is_behind(&self) -> bool {
+        // Relaxed: a gauge.
+        self.held_back.load(Ordering::Relaxed) > self.usual
     }
 
     /// The function to defer for these ways: when it runs, their grace period is over. It allocates
     /// nothing: it may run in a look-up's pin.
     pub(crate) fn after_grace(self: &Arc<Self>, ways: Box<Ways<WayAt>>) -> impl FnOnce() + use<> {
         let ready = self.clone();
+        // Relaxed, here and in `push`: a gauge.
+        self.held_back.fetch_add(ways.len() as u64, Ordering::Relaxed);
         let batch = Arc::new(Batch { ways, next: None });
         move || ready.push(batch)
     }
 
     fn push(&self, mut batch: Arc<Batch>) {
+        self.held_back.fetch_sub(batch.ways.len() as u64, Ordering::Relaxed);
         loop {
-            let head = self.0.load_full();
+            let head = self.batches.load_full();
             if let Some(batch) = Arc::get_mut(&mut batch) {
                 batch.next.clone_from(&head);
             }
-            if self.0.replace_if(head.as_ref(), Some(batch.clone())) {
+            if self.batches.replace_if(head.as_ref(), Some(batch.clone())) {
                 return;
             }
         }
@@ -155,12 +173,13 @@ impl Ready {
 
     /// A number that changes whenever anybody adds or takes; 0 if there is nothing.
     pub(crate) fn state(&self) -> usize {
-        self.0.load().as_ref().map_or(0, |head| Arc::as_ptr(head).addr())
+        self.batches.load().as_ref().map_or(0, |head| Arc::as_ptr(head).addr())
     }
 
     /// Takes all batches.
     pub(crate) fn take(&self) -> impl Iterator<Item = Arc<Batch>> + use<> {
-        let mut next = if self.0.load().is_some() { self.0.swap(None) } else { None };
+        let any = self.batches.load().is_some();
+        let mut next = if any { self.batches.swap(None) } else { None };
         std::iter::from_fn(move || {
             let batch = next.take()?;
             next.clone_from(&batch.next);
@@ -182,6 +201,20 @@ impl Drop for Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_collector_is_behind_while_it_has_more_ways_than_usual() {
+        let ready = Arc::new(Ready::new(64));
+        let ways = |n: u32| Box::new((0..n).map(|set| WayAt::new(set, 0)).collect::<Ways<_>>());
+        let first = ready.after_grace(ways(512));
+        assert!(!ready.is_behind(), "so many are usual");
+        let second = ready.after_grace(ways(1));
+        assert!(ready.is_behind());
+        first();
+        assert!(!ready.is_behind());
+        second();
+        assert_eq!(ready.take().map(|batch| batch.places().count()).sum::<usize>(), 513);
+    }
 
     #[test]
     fn a_list_gives_back_what_was_pushed_oldest_first() {

@@ -270,6 +270,13 @@ impl<'t, O: Object> Set<'t, O> {
         panicked
     }
 
+    /// Whether so many of the set's ways wait for readers, as far as a glance tells.
+    pub(super) fn wait(self, ways: usize) -> bool {
+        // Relaxed: a guess.
+        let gone = !self.meta.control.load(Ordering::Relaxed) & LIVE;
+        ways_in(gone).filter(|way| self.cell(*way) != 0).count() >= ways
+    }
+
     fn cell(self, way: u32) -> u64 {
         // Relaxed: whoever asks has seen the way's live bit, see the module's documentation.
         self.cells.0[way as usize].load(Ordering::Relaxed)
