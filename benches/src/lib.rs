@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`memory`] | resident memory, and how much of it lies on huge pages |
 //! | [`clock`] | processor time of the thread and of the process, and wall time |
+//! | [`processors`] | which processors threads run on |
 //! | [`keys`] | keys and values from numbers, and random numbers |
 //! | [`contestants`] | who takes part, behind one small interface |
 //! | [`workloads`] | what is done with them |
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod contestants;
 pub mod keys;
 pub mod memory;
+pub mod processors;
 pub mod report;
 pub mod rounds;
 pub mod rows;

@@ -186,7 +186,7 @@ impl Row {
             Self::W7 => vec![step(W::Storm, 5 * MILLION, 0).rounds(3).smaller(300_000)],
             Self::W8 => vec![step(W::IdleSweep, 10 * MILLION, 0).smaller(2 * MILLION)],
             Self::W9 => vec![step(W::Footprint, MILLION, 0).rounds(3).smaller(250_000)],
-            Self::W10 => vec![step(W::HotKey, 65_536, 4 * MILLION)],
+            Self::W10 => vec![step(W::HotKey, 65_536, 8 * MILLION)],
             Self::W11 => vec![
                 step(W::InsertThreads, 1 << 16, 200_000),
                 step(W::InsertThreads, 1 << 20, 200_000).only_full(),

@@ -1,13 +1,14 @@
 //! One key that everybody reads while a writer replaces it.
 
 use super::{Scale, fresh_salt};
-use crate::clock::Watch;
+use crate::clock::{Spent, Watch};
 use crate::contestants::caches::{Lru, Moka, Quick};
 use crate::contestants::maps::{Dashmap, Papaya, PapayaPinning};
 use crate::contestants::ours::{Bytes, Kept, Reading};
 use crate::contestants::scc::Index;
 use crate::contestants::{Contestant, Operations};
 use crate::keys::{Value, key, value};
+use crate::processors::Apart;
 use crate::rounds::{Entrant, Sample};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -61,6 +62,8 @@ fn both<C: Contestant>(
 }
 
 fn read<C: Contestant>(shared: &C, hot: u64, operations: u64) -> Sample {
+    let apart = Apart::new();
+    let _stay = apart.as_ref().map(Apart::measured);
     let mut handle = shared.handle();
     let (wanted, mut found) = (key(hot), 0);
     let watch = Watch::start();
@@ -70,17 +73,25 @@ fn read<C: Contestant>(shared: &C, hot: u64, operations: u64) -> Sample {
     Sample { operations, spent: watch.spent(), asked: operations, found, ..Sample::default() }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of a moment")]
 fn contended<C: Contestant>(shared: &C, hot: u64, operations: u64) -> Sample {
     let (over, writing) = (AtomicBool::new(false), AtomicBool::new(false));
+    let apart = Apart::new();
     std::thread::scope(|scope| {
         let (over, writing) = (&over, &writing);
-        let writer = scope.spawn(move || write(shared, hot, over, writing));
+        let writer = scope.spawn(|| {
+            let _stay = apart.as_ref().map(Apart::besides);
+            write(shared, hot, over, writing)
+        });
         while !writing.load(Relaxed) {
             std::thread::yield_now();
         }
         let mut sample = read(shared, hot, operations);
         over.store(true, Relaxed);
         sample.figures = writer.join().expect("no operation panics");
+        let Spent { thread, wall, .. } = sample.spent;
+        let off = 1.0 - thread as f64 / wall as f64;
+        sample.figures.push(("of the time the reader has no processor", off.max(0.0)));
         sample
     })
 }

@@ -7,6 +7,7 @@ use crate::contestants::caches::Quick;
 use crate::contestants::each::MokaEach;
 use crate::contestants::{Contestant, Nobody, Operations, TIMEOUT};
 use crate::keys::{Key, Sequence, Value, key, value, word};
+use crate::processors::Apart;
 use crate::rounds::{Entrant, Sample};
 use halfshake::BytesCache;
 use hdrhistogram::Histogram;
@@ -110,8 +111,14 @@ fn measured<C: Troubled>(
     let known = (scale.entries / 4).max(16);
     writes::insert(&mut shared.handle(), salt, known);
     let over = AtomicBool::new(false);
+    // On one processor, the other thread's wake-ups would be what is measured.
+    let apart = Apart::new();
+    let _stay = apart.as_ref().map(Apart::measured);
     std::thread::scope(|scope| {
-        scope.spawn(|| trouble(shared, what, salt, &over));
+        scope.spawn(|| {
+            let _stay = apart.as_ref().map(Apart::besides);
+            trouble(shared, what, salt, &over);
+        });
         let mut handle = shared.handle();
         let (mut numbers, mut next) = (Sequence::new(seed), fresh_salt());
         let mut single = Histogram::new(3).expect("three digits");
