@@ -13,7 +13,8 @@ use crate::reclaim::SetUp;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::sync::{Ordering, PlainBool};
-use crate::table::away::Away;
+use crate::table::away::{Away, WayAt};
+use crate::table::ring::Ring;
 use crate::table::ways::bit;
 use std::collections::HashMap;
 use std::ptr::NonNull;
@@ -414,6 +415,28 @@ impl Blocks {
     pub fn take(&self) -> Vec<usize> {
         let taken = self.0.take().into_iter().flatten();
         taken.map(|block| block.at().addr().get()).collect()
+    }
+}
+
+/// Ways that one thread retires and others take, two at most; they are numbers here.
+#[derive(Clone, Debug)]
+pub struct Retired(Arc<Ring<2>>);
+
+impl Default for Retired {
+    fn default() -> Self {
+        Self(Arc::new(Ring::new()))
+    }
+}
+
+impl Retired {
+    /// Adds one; whether there was room. Called by one thread alone.
+    pub fn push(&self, way: u32) -> bool {
+        self.0.push(WayAt::new(way, 0)).is_ok()
+    }
+
+    /// Takes all that are there, unless somebody else does so just now.
+    pub fn take(&self) -> Vec<u32> {
+        self.0.take().into_iter().flatten().map(WayAt::set).collect()
     }
 }
 

@@ -41,6 +41,7 @@ const ROOMS: &[Room] = &[
     safe("table/hints", 2),
     unsafe_("table/set", 2),
     safe("table/retired", 2),
+    safe("table/ring", 2),
     safe("table/summary", 2),
     unsafe_("table/tags", 2),
     safe("table/ways", 2),

@@ -3,7 +3,7 @@
 
 use super::evict::cause_of;
 use super::{Delivery, Engine, Listener, Local};
-use crate::entry::{Goes, Object};
+use crate::entry::{EntryRef, Goes, Object};
 use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
@@ -117,7 +117,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             self.engine.wake_deliverer();
             return Some(second);
         }
-        self.deliver(&at, cause);
+        self.deliver(self.engine.table.unlinked_entry(&at), cause);
         if let Some(panic) = self.first.take() {
             self.engine.retire(self.local, at);
             resume_unwind(panic);
@@ -130,18 +130,22 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
         if self.list.is_empty() || self.held {
             return;
         }
-        self.prefetch();
-        self.list.reverse();
+        if self.list.len() > 1 {
+            self.prefetch();
+            self.list.reverse();
+        }
         // One by one: whatever panics in between, `drop` finds the rest.
         while let Some((at, cause, now)) = self.list.pop() {
-            let cause = cause_of(self.engine.table.unlinked_entry(&at), now, cause);
+            let entry = self.engine.table.unlinked_entry(&at);
+            let cause = cause_of(entry, now, cause);
             if !self.here {
                 self.hand_over(at, cause);
                 continue;
             }
-            self.deliver(&at, cause);
-            if self.engine.table.unlinked_entry(&at).head().leave() {
-                self.engine.retire_soon(self.local, at, cause == RemovalCause::Replaced);
+            let weight = self.deliver(entry, cause);
+            if entry.head().leave() {
+                let replaced = cause == RemovalCause::Replaced;
+                self.engine.retire_soon(self.local, at, weight, replaced);
             } else {
                 at.forget();
             }
@@ -163,9 +167,10 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
         self.local.paid();
     }
 
-    fn deliver(&mut self, at: &Away, cause: RemovalCause) {
+    /// Tells about an entry; the answer is its weight.
+    fn deliver(&mut self, entry: EntryRef<'_, O>, cause: RemovalCause) -> u32 {
         let (engine, block) = (self.engine, &self.local.block);
-        let entry = engine.table.unlinked_entry(at);
+        let weight = entry.weight();
         if let Some(listener) = self.listener.as_ref().and_then(|l| l.as_deref()) {
             if self.local.is_pinned() {
                 block.add(Counter::PinnedDeliveries, 1);
@@ -174,8 +179,9 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             block.add(Counter::ListenerPanics, u64::from(panic.is_some()));
             keep_first(&mut self.first, panic);
         }
-        block.delivered(cause, u64::from(entry.weight()));
+        block.delivered(cause, u64::from(weight));
         self.local.paid();
+        weight
     }
 }
 
@@ -201,19 +207,25 @@ pub(crate) struct Untouched {
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// Retires a way whose event was delivered. The caller is not pinned by us.
     pub(crate) fn retire(&self, local: &Rc<Local>, at: Away) {
-        self.retire_soon(local, at, false);
+        let weight = self.table.unlinked_entry(&at).weight();
+        self.retire_soon(local, at, weight, false);
     }
 
     /// As `retire`. A key that is replaced again and again needs the ways of its one set sooner
     /// than a batch is full: once several of them wait, they are handed over.
-    fn retire_soon(&self, local: &Rc<Local>, at: Away, replaced: bool) {
+    fn retire_soon(&self, local: &Rc<Local>, mut at: Away, weight: u32, replaced: bool) {
         let set = at.set();
         let again = local.last_retired.replace(set) == set && replaced;
-        let weight = u64::from(self.table.unlinked_entry(&at).weight());
         local.block.add(Counter::Retired, 1);
-        local.block.add(Counter::RetiredWeight, weight);
+        local.block.add(Counter::RetiredWeight, u64::from(weight));
         let lists = &local.block.lists;
-        let listed = self.table.retire(lists, at);
+        let listed = loop {
+            match self.table.retire(lists, at) {
+                Ok(listed) => break listed,
+                Err(back) => at = back,
+            }
+            self.collect_lists(local, std::iter::once(lists));
+        };
         let is_full = listed >= crate::reclaim::retire_batch();
         if is_full || again && self.table.is_short(set) && !self.ready.is_behind() {
             self.collect_lists(local, std::iter::once(lists));

@@ -27,6 +27,15 @@ impl WayAt {
         Self(NonZeroU32::MIN.saturating_add(set << WAY_BITS | way))
     }
 
+    pub(super) fn to_word(self) -> u32 {
+        self.0.get()
+    }
+
+    /// `None` if no way has this number.
+    pub(super) fn from_word(word: u32) -> Option<Self> {
+        NonZeroU32::new(word).map(Self)
+    }
+
     pub(crate) fn set(self) -> u32 {
         (self.0.get() - 1) >> WAY_BITS
     }

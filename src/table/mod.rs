@@ -25,6 +25,7 @@
 //! | [`ways`] | how many ways a set has, and masks of them |
 //! | [`tags`] | the low bytes of a set's tags, compared all at once |
 //! | [`retired`] | lists of unlinked ways, and their way through the collector |
+//! | [`ring`] | what one thread has retired, for anybody to take |
 //! | [`summary`] | what a sweep and the search for a victim know without touching a set |
 //! | here | the shards, and addresses of ways in them |
 //!
@@ -36,6 +37,7 @@
 pub(crate) mod away;
 pub(crate) mod hints;
 pub(crate) mod retired;
+pub(crate) mod ring;
 #[expect(unsafe_code, reason = "the state machine of a way owns the entries")]
 pub(crate) mod set;
 pub(crate) mod summary;
@@ -160,10 +162,10 @@ impl<O: Object> Table<O> {
         set.load(guard)
     }
 
-    /// Adds a way, whose event was delivered, to the list of this thread. The answer is how many
-    /// wait there now.
-    pub(crate) fn retire(&self, lists: &Lists, away: Away) -> u64 {
-        lists.retired.push(away.into_at())
+    /// Adds a way, whose event was delivered, to the ring of this thread; the answer is how many
+    /// are there now. Gives it back if there is no room: somebody has to take them first.
+    pub(crate) fn retire(&self, lists: &Lists, away: Away) -> Result<u64, Away> {
+        lists.retired.push(away.into_at()).map_err(Away::from_at)
     }
 
     /// Whether several ways of this set (its number among all) wait for readers, as far as a

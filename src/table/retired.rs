@@ -2,17 +2,19 @@
 //!
 //! # State
 //!
-//! A [`List`] is a slot that holds a boxed vector of numbers, or is empty. Each thread adds to
-//! [`Lists`] of its own: ways that wait for a *grace period*, and ways whose removal event waits
-//! for the delivery thread. Their lines are the pushing thread's as a rule: removals do not meet.
+//! Each thread adds to [`Lists`] of its own: a [`Ring`] of ways that wait for a *grace period*, and
+//! a [`List`] of ways whose removal event waits for the delivery thread, which is a slot that holds
+//! a boxed vector of numbers, or is empty. Their lines are the pushing thread's as a rule: removals
+//! do not meet.
 //!
 //! # Operations
 //!
-//! `push` takes the vector out, adds a way, and puts it back; `take` takes it: both wait-free, one
-//! swap each. Anybody may take any list, so an idle thread keeps nothing back: its own thread at
-//! times, whoever needs ways, and the sweeper take the whole list and defer it under a pin of
-//! theirs; what comes out of the collector lands in [`Ready`] as [`Batch`]es of [`Graced`] ways.
-//! Whoever comes in the moment of a `push` finds nothing, and that thread is not idle.
+//! On a [`List`] `push` takes the vector out, adds a way, and puts it back; `take` takes it: both
+//! wait-free, one swap each. Anybody may take any list or ring, so an idle thread keeps nothing
+//! back: its own thread at times, whoever needs ways, and the sweeper take all of a ring and defer
+//! it under a pin of theirs; what comes out of the collector lands in [`Ready`] as [`Batch`]es of
+//! [`Graced`] ways. Whoever comes to a list in the moment of a `push` finds nothing, and that
+//! thread is not idle.
 //!
 //! # Orderings
 //!
@@ -21,6 +23,7 @@
 //! Loom: `idle_retirer`, `reuse_*`.
 
 use super::away::{Graced, WayAt};
+use super::ring::Ring;
 use crate::sync::{Ordering, PlainU64, Slot, Swap};
 use crossbeam_utils::CachePadded;
 use smallvec::SmallVec;
@@ -29,20 +32,21 @@ use std::sync::Arc;
 /// The two lists of one thread.
 #[derive(Debug)]
 pub(crate) struct Lists {
-    /// Ways that wait for a grace period.
-    pub(crate) retired: List<WayAt>,
+    /// Ways that wait for a grace period: twice as many as are handed on together.
+    pub(crate) retired: Ring<RETIRED>,
     /// Ways whose events wait for the delivery thread, with the causes.
     pub(crate) handed: List<(WayAt, u8)>,
 }
 
 impl Lists {
     pub(crate) fn new() -> Self {
-        Self { retired: List::new(), handed: List::new() }
+        Self { retired: Ring::new(), handed: List::new() }
     }
 }
 
 /// As many as a thread retires before it hands them to the collector.
 pub(super) type Ways<T> = SmallVec<[T; 64]>;
+const RETIRED: usize = if cfg!(halfshake_loom) { 16 } else { 128 };
 
 /// A list that one thread at a time adds to, and that anybody may take as a whole.
 #[derive(Debug)]
@@ -88,12 +92,6 @@ impl<T> List<T> {
         Some(ways)
     }
 
-    /// A number that changes whenever anybody adds or takes; 0 if the list is empty.
-    pub(crate) fn state(&self) -> u64 {
-        // Relaxed: compared with itself.
-        if self.len() == 0 { 0 } else { self.0.added.load(Ordering::Relaxed) }
-    }
-
     /// How many ways are on the list now.
     pub(crate) fn len(&self) -> u64 {
         // Relaxed: a gauge. What was taken first, or a race would show a number below zero.
@@ -105,7 +103,7 @@ impl<T> List<T> {
 /// Retired ways that pass their grace period together, as numbers.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    ways: Box<Ways<WayAt>>,
+    ways: Ways<WayAt>,
     next: Option<Arc<Batch>>,
 }
 
@@ -150,7 +148,7 @@ impl Ready {
 
     /// The function to defer for these ways: when it runs, their grace period is over. It allocates
     /// nothing: it may run in a look-up's pin.
-    pub(crate) fn after_grace(self: &Arc<Self>, ways: Box<Ways<WayAt>>) -> impl FnOnce() + use<> {
+    pub(crate) fn after_grace(self: &Arc<Self>, ways: Ways<WayAt>) -> impl FnOnce() + use<> {
         let ready = self.clone();
         // Relaxed, here and in `push`: a gauge.
         self.held_back.fetch_add(ways.len() as u64, Ordering::Relaxed);
@@ -205,7 +203,7 @@ mod tests {
     #[test]
     fn the_collector_is_behind_while_it_has_more_ways_than_usual() {
         let ready = Arc::new(Ready::new(64));
-        let ways = |n: u32| Box::new((0..n).map(|set| WayAt::new(set, 0)).collect::<Ways<_>>());
+        let ways = |n: u32| (0..n).map(|set| WayAt::new(set, 0)).collect::<Ways<_>>();
         let first = ready.after_grace(ways(512));
         assert!(!ready.is_behind(), "so many are usual");
         let second = ready.after_grace(ways(1));
@@ -223,10 +221,8 @@ mod tests {
         for (n, at) in (1..).zip([5, 9, 7]) {
             assert_eq!(list.push(at), n);
         }
-        assert_eq!((list.len(), list.state()), (3, 3));
+        assert_eq!(list.len(), 3);
         assert_eq!(list.take().expect("three ways")[..], [5, 9, 7]);
-        assert_eq!((list.len(), list.state()), (0, 0));
-        list.push(1);
-        assert_eq!(list.state(), 4, "not what it was after another push");
+        assert_eq!(list.len(), 0);
     }
 }

@@ -6,7 +6,7 @@
 use crate::{K, X, Y, cache_of, has_event, insert, is_stored, live, take};
 use halfshake::Refusal;
 use halfshake::RemovalCause::Taken;
-use halfshake::model::{Blocks, Inserted, Model};
+use halfshake::model::{Blocks, Inserted, Model, Retired};
 use loom_tests::{LoneRole, Race, model, role};
 
 /// K with value 1 in the way that is next in turn, and nothing else in the set.
@@ -138,6 +138,45 @@ fn idle_retirer(race: &Race) {
     cache.check_law(&idle);
 }
 model!(idle_retirer, least 500, batch 8);
+
+/// What a thread retires is taken once, though it writes over what was taken before.
+///
+/// Threads: one that retires two ways more, as far as there is room, and one that takes twice.
+fn ring_wraps(race: &Race) {
+    let ring = Retired::default();
+    assert!(ring.push(1) && ring.push(2), "room for two");
+    let (adding, taking) = (ring.clone(), ring.clone());
+    // What found no room counts as taken, by the one who kept it.
+    let adds: LoneRole<Vec<u32>> =
+        Box::new(move || [3, 4].into_iter().filter(|way| !adding.push(*way)).collect());
+    let takes: LoneRole<Vec<u32>> = Box::new(move || [taking.take(), taking.take()].concat());
+    let mut all: Vec<_> = race.run_alone([adds, takes]).concat();
+    let left = ring.take();
+    race.saw(if left == [3, 4] { "both are left" } else { "taken while others were added" });
+    all.extend(left);
+    all.sort_unstable();
+    assert_eq!(all, [1, 2, 3, 4], "each way once");
+}
+model!(ring_wraps, least 20, sees ["both are left", "taken while others were added"]);
+
+/// Of two who take at once each way is one's.
+///
+/// Threads: one that retires two ways, two that take.
+fn ring_two_takers(race: &Race) {
+    let ring = Retired::default();
+    let adding = ring.clone();
+    let adds: LoneRole<Vec<u32>> =
+        Box::new(move || [1, 2].into_iter().filter(|way| !adding.push(*way)).collect());
+    let takes = || -> LoneRole<Vec<u32>> {
+        let ring = ring.clone();
+        Box::new(move || ring.take())
+    };
+    let mut all: Vec<_> = race.run_alone([adds, takes(), takes()]).concat();
+    all.extend(ring.take());
+    all.sort_unstable();
+    assert_eq!(all, [1, 2], "each way once");
+}
+model!(ring_two_takers, least 50);
 
 /// Free blocks of memory are with one thread at a time, and none is lost.
 ///
