@@ -85,6 +85,14 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDR", value_parser = host_and_port)]
     pub(crate) upstream: Option<String>,
 
+    /// The cache that sessions are kept in.
+    ///
+    /// rustls's own is here to be compared with. It knows no time, so that --cache-timeout does
+    /// nothing, and no namespaces: it goes with none of --client-ca, --external-dir and
+    /// --tls-backend openssl, a reload forgets its sessions, and --admin tells nothing of it.
+    #[arg(long, value_name = "CACHE", value_enum, default_value_t = CacheKind::Halfshake)]
+    pub(crate) cache: CacheKind,
+
     /// Most sessions that the cache holds; TLS 1.3 stores two for each connection.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_ENTRIES,
           value_parser = clap::value_parser!(u64).range(1..))]
@@ -242,6 +250,14 @@ pub(crate) enum TlsBackend {
     /// If this program was built with it (cargo's feature openssl).
     #[value(name = "openssl")]
     OpenSsl,
+}
+
+/// A cache of sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CacheKind {
+    Halfshake,
+    /// rustls's `ServerSessionMemoryCache`.
+    Rustls,
 }
 
 /// A version of TLS that can be asked for.

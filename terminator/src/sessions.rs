@@ -67,8 +67,7 @@ impl Sessions for HalfshakeSessions {
     }
 }
 
-/// rustls's own cache, which knows neither namespaces nor time. Only the demonstration uses it,
-/// for comparison.
+/// rustls's own cache, which knows neither namespaces nor time: for comparison.
 #[derive(Debug)]
 pub(crate) struct RustlsSessions {
     store: Arc<ServerSessionMemoryCache>,

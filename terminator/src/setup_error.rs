@@ -77,6 +77,9 @@ pub(crate) enum SetupError {
     #[error("--tls-min {min} is above --tls-max {max}; swap them")]
     Versions { min: &'static str, max: &'static str },
 
+    #[error("--cache rustls cannot keep what {option} asks for; leave out one of the two")]
+    BeyondRustlsCache { option: &'static str },
+
     #[error("the session cache cannot be made: {reason}; choose another --cache-entries")]
     Cache { reason: String },
 

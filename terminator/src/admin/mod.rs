@@ -39,7 +39,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 struct Admin {
     registry: Registry,
     counters: Arc<Counters>,
-    cache: SessionCache<()>,
+    /// None if sessions are kept in another one.
+    cache: Option<SessionCache<()>>,
     external: Option<Arc<External>>,
 }
 
@@ -47,13 +48,17 @@ struct Admin {
 pub(crate) async fn serve(
     listener: TcpListener,
     counters: Arc<Counters>,
-    cache: SessionCache<()>,
+    cache: Option<SessionCache<()>>,
     external: Option<Arc<External>>,
 ) {
-    let mut registry = registry(&counters, &cache);
-    if let Some(external) = &external {
-        let metrics = ExternalMetrics { cache: cache.clone(), external: Arc::clone(external) };
+    let mut registry = registry(&counters);
+    if let Some(cache) = &cache {
+        let metrics = CacheMetrics { cache: cache.clone(), counters: Arc::clone(&counters) };
         registry.register_collector(Box::new(metrics));
+        if let Some(external) = &external {
+            let metrics = ExternalMetrics { cache: cache.clone(), external: Arc::clone(external) };
+            registry.register_collector(Box::new(metrics));
+        }
     }
     let admin = Arc::new(Admin { registry, counters, cache, external });
     loop {
@@ -123,6 +128,8 @@ impl Admin {
             .iter()
             .map(|&reason| (reason.name().to_owned(), counters.failures_of(reason).into()))
             .collect();
+        let sessions = self.cache.as_ref().map(SessionCache::stats);
+        let external = sessions.as_ref().zip(self.external.as_deref());
         json!({
             "connections": { "accepted": counters.connections.get(), "open": counters.open.get() },
             "handshakes": {
@@ -131,16 +138,13 @@ impl Admin {
                 "failed": failures,
             },
             "lookups_over_budget":
-                cache_metrics::lookups_over_budget(counters, &self.cache.stats()),
+                sessions.as_ref().map(|stats| cache_metrics::lookups_over_budget(counters, stats)),
             "early_data": {
                 "connections": counters.early_data_connections.get(),
                 "bytes": counters.early_data_bytes.get(),
             },
-            "cache": cache_metrics::json(&self.cache),
-            "external": self
-                .external
-                .as_ref()
-                .map(|external| external_metrics::json(&self.cache.stats(), external)),
+            "cache": self.cache.as_ref().map(cache_metrics::json),
+            "external": external.map(|(stats, external)| external_metrics::json(stats, external)),
             "upstream_failures": counters.upstream_failures.get(),
             "reloads": {
                 "done": counters.reloads.done.get(),
@@ -157,7 +161,7 @@ fn respond(status: StatusCode, kind: HeaderValue, body: String) -> Response<Full
     response
 }
 
-fn registry(counters: &Arc<Counters>, cache: &SessionCache<()>) -> Registry {
+fn registry(counters: &Counters) -> Registry {
     // Each label exists from the start, at zero: a rate can be told from the first scrape on.
     for version in [Version::Tls12, Version::Tls13] {
         for kind in [Kind::Full, Kind::Resumed] {
@@ -168,8 +172,6 @@ fn registry(counters: &Arc<Counters>, cache: &SessionCache<()>) -> Registry {
         counters.failures_of(reason);
     }
     let mut registry = Registry::default();
-    let metrics = CacheMetrics { cache: cache.clone(), counters: Arc::clone(counters) };
-    registry.register_collector(Box::new(metrics));
     registry.register("tls_connections", "Connections accepted", counters.connections.clone());
     registry.register("tls_connections_open", "Connections open now", counters.open.clone());
     registry.register("tls_handshakes", "Handshakes finished", counters.handshakes.clone());

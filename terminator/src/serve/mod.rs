@@ -7,6 +7,7 @@
 
 mod connection;
 pub(crate) mod counters;
+mod kept;
 mod page;
 mod proxy;
 pub(crate) mod server;
@@ -25,9 +26,9 @@ use crate::cli::ServeArgs;
 use crate::endpoint::EndpointSettings;
 use crate::external::{External, ExternalSettings};
 use crate::output;
-use crate::sessions::HalfshakeSessions;
 use crate::setup_error::SetupError;
 
+use self::kept::Kept;
 use self::server::{Server, Service, Stop};
 use self::signals::{Asked, Signals};
 
@@ -35,12 +36,12 @@ use self::signals::{Asked, Signals};
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
+    kept::check(&args)?;
     let settings = endpoint_settings(&args);
     let external = external_settings(&args).map(External::open).transpose()?;
-    let timeout = Duration::from_secs(args.cache_timeout);
-    let sessions = HalfshakeSessions::new(args.cache_entries, timeout, external.as_ref())?;
-    let endpoint = settings.build(&sessions)?;
-    let cache = sessions.cache().clone();
+    let kept = Kept::new(&args, external.as_ref())?;
+    let endpoint = kept.endpoint(&settings)?;
+    let cache = kept.cache().cloned();
     let listener = bind("--listen", args.listen).await?;
     let admin_listener = match args.admin {
         Some(address) => Some(bind("--admin", address).await?),
@@ -53,7 +54,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
     announce(&args, &listener, admin_listener.as_ref(), external.as_deref());
 
     let mut tasks = Vec::new();
-    if let Some(external) = &external {
+    if let (Some(external), Some(cache)) = (&external, &cache) {
         tasks.push(tokio::spawn(Arc::clone(external).sweep(cache.clone())));
     }
     if let Some(listener) = admin_listener {
@@ -64,7 +65,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), SetupError> {
     let accepting = tokio::spawn(Arc::clone(&server).accept(listener, stop.clone()));
 
     while signals.next().await == Asked::Reload {
-        reload(&server, &settings, &sessions, external.as_deref());
+        reload(&server, &settings, &kept, external.as_deref());
     }
     drain(&server, &stop, &mut signals, Duration::from_secs(args.grace)).await;
     accepting.abort();
@@ -141,12 +142,7 @@ fn announce(
     }
 }
 
-fn reload(
-    server: &Server,
-    settings: &EndpointSettings,
-    sessions: &HalfshakeSessions,
-    external: Option<&External>,
-) {
+fn reload(server: &Server, settings: &EndpointSettings, kept: &Kept, external: Option<&External>) {
     match external.map(External::reload_keys) {
         Some(Ok(())) => tracing::info!("SIGHUP: seal keys read again"),
         Some(Err(error)) => tracing::error!("SIGHUP: the old seal keys stay in use: {error}"),
@@ -158,11 +154,12 @@ fn reload(
         }
         return;
     }
-    match settings.build(sessions) {
+    match kept.endpoint(settings) {
         Ok(endpoint) => {
             server.replace_endpoint(endpoint);
             server.counters().reloads.done.inc();
-            tracing::info!("SIGHUP: certificate read again; sessions stay");
+            let sessions = if kept.cache().is_some() { "stay" } else { "are forgotten" };
+            tracing::info!("SIGHUP: certificate read again; sessions {sessions}");
         }
         Err(error) => {
             server.counters().reloads.failed.inc();
