@@ -2,10 +2,10 @@
 # Runs every row of the comparison, each in a process of its own, into benches/record/rows/, and
 # makes PERFORMANCE.md's tables and pictures from the records.
 #
-#   benches/run.sh [--quick] [ROW...]      W1 to W12 and L; all of them by default
+#   benches/run.sh [--quick] [ROW...]      W1 to W12, L, and E (real handshakes); all by default
 #
-# --quick is for a first look, with fewer rounds and fewer entries: about five minutes on a quiet
-# machine. Without it, up to two hours.
+# --quick is for a first look, with fewer rounds and fewer entries: about seven minutes on a quiet
+# machine, two of them for E. Without it, up to two hours.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,7 +16,7 @@ if [[ ${1:-} == --quick ]]; then
 fi
 rows=("$@")
 if ((${#rows[@]} == 0)); then
-    rows=(W1 W2 W3 W4 W5 W6 W7 W8 W9 W10 W11 W12 L)
+    rows=(W1 W2 W3 W4 W5 W6 W7 W8 W9 W10 W11 W12 L E)
 fi
 # VALUE_BYTES=200 for longer values; their records lie beside the others.
 case ${VALUE_BYTES:-128} in
@@ -29,6 +29,12 @@ mkdir -p "$folder"
 cargo build --locked --release --manifest-path benches/Cargo.toml --bins "${features[@]}"
 target=${CARGO_TARGET_DIR:-benches/target}
 for row in "${rows[@]}"; do
+    if [[ $row == E ]]; then
+        cargo build --locked --release -p halfshake-terminator
+        "$target/release/end-to-end" --program "${CARGO_TARGET_DIR:-target}/release/halfshake" \
+            "${quick[@]}" --record benches/record/end-to-end.json
+        continue
+    fi
     "$target/release/compare" --rows "$row" "${quick[@]}" --record "$folder/$row.json"
 done
 "$target/release/report"

@@ -10,6 +10,7 @@
 //! | [`workloads`] | what is done with them |
 //! | [`rounds`] | the order in which it is done |
 //! | [`rows`] | the rows of the comparison: what is measured for which claim |
+//! | [`end_to_end`] | real handshakes with the program, over our cache and rustls's own |
 //! | [`report`] | tables and the raw record |
 //!
 //! The machine that this runs on is shared as a rule, so absolute times mean little. Everything is
@@ -19,6 +20,7 @@
 
 pub mod clock;
 pub mod contestants;
+pub mod end_to_end;
 pub mod keys;
 pub mod memory;
 pub mod processors;

@@ -2,7 +2,7 @@
 
 use super::goals::{Bound, Goal, Verdict, goals};
 use super::table::{number, spread};
-use super::{Record, Row, Spread, Table};
+use super::{Handshakes, Record, Row, Spread, Table};
 use crate::workloads::Workload;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -11,7 +11,11 @@ use std::path::Path;
 /// All records, by their file names without the ending; those of the rows are called `rows/W1`, or
 /// `rows-200/W1` where values were longer.
 #[derive(Debug, Default)]
-pub struct Records(BTreeMap<String, Record>);
+pub struct Records {
+    tables: BTreeMap<String, Record>,
+    /// `end-to-end`, which is of a kind of its own.
+    handshakes: Option<Handshakes>,
+}
 
 const BEGIN: &str = "<!-- made: ";
 const END: &str = "<!-- /made -->";
@@ -39,19 +43,22 @@ impl Records {
                 }
             }
         }
-        Ok(Self(all))
+        let handshakes = Some(folder.join("end-to-end.json")).filter(|path| path.exists());
+        let handshakes = handshakes.as_deref().map(Handshakes::read).transpose()?;
+        Ok(Self { tables: all, handshakes })
     }
 
     /// The record of a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Record> {
-        self.0.get(name)
+        self.tables.get(name)
     }
 
     /// The records of the rows, in the order of the rows.
     pub fn rows(&self) -> impl Iterator<Item = (&str, &Record)> {
         let rank = |name: &str| name.trim_start_matches('W').parse().unwrap_or(u32::MAX);
-        let rows = self.0.iter().filter_map(|(name, r)| Some((name.strip_prefix("rows/")?, r)));
+        let rows =
+            self.tables.iter().filter_map(|(name, r)| Some((name.strip_prefix("rows/")?, r)));
         let mut rows: Vec<_> = rows.collect();
         rows.sort_by_key(|(name, _)| (rank(name), *name));
         rows.into_iter()
@@ -106,6 +113,8 @@ impl Records {
             "resumptions" => self.resumptions(),
             "session-cycles" => self.session_cycles(),
             "own-memory" => self.own_memory(),
+            "handshakes" => self.handshakes.as_ref().map(Handshakes::costs),
+            "handshakes-lost" => self.handshakes.as_ref().map(Handshakes::losses),
             _ => None,
         }
     }

@@ -77,11 +77,17 @@ impl Setting {
             huge_pages: huge_pages(),
             versions: versions(include_str!("../../Cargo.lock")),
             commit: commit(),
-            command: format!("compare {}", arguments.join(" ")),
+            command: format!("{} {}", program(), arguments.join(" ")),
             unix_time: since,
             load: load.split(' ').next().unwrap_or_default().to_owned(),
         }
     }
+}
+
+/// The name of this program.
+fn program() -> String {
+    let path = std::env::args().next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 fn machine() -> BTreeMap<String, String> {

@@ -5,6 +5,7 @@
 
 mod document;
 mod goals;
+mod handshakes;
 mod machine;
 mod older;
 mod plots;
@@ -12,6 +13,7 @@ mod record;
 mod table;
 
 pub use document::Records;
+pub use handshakes::{Cell, Handshakes, Loss, Round, Want};
 pub use machine::Setting;
 pub use plots::plots;
 pub use record::{Latency, Record, Row, Table};
