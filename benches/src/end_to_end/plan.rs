@@ -37,7 +37,8 @@ impl Plan {
     /// If a server, a client or `perf` fails.
     pub fn run(&self, written: impl Fn(&Handshakes) -> Result<()>) -> Result<()> {
         let processors = Processors::find()?;
-        let setting = Setting::now();
+        let mut setting = Setting::now();
+        setting.command += &format!(" (seed {})", self.seed);
         let mut record = Handshakes { setting, cells: Vec::new(), losses: Vec::new() };
         let mut random = fastrand::Rng::with_seed(self.seed);
         for version in Version::BOTH {
@@ -112,8 +113,8 @@ impl Plan {
         Ok(cells)
     }
 
-    /// Before resumptions: what full handshakes have pushed out of a small cache comes back. A large
-    /// one still has it.
+    /// Before resumptions: what full handshakes have pushed out of a small cache comes back; a
+    /// large one still has it.
     fn prepare(&self, place: &Place, resumes: bool) -> Result<()> {
         if resumes && place.clients.count() <= self.handshakes {
             let all: Vec<usize> = (0..place.clients.count()).collect();

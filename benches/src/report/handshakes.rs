@@ -196,8 +196,8 @@ impl Handshakes {
         let rounds = self.cells.first().map_or(0, |cell| cell.rounds.len());
         let handshakes = self.cells.first().and_then(|cell| cell.rounds.first());
         format!(
-            "{} processors of {}, {}; {}; rustls {}; commit {}; load at the start {}. {rounds} rounds of \
-             {} handshakes: `{}`.\n\n",
+            "{} processors of {}, {}; {}; rustls {}; commit {}; load at the start {}. {rounds} \
+             rounds of {} handshakes: `{}`.\n\n",
             fact("CPU(s)"),
             fact("Model name"),
             fact("Kernel"),
@@ -206,7 +206,7 @@ impl Handshakes {
             setting.commit.get(..10).unwrap_or(&setting.commit),
             setting.load,
             handshakes.map_or(0, |round| round.handshakes),
-            setting.command,
+            setting.command.split(" (seed").next().unwrap_or_default(),
         )
     }
 

@@ -68,7 +68,7 @@ impl Setting {
     #[must_use]
     pub fn now() -> Self {
         let since = std::time::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_secs());
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let words: Vec<String> = std::env::args().map(|word| without_folder(&word)).collect();
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         Self {
             machine: machine(),
@@ -77,17 +77,18 @@ impl Setting {
             huge_pages: huge_pages(),
             versions: versions(include_str!("../../Cargo.lock")),
             commit: commit(),
-            command: format!("{} {}", program(), arguments.join(" ")),
+            command: words.join(" "),
             unix_time: since,
             load: load.split(' ').next().unwrap_or_default().to_owned(),
         }
     }
 }
 
-/// The name of this program.
-fn program() -> String {
-    let path = std::env::args().next().unwrap_or_default();
-    path.rsplit('/').next().unwrap_or_default().to_owned()
+/// Where a program lies says nothing to others; a record's place in the repository does.
+fn without_folder(word: &str) -> String {
+    let is_program = word.starts_with('/') || word.contains("release/");
+    let name = word.rsplit('/').next().filter(|_| is_program);
+    name.unwrap_or(word).to_owned()
 }
 
 fn machine() -> BTreeMap<String, String> {
