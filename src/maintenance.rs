@@ -22,10 +22,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Between two rounds while there is garbage: the epoch advances about once a round.
-const BUSY: Duration = Duration::from_millis(1);
-/// Between two rounds else: how coarse the clock of the look-ups is.
-const QUIET: Duration = Duration::from_millis(4);
+/// Between two rounds: how coarse the clock of the look-ups is. While there is garbage the epoch
+/// advances about once a round. (More often costs more than it brings: a wake-up takes some tens of
+/// microseconds, and writers free what they retire themselves.)
+const ROUND: Duration = Duration::from_millis(4);
 /// The delivery thread is woken; this only bounds how late it sees a lost wake-up.
 const DELIVERER: Duration = Duration::from_millis(100);
 /// Removals in one slice of a sweep.
@@ -163,7 +163,7 @@ where
             sweep_up_to(engine, &local, &mut swept, sets, (now, pass_ms));
             // No listener runs here, so there is no panic to tell of.
             let _none = engine.pay_debt(&local, DEBT, true);
-            engine.slab.prepare();
+            let more_memory = engine.slab.prepare();
             let (retired, _) = engine.blocks.retired();
             if retired != 0 {
                 match engine.collect_stale(&local, &mut untouched) {
@@ -172,18 +172,15 @@ where
                     false => {}
                 }
             }
-            match (engine.budget.debt(), retired) {
-                (0, 0) => QUIET,
-                (0, _) => BUSY,
-                _ => Duration::ZERO,
-            }
+            let is_done = engine.budget.debt() == 0 && !more_memory;
+            if is_done { ROUND } else { Duration::ZERO }
         });
         // The only user code here is a clock of the user's own: it may panic, and is asked again.
         match catch_unwind(round) {
             Ok(wait) => std::thread::park_timeout(wait),
             Err(payload) => {
                 discard(payload);
-                std::thread::park_timeout(QUIET);
+                std::thread::park_timeout(ROUND);
             }
         }
     }
@@ -277,7 +274,7 @@ where
     let debt = core.pay_debt(&local, most, false);
     core.collect(&local);
     if most == u64::MAX {
-        core.slab.prepare();
+        core.slab.prepare_all();
     }
     let progress = Progress {
         expired: swept.removed,

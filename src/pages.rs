@@ -94,8 +94,9 @@ mod imp {
             let skipped = map.as_ptr().align_offset(align);
             #[cfg(target_os = "linux")]
             if align == HUGE && touched {
-                // Advice: without huge pages everything works, a little slower.
-                let _advised = map.advise_range(memmap2::Advice::HugePage, skipped, whole);
+                // Advice: without huge pages everything works, a little slower. For all of it,
+                // also what lies before and behind: neighbours of one kind are one to the system.
+                let _advised = map.advise(memmap2::Advice::HugePage);
             }
             let used = &mut map[skipped..skipped + whole];
             for page in used.chunks_mut(PAGE).take_while(|_| touched) {

@@ -16,10 +16,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Ways that a thread retires from one yield to the next while the epoch stands still: a reader
-/// that stands still itself must not cost a switch for each insert.
-const RETIRED_A_YIELD: u64 = 4;
-
 pub(super) type Payload = Box<dyn Any + Send>;
 
 /// Entries that an operation has unlinked and still has to tell about.
@@ -230,10 +226,10 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         if is_full || again && self.table.is_short(set) && !self.ready.is_behind() {
             self.collect_lists(local, std::iter::once(lists));
             self.recycle(local);
-        } else if listed.is_multiple_of(RETIRED_A_YIELD) && self.ready.is_behind() {
+        } else if self.ready.has_fallen_behind(&local.behind_at) {
             // Where there are more threads than processors, it is one of them that holds the ways
             // back: it has lost its processor while it was pinned, and gets one sooner if others
-            // make room.
+            // make room. Once each: a reader may stand still for good.
             crate::sync::yield_now();
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Local {
     pub(crate) magazine: Magazine,
     /// The set of the way that this thread retired last.
     pub(super) last_retired: Cell<u32>,
+    /// When this thread has last seen the collector fall behind.
+    pub(super) behind_at: Cell<u64>,
     /// Guards that are alive.
     pins: Cell<u32>,
     /// Events that this thread has still to deliver: `shutdown` must not wait for its own.
@@ -137,6 +139,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             block: self.blocks.claim(),
             magazine: Magazine::new(self.slab.shared()),
             last_retired: Cell::new(u32::MAX),
+            behind_at: Cell::new(0),
             pins: Cell::new(0),
             owing: Cell::new(0),
         })

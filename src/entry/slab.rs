@@ -59,7 +59,9 @@ const LINES: u64 = (CHUNK / LINE) as u64;
 
 #[derive(Debug)]
 struct Chunk {
-    lines: Pages<Line>,
+    /// Several chunks may lie in one mapping; this is which.
+    lines: Arc<Pages<Line>>,
+    number: usize,
     /// Lines that were cut off, and more once it has come to its end.
     cut: PlainU64,
 }
@@ -70,9 +72,14 @@ impl Chunk {
         // Relaxed: each number is drawn once, and that is all.
         let first = self.cut.fetch_add(lines, Ordering::Relaxed);
         let fits = first.checked_add(lines).is_some_and(|end| end <= LINES);
-        let start = NonNull::from(&*self.lines).cast::<Line>();
         // SAFETY: within the chunk.
-        fits.then(|| unsafe { start.add(usize::try_from(first).expect("fits")) })
+        fits.then(|| unsafe { self.start().add(usize::try_from(first).expect("fits")) })
+    }
+
+    fn start(&self) -> NonNull<Line> {
+        let mapping = NonNull::from(&**self.lines).cast::<Line>();
+        // SAFETY: within the mapping, which has all of its chunks.
+        unsafe { mapping.add(self.number * (CHUNK / LINE)) }
     }
 }
 
@@ -108,31 +115,33 @@ impl Slab {
         if !crate::pages::are_to_be_had(bytes) {
             return None;
         }
-        for _ in 0..bytes.div_ceil(CHUNK as u64).max(1) {
-            slab.add_spare()?;
-        }
+        slab.add_spares(bytes.div_ceil(CHUNK as u64).max(1))?;
         slab.renew(None)?;
         // Relaxed: it is nobody else's yet.
         slab.begun.store(0, Ordering::Relaxed);
         Some(slab)
     }
 
-    /// Another chunk; `None` if the system has no memory.
-    fn map(&self, lines: Result<Pages<Line>, u64>) -> Option<Arc<Chunk>> {
-        let lines = lines.ok()?;
-        let home = NonNull::from(&*lines).cast::<*const Self>();
+    /// A chunk of a mapping.
+    fn chunk(&self, lines: &Arc<Pages<Line>>, number: usize) -> Arc<Chunk> {
+        let chunk = Arc::new(Chunk { lines: lines.clone(), number, cut: PlainU64::new(1) });
         // SAFETY: the first line of a chunk that nobody else knows yet.
-        unsafe { home.write(self) };
-        let chunk = Arc::new(Chunk { lines, cut: PlainU64::new(1) });
+        unsafe { chunk.start().cast::<*const Self>().write(self) };
         self.chunks.give(chunk.clone());
-        Some(chunk)
+        chunk
     }
 
-    fn add_spare(&self) -> Option<()> {
-        let chunk = self.map(Pages::new(CHUNK / LINE))?;
-        // Relaxed: a bound. Counted first, or it would be below zero for a moment.
-        self.ready.fetch_add(1, Ordering::Relaxed);
-        self.spares.give(chunk);
+    /// So many chunks more, in one mapping; `None` if the system has no memory.
+    fn add_spares(&self, count: u64) -> Option<()> {
+        let count = usize::try_from(count).ok()?;
+        let lines = Arc::new(Pages::new(count.checked_mul(CHUNK / LINE)?).ok()?);
+        // The last one first: they are taken in the order of their addresses.
+        for number in (0..count).rev() {
+            let chunk = self.chunk(&lines, number);
+            // Relaxed: a bound. Counted first, or it would be below zero for a moment.
+            self.ready.fetch_add(1, Ordering::Relaxed);
+            self.spares.give(chunk);
+        }
         Some(())
     }
 
@@ -169,7 +178,7 @@ impl Slab {
     fn renew(&self, full: Option<Arc<Chunk>>) -> Option<()> {
         let chunk = match self.take_spare() {
             Some(spare) => spare,
-            None => self.map(Pages::untouched(CHUNK / LINE))?,
+            None => self.chunk(&Arc::new(Pages::untouched(CHUNK / LINE).ok()?), 0),
         };
         if self.current.replace_if(full.as_ref(), Some(chunk.clone())) {
             // Relaxed: a hint for maintenance.
@@ -201,8 +210,10 @@ impl Slab {
         unsafe { &*slab }
     }
 
-    /// Has the next chunks ready before they are needed.
-    fn prepare(&self) {
+    /// Has the next chunk ready before it is needed; whether another one should be, too. One at a
+    /// time, for whoever has the time to tell: touching one takes milliseconds, and inserts may use
+    /// them up as fast.
+    fn prepare(&self) -> bool {
         // Relaxed, all: they are made sooner or later.
         let half = |chunk: &Chunk| chunk.cut.load(Ordering::Relaxed) > LINES / 2;
         let next = u64::from(self.current.load().as_deref().is_some_and(half));
@@ -210,7 +221,13 @@ impl Slab {
             0 | 1 => next,
             begun => begun.min(MOST_READY),
         };
-        while self.ready.load(Ordering::Relaxed) < wanted && self.add_spare().is_some() {}
+        let lacks = || self.ready.load(Ordering::Relaxed) < wanted;
+        // Without them, inserts map what they need.
+        let again = lacks() && self.add_spares(1).is_some() && lacks();
+        if again {
+            self.begun.fetch_add(wanted, Ordering::Relaxed);
+        }
+        again
     }
 
     /// Gives all memory back to the system, while threads that have used the cache still keep
@@ -251,10 +268,13 @@ impl Home {
     }
 
     /// See [`Slab::prepare`].
-    pub(crate) fn prepare(&self) {
-        if let Some(slab) = &self.0 {
-            slab.prepare();
-        }
+    pub(crate) fn prepare(&self) -> bool {
+        self.0.as_ref().is_some_and(|slab| slab.prepare())
+    }
+
+    /// The same for as many as are kept ready, however fast they are used up.
+    pub(crate) fn prepare_all(&self) {
+        let _more = (0..MOST_READY).all(|_| self.prepare());
     }
 }
 
@@ -327,17 +347,17 @@ mod tests {
     fn maintenance_has_ready_what_was_begun_since_it_came_by_before() {
         let slab = Slab::new(0).expect("two megabytes");
         let ready = || slab.ready.load(Ordering::Relaxed);
-        slab.prepare();
-        assert_eq!(ready(), 0, "it has hardly begun");
+        assert!(!slab.prepare() && ready() == 0, "it has hardly begun");
         (0..3).for_each(|_| use_a_chunk(&slab));
-        slab.prepare();
-        assert_eq!(ready(), 3);
+        for n in 1..=3 {
+            assert_eq!((slab.prepare(), ready()), (n < 3, n), "one at a time");
+        }
         (0..20).for_each(|_| use_a_chunk(&slab));
         assert_eq!(ready(), 0);
-        slab.prepare();
-        assert_eq!(ready(), MOST_READY, "not more, however much was begun");
-        slab.prepare();
-        assert_eq!(ready(), MOST_READY);
+        for n in 1..=MOST_READY {
+            assert_eq!((slab.prepare(), ready()), (n < MOST_READY, n), "not all that was begun");
+        }
+        assert_eq!((slab.prepare(), ready()), (false, MOST_READY));
     }
 
     #[test]

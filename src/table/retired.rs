@@ -27,6 +27,7 @@ use super::ring::Ring;
 use crate::sync::{Ordering, PlainU64, Slot, Swap};
 use crossbeam_utils::CachePadded;
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// The two lists of one thread.
@@ -130,6 +131,8 @@ pub(crate) struct Ready {
     held_back: PlainU64,
     /// How many of them there are as a rule, at most.
     usual: u64,
+    /// Batches that ever came.
+    came: PlainU64,
 }
 
 impl Ready {
@@ -137,13 +140,23 @@ impl Ready {
     pub(crate) fn new(sets: u64) -> Self {
         // Batches of many threads in a small table; else a few of a thousand entries.
         let usual = (sets / 64).max(512);
-        Self { batches: Swap::new(None), held_back: PlainU64::new(0), usual }
+        let (held_back, came) = (PlainU64::new(0), PlainU64::new(0));
+        Self { batches: Swap::new(None), held_back, usual, came }
     }
 
     /// Whether the collector has more ways than usual: somebody keeps the epoch where it is.
     pub(crate) fn is_behind(&self) -> bool {
         // Relaxed: a gauge.
         self.held_back.load(Ordering::Relaxed) > self.usual
+    }
+
+    /// Whether the collector is behind, and some batch has come since this was said of it last:
+    /// `seen` is the asker's own, for this function alone. So it is said once for each time that
+    /// the epoch stands still.
+    pub(crate) fn has_fallen_behind(&self, seen: &Cell<u64>) -> bool {
+        // Relaxed: a gauge. Counted from 1, for 0 is what nobody has seen.
+        let came = || self.came.load(Ordering::Relaxed) + 1;
+        self.is_behind() && seen.replace(came()) != came()
     }
 
     /// The function to defer for these ways: when it runs, their grace period is over. It allocates
@@ -158,6 +171,7 @@ impl Ready {
 
     fn push(&self, mut batch: Arc<Batch>) {
         self.held_back.fetch_sub(batch.ways.len() as u64, Ordering::Relaxed);
+        self.came.fetch_add(1, Ordering::Relaxed);
         loop {
             let head = self.batches.load_full();
             if let Some(batch) = Arc::get_mut(&mut batch) {
@@ -206,12 +220,21 @@ mod tests {
         let ways = |n: u32| (0..n).map(|set| WayAt::new(set, 0)).collect::<Ways<_>>();
         let first = ready.after_grace(ways(512));
         assert!(!ready.is_behind(), "so many are usual");
+        let seen = [Cell::new(0), Cell::new(0)];
+        assert!(!ready.has_fallen_behind(&seen[0]));
         let second = ready.after_grace(ways(1));
         assert!(ready.is_behind());
+        // Said to each once, until something moves.
+        for seen in &seen {
+            assert!(ready.has_fallen_behind(seen) && !ready.has_fallen_behind(seen));
+        }
         first();
-        assert!(!ready.is_behind());
+        assert!(!ready.is_behind() && !ready.has_fallen_behind(&seen[0]));
+        let third = ready.after_grace(ways(512));
+        assert!(ready.has_fallen_behind(&seen[0]) && !ready.has_fallen_behind(&seen[0]));
+        third();
         second();
-        assert_eq!(ready.take().map(|batch| batch.places().count()).sum::<usize>(), 513);
+        assert_eq!(ready.take().map(|batch| batch.places().count()).sum::<usize>(), 1025);
     }
 
     #[test]
