@@ -205,7 +205,9 @@ where
     /// as it is needed.
     ///
     /// An insert then never waits for the system, and look-ups meet huge pages throughout; without
-    /// it both hold only as far as maintenance comes by before more memory is needed. An entry
+    /// it both hold only as far as maintenance ([`Cache::run_maintenance`], or the cache's thread)
+    /// comes by before more memory is needed, and where the system gives huge pages only to those
+    /// who ask for them. An entry
     /// takes its key, its value and a header of 24 bytes, rounded up to whole lines of 64 bytes.
     /// (Those of more than 1,024 bytes are always the allocator's.) What was removed and is not yet
     /// free comes on top: some percent.

@@ -246,7 +246,8 @@ where
     }
 
     /// The same in a bounded time, for a thread that must not pause: looks at the room for 512
-    /// entries, where the call before has ended.
+    /// entries, where the call before has ended. It maps no memory ahead: see
+    /// [`Builder::preallocate`](crate::Builder::preallocate).
     ///
     /// # Panics
     /// As for [`run_maintenance`](Self::run_maintenance).

@@ -4,7 +4,7 @@
 use super::{Cache, Core, Handle, STAGE};
 use crate::clock::ticks_up;
 use crate::engine::{Local, Mode, Owed, Put};
-use crate::entry::{Owned, Record};
+use crate::entry::{Goes, Owned, Record};
 use crate::error::Refusal;
 use crate::stats::Counter;
 use equivalent::Equivalent;
@@ -126,7 +126,7 @@ where
             for (entry, place) in made.drain(..).zip(&places) {
                 done(entry.and_then(|entry| {
                     let put = core.put(&local, *place, entry, Mode::Upsert, now, &mut owed);
-                    Self::answer(put).map(|_| ())
+                    self.answer(put).map(|_| ())
                 }));
             }
         }
@@ -154,7 +154,7 @@ where
 
     fn put(&self, key: &[u8], value: &[u8], timeout: u64, mode: Mode) -> Result<bool, Refusal> {
         let make = |local: &Local, deadline| self.allocate(local, key, value, deadline);
-        Self::answer(self.put_made(self.place(key), timeout, mode, make, || ())?)
+        self.answer(self.put_made(self.place(key), timeout, mode, make, || ())?)
     }
 
     /// As `insert_if_absent`, but inside `lock`, a lock of the layer above, which decides whether
@@ -172,7 +172,7 @@ where
         owed.hold(true);
         let done = lock(&mut |value| {
             let entry = self.allocate(&local, key, value, deadline)?;
-            Self::answer(self.core.put(&local, place, entry, Mode::IfAbsent, now, &mut owed))
+            self.answer(self.core.put(&local, place, entry, Mode::IfAbsent, now, &mut owed))
         });
         owed.hold(false);
         owed.settle();
@@ -228,11 +228,23 @@ where
         })
     }
 
-    fn answer(put: Put<Record>) -> Result<bool, Refusal> {
+    /// What was not stored goes to the thread's own free memory.
+    fn answer(&self, put: Put<Record>) -> Result<bool, Refusal> {
+        let end = |entry: Owned<Record>| entry.end(Goes::To(&self.core.local().magazine));
         match put {
-            Put::Stored | Put::Expired(_) => Ok(true),
-            Put::Unchanged(_) => Ok(false),
-            Put::Refused(_, refusal) => Err(refusal),
+            Put::Stored => Ok(true),
+            Put::Expired(entry) => {
+                end(entry);
+                Ok(true)
+            }
+            Put::Unchanged(entry) => {
+                end(entry);
+                Ok(false)
+            }
+            Put::Refused(entry, refusal) => {
+                end(entry);
+                Err(refusal)
+            }
         }
     }
 }

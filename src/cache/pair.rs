@@ -101,7 +101,7 @@ where
             stage.iter().for_each(|(_, place, _)| core.table.set(*place).prefetch_victim());
             for (at, place, entry) in stage {
                 let put = core.put(&local, place, entry, Mode::Upsert, now, &mut owed);
-                if let Err(refused) = Self::answer(put) {
+                if let Err(refused) = self.answer(put) {
                     done[at] = Err(refused);
                 }
             }
@@ -187,7 +187,7 @@ where
     ) -> Result<Option<(K, V)>, Refused<K, V>> {
         let place = self.place(&key);
         let make = |local: &Local, deadline| self.allocate(local, key, value, deadline);
-        Self::answer(self.put_made(place, timeout, mode, make, before_events)?)
+        self.answer(self.put_made(place, timeout, mode, make, before_events)?)
     }
 
     fn allocate(
@@ -208,9 +208,11 @@ where
         }
     }
 
-    fn answer(put: Put<Pair<K, V>>) -> Result<Option<(K, V)>, Refused<K, V>> {
+    /// The memory of what was not stored goes to the thread's own free memory.
+    fn answer(&self, put: Put<Pair<K, V>>) -> Result<Option<(K, V)>, Refused<K, V>> {
+        let parts = |entry| Pair::into_parts(entry, &self.core.local().magazine);
         let refused = |entry, refusal: Refusal| {
-            let (key, value) = Pair::into_parts(entry);
+            let (key, value) = parts(entry);
             Refused { key, value, refusal }
         };
         match put {
@@ -220,7 +222,7 @@ where
                 drop(entry);
                 Ok(None)
             }
-            Put::Unchanged(entry) => Ok(Some(Pair::into_parts(entry))),
+            Put::Unchanged(entry) => Ok(Some(parts(entry))),
             Put::Refused(entry, refusal) => Err(refused(entry, refusal)),
         }
     }

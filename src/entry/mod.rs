@@ -388,13 +388,13 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Pair<K, V> {
     }
 
     /// Key and value of an entry that was never published.
-    pub(crate) fn into_parts(entry: Owned<Self>) -> (K, V) {
+    pub(crate) fn into_parts(entry: Owned<Self>, magazine: &Magazine) -> (K, V) {
         let entry = ManuallyDrop::new(entry);
         // SAFETY: the owner gives the entry up here, and it is read once.
         let this = unsafe { entry.0.read() };
         let memory = Allocated { block: entry.0.cast(), in_slab: this.head.is_in_slab() };
         // SAFETY: the entry has moved out of its memory.
-        unsafe { memory::release(memory, Layout::new::<Self>()) };
+        unsafe { magazine.keep(memory, Layout::new::<Self>()) };
         let Both { key, value } = this.both.into_inner();
         (key, value)
     }

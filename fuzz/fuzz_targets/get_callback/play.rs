@@ -65,6 +65,7 @@ pub(crate) fn look_up(
             Is::Maybe => assert!(count <= 1, "the get callback was asked twice"),
             Is::Yes => assert_eq!(count, 1, "the get callback was not asked"),
         }
+        let is_anothers = takes && model.asked_in_vain();
         let given = |arrival: &Arrival| arrival.key == *key && arrival.session.is_some();
         let own = u64::from(takes && model.frame().arrivals.iter().any(given));
         let lost = model.claims(key) > claims + own;
@@ -82,6 +83,7 @@ pub(crate) fn look_up(
         }
         let got = found.as_ref().is_some_and(Option::is_some);
         if takes && got {
+            assert!(!is_anothers, "taken twice");
             model.has_taken(key);
         }
         if takes && got && model.frames.len() == 1 && model.frame().in_callbacks == 0 {

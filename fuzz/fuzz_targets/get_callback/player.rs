@@ -117,6 +117,7 @@ impl<'c> Player<'c> {
         };
         framed(world, cache, doing, run, |polled| {
             let mut model = world.model();
+            let is_anothers = takes && flights.iter().any(|flight| model.is_taken(*flight));
             let here = model.frame().arrivals.iter().find(|arrival| arrival.key == key).cloned();
             match polled {
                 Some(None) => {
@@ -141,6 +142,9 @@ impl<'c> Player<'c> {
                     let excused = given.is_none()
                         && (lost || answers.iter().any(|a| model.came_too_late(a.as_ref())));
                     assert!(right || excused, "not what the get callback gave");
+                    let in_time = takes || given.is_none_or(|given| !model.has_ended(given));
+                    assert!(in_time, "given too late");
+                    assert!(given.is_none() || !is_anothers, "taken twice");
                     if takes && found.is_some() {
                         model.has_taken(&key);
                     }

@@ -125,10 +125,13 @@ impl Model {
     /// Whether an answer that was good has expired by now. One who has waited for it is given
     /// nothing then, which is counted; the caller says that this has happened.
     pub(crate) fn came_too_late(&mut self, answer: Option<&Session>) -> bool {
-        let end = |session: &Session| session.times().not_after().as_millis();
-        let late = answer.is_some_and(|session| end(session) <= u128::from(self.wall));
+        let late = answer.is_some_and(|session| self.has_ended(session));
         self.rejected += u64::from(late);
         late
+    }
+
+    pub(crate) fn has_ended(&self, session: &Session) -> bool {
+        session.times().not_after().as_millis() <= u128::from(self.wall)
     }
 
     /// Everything that is asked of what comes from outside.
@@ -176,6 +179,17 @@ impl Model {
     /// One who takes it has it: the others get nothing.
     pub(crate) fn has_taken(&mut self, key: &Key) {
         self.set_void(key, Is::Yes);
+    }
+
+    /// Another taker has what this take is out for.
+    pub(crate) fn is_taken(&self, flight: usize) -> bool {
+        self.flights[flight].void == Is::Yes
+    }
+
+    /// The same of a take that the innermost operation has asked for.
+    pub(crate) fn asked_in_vain(&mut self) -> bool {
+        let asked = self.frame().asks.last().copied();
+        asked.is_some_and(|flight| self.is_taken(flight))
     }
 
     fn set_void(&mut self, key: &Key, is: Is) {
