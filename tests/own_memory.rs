@@ -9,6 +9,8 @@ use std::sync::mpsc::channel;
 
 const ENTRIES: u64 = 60_000;
 const VALUE: [u8; 200] = [7; 200];
+/// How much more than the payload may be held. (The address sanitizer keeps freed memory.)
+const MOST: u64 = if cfg!(crossbeam_sanitize) { 8 } else { 3 };
 
 /// What the process holds of the machine's memory, in bytes.
 fn held() -> u64 {
@@ -64,7 +66,7 @@ fn memory_goes_back_with_the_cache_while_its_threads_live_on() {
         }
         let most = held();
         assert!(most - before > payload, "{} are held", most - before);
-        assert!(most - before < 3 * payload, "{} are held", most - before);
+        assert!(most - before < MOST * payload, "{} are held", most - before);
         drop(cache);
         let after = held();
         assert!(most - after > payload, "{} of {most} are held", after - before);

@@ -139,6 +139,8 @@ where
     let (now, log) = (time.clone(), events.clone());
     let cache = Cache::<u64, u64, S>::builder_with_hasher(S::default())
         .capacity(round.capacity)
+        // Half of them in memory of the cache's own.
+        .preallocate(seed % 2)
         .clock(clock.clone())
         .maintenance(Maintenance::Embedder)
         .delivery(round.delivery)
@@ -225,6 +227,7 @@ fn of_many_takers_exactly_one_wins() {
     const TAKERS: usize = 4;
     let cache = Cache::<u64, u64>::builder()
         .capacity(4)
+        .preallocate(1)
         .maintenance(Maintenance::Embedder)
         .build()
         .unwrap();
@@ -448,6 +451,7 @@ fn conserves(delivery: Delivery, maintenance: Maintenance, seed: u64) {
     let ledger = Ledger::new(THREADS * steps * 2);
     let cache = Cache::<u64, Value>::builder()
         .capacity(100)
+        .preallocate(seed % 2)
         .capacity_bytes(5_000)
         .weigher(|key, _| 20 + *key)
         .clock(clock.clone())
