@@ -6,6 +6,7 @@ use crate::hash::Place;
 use crate::reclaim::Guard;
 use crate::stats::Counter;
 use crate::table::set::Live;
+use smallvec::SmallVec;
 use std::rc::Rc;
 
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
@@ -35,7 +36,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     }
 
     /// Counts what was found, or not, and remembers a hit.
-    #[inline]
+    #[inline(always)]
     fn judge<'g>(
         live: &Live<'g, O>,
         hit: Option<(u32, EntryRef<'g, O>)>,
@@ -93,47 +94,20 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     ) {
         // As many as the processor can have on their way: more would push one another out.
         const STAGE: usize = 16;
-        let (whole, rest) = places.as_chunks::<STAGE>();
-        let (fours, ones) = rest.as_chunks::<4>();
-        let mut first = 0;
-        for stage in whole {
-            let is_key = |n, key: &_| is_key(first + n, key);
-            self.lookup_stage(stage, guard, local, now, is_key, &mut found);
-            first += stage.len();
-        }
-        for stage in fours {
-            let is_key = |n, key: &_| is_key(first + n, key);
-            self.lookup_stage(stage, guard, local, now, is_key, &mut found);
-            first += stage.len();
-        }
-        for place in ones {
-            let is_key = |n, key: &_| is_key(first + n, key);
-            self.lookup_stage(&[*place], guard, local, now, is_key, &mut found);
-            first += 1;
-        }
-    }
-
-    #[inline]
-    fn lookup_stage<'g, const N: usize>(
-        &'g self,
-        places: &[Place; N],
-        guard: &'g Guard,
-        local: &Local,
-        now: u64,
-        is_key: impl Fn(usize, &O::Key) -> bool,
-        found: &mut impl FnMut(Option<EntryRef<'g, O>>),
-    ) {
-        places.iter().for_each(|place| self.table.set(*place).prefetch_meta());
-        let lives = places.each_ref().map(|place| {
-            let live = self.table.set(*place).load(guard);
-            let ways = live.candidates(place.tag);
-            live.prefetch_cells(ways);
-            (live, ways)
-        });
-        lives.iter().for_each(|(live, ways)| live.prefetch(*ways));
-        for (n, ((live, ways), place)) in lives.iter().zip(places).enumerate() {
-            let hit = live.find_among(*ways, place.tag, |key| is_key(n, key));
-            found(Self::judge(live, hit, local, now).map(|(entry, _)| entry));
+        for (n, stage) in places.chunks(STAGE).enumerate() {
+            stage.iter().for_each(|place| self.table.set(*place).prefetch_meta());
+            let mut lives: SmallVec<[(Live<'g, O>, u64); STAGE]> = SmallVec::new();
+            for place in stage {
+                let live = self.table.set(*place).load(guard);
+                let ways = live.candidates(place.tag);
+                live.prefetch_cell(ways);
+                lives.push((live, ways));
+            }
+            lives.iter().for_each(|(live, ways)| live.prefetch_entry(*ways));
+            for (i, (place, (live, ways))) in stage.iter().zip(&lives).enumerate() {
+                let hit = live.find_among(*ways, place.tag, |key| is_key(n * STAGE + i, key));
+                found(Self::judge(live, hit, local, now).map(|(entry, _)| entry));
+            }
         }
     }
 }

@@ -387,7 +387,7 @@ impl<'g, O: Object> Live<'g, O> {
     }
 
     /// The same, of the [`candidates`](Self::candidates) for that tag.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_among(
         &self,
         candidates: u64,
@@ -416,16 +416,20 @@ impl<'g, O: Object> Live<'g, O> {
         self.set.meta.tags.equal(tag) & self.mask()
     }
 
-    /// Starts to fetch the cells of some ways.
+    /// Starts to fetch the cell of the first of some ways: as a rule it is the only one.
     #[inline]
-    pub(crate) fn prefetch_cells(&self, ways: u64) {
-        ways_in(ways).for_each(|way| self.set.prefetch_cell(way));
+    pub(crate) fn prefetch_cell(&self, ways: u64) {
+        if ways != 0 {
+            self.set.prefetch_cell(ways.trailing_zeros());
+        }
     }
 
-    /// Starts to fetch the entries of some ways.
+    /// Starts to fetch the entry of the first of some ways.
     #[inline]
-    pub(crate) fn prefetch(&self, ways: u64) {
-        ways_in(ways).for_each(|way| self.set.prefetch_entry(way));
+    pub(crate) fn prefetch_entry(&self, ways: u64) {
+        if ways != 0 {
+            self.set.prefetch_entry(ways.trailing_zeros());
+        }
     }
 
     /// Remembers that a way was hit: one relaxed store, only if it was not remembered yet.
