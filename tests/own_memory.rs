@@ -79,7 +79,7 @@ fn memory_goes_back_with_the_cache_while_its_threads_live_on() {
     let cache = BytesCache::builder().capacity(100).preallocate(asked).build().unwrap();
     let (built, mapped) = (held() - before, mappings() - maps);
     // The system allows for some tens of thousands, in all.
-    assert!(mapped < 12, "{mapped} mappings for {asked} bytes");
+    assert!(mapped < 20, "{mapped} mappings for {asked} bytes");
     assert!((asked..asked + (8 << 20)).contains(&built), "{built} are held");
     drop(cache);
     let after = held() - before;

@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn more_than_any_machine_has_is_refused() {
-        assert!(Slab::new(u64::MAX).is_none() && Slab::new(1 << 60).is_none());
-        assert_eq!(Home::new(Some(1 << 60)).expect_err("too much"), 1 << 60);
+        assert!(Slab::new(u64::MAX).is_none() && Slab::new(1 << 63).is_none());
+        assert_eq!(Home::new(Some(1 << 63)).expect_err("too much"), 1 << 63);
     }
 }
