@@ -287,15 +287,16 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     fn recycle_into(&self, local: &Rc<Local>, goes: Goes<'_>) -> u64 {
         let mut ways = 0;
         for batch in self.ready.take() {
+            // Counted first: whoever looks meanwhile sees no more garbage than there are ways.
+            local.block.add(Counter::Recycled, batch.len());
             let freed = self.table.recycle(&batch, goes);
-            local.block.add(Counter::Recycled, freed.ways);
             local.block.add(Counter::RecycledWeight, freed.weight);
             local.block.add(Counter::DropPanics, freed.panics);
             if self.limits_bytes() {
                 // Relaxed: as in `charge`.
                 self.garbage_weight.fetch_sub(freed.weight, Ordering::Relaxed);
             }
-            ways += freed.ways;
+            ways += batch.len();
         }
         ways
     }

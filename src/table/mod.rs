@@ -100,7 +100,6 @@ impl<'t, O: Object> Shard<'t, O> {
 /// What [`Table::recycle`] freed.
 #[derive(Debug, Default)]
 pub(crate) struct Recycled {
-    pub(crate) ways: u64,
     pub(crate) weight: u64,
     pub(crate) panics: u64,
 }
@@ -186,8 +185,8 @@ impl<O: Object> Table<O> {
         all.map(|(at, cause)| (Away::from_at(at), cause))
     }
 
-    /// Frees the ways of a batch; the answer is how many, their weight, and how many of their
-    /// entries panicked when they were dropped. Call it once for each batch.
+    /// Frees the ways of a batch; the answer is their weight, and how many of their entries panicked
+    /// when they were dropped. Call it once for each batch.
     pub(crate) fn recycle(&self, batch: &Batch, goes: Goes<'_>) -> Recycled {
         // As many as may be on their way at a time: two lines for each.
         const AHEAD: usize = 8;
@@ -203,7 +202,6 @@ impl<O: Object> Table<O> {
             let set = self.set_number(at.set());
             sum.weight += u64::from(set.graced_entry(&graced).weight());
             sum.panics += u64::from(set.recycle(graced, goes));
-            sum.ways += 1;
         }
         sum
     }

@@ -109,6 +109,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// How many ways there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.ways.len() as u64
+    }
+
     /// Where the ways are; they may be fetched, and nothing more.
     pub(super) fn places(&self) -> impl Iterator<Item = WayAt> {
         self.ways.iter().copied()
