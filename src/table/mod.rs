@@ -185,8 +185,8 @@ impl<O: Object> Table<O> {
         all.map(|(at, cause)| (Away::from_at(at), cause))
     }
 
-    /// Frees the ways of a batch; the answer is their weight, and how many of their entries panicked
-    /// when they were dropped. Call it once for each batch.
+    /// Frees the ways of a batch; the answer is their weight, and how many of their entries
+    /// panicked when they were dropped. Call it once for each batch.
     pub(crate) fn recycle(&self, batch: &Batch, goes: Goes<'_>) -> Recycled {
         // As many as may be on their way at a time: two lines for each.
         const AHEAD: usize = 8;
