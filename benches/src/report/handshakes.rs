@@ -2,11 +2,11 @@
 
 use super::document::{grouped, markdown_table};
 use super::table::spread;
-use super::{Setting, Spread};
+use super::{Setting, Spread, record};
 use crate::end_to_end::clients::Version;
 use crate::end_to_end::profile::Profile;
 use crate::end_to_end::server::Kept;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -126,9 +126,7 @@ impl Handshakes {
     /// # Errors
     /// If the file can't be read or is none.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path);
-        let text = text.with_context(|| format!("reading {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("understanding {}", path.display()))
+        record::read(path)
     }
 
     /// Writes it, a line for each part.
@@ -136,10 +134,7 @@ impl Handshakes {
     /// # Errors
     /// If the file can't be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string(self)?;
-        let text =
-            text.replace("{\"version\"", "\n{\"version\"").replace("{\"want\"", "\n{\"want\"");
-        std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))
+        record::write(self, path, &["version", "want"])
     }
 
     /// Each cell of ours with that of rustls.

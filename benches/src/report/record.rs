@@ -6,6 +6,7 @@ use crate::rounds::{Outcome, Sample, Tail};
 use crate::workloads::Workload;
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -193,9 +194,7 @@ impl Record {
     /// # Errors
     /// If the file can't be read or is none.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path);
-        let text = text.with_context(|| format!("reading {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("understanding {}", path.display()))
+        read(path)
     }
 
     /// Writes the record; called after each table, so that nothing is lost.
@@ -203,10 +202,24 @@ impl Record {
     /// # Errors
     /// If the file can't be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string(self)?;
         // A line for each contestant: short enough to read, and to compare.
-        let text =
-            text.replace("{\"name\"", "\n{\"name\"").replace("{\"workload\"", "\n{\"workload\"");
-        std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))
+        write(self, path, &["name", "workload"])
     }
+}
+
+/// Reads a record of any kind.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("reading {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("understanding {}", path.display()))
+}
+
+/// Writes one; each object that begins with one of these fields has a line of its own.
+pub(super) fn write(record: &impl Serialize, path: &Path, firsts: &[&str]) -> Result<()> {
+    let text = serde_json::to_string(record)?;
+    let text = firsts.iter().fold(text, |text, first| {
+        let begins = format!("{{\"{first}\"");
+        text.replace(&begins, &format!("\n{begins}"))
+    });
+    std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))
 }
