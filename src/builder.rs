@@ -207,10 +207,11 @@ where
     /// An insert then never waits for the system, and look-ups meet huge pages throughout; without
     /// it both hold only as far as maintenance ([`Cache::run_maintenance`], or the cache's thread)
     /// comes by before more memory is needed, and where the system gives huge pages only to those
-    /// who ask for them. An entry
-    /// takes its key, its value and a header of 24 bytes, rounded up to whole lines of 64 bytes.
-    /// (Those of more than 1,024 bytes are always the allocator's.) What was removed and is not yet
-    /// free comes on top: some percent.
+    /// who ask for them.
+    ///
+    /// An entry takes its key, its value and a header of 24 bytes, rounded up to whole lines of 64
+    /// bytes. (Those of more than 1,024 bytes are always the allocator's.) What was removed and is
+    /// not yet free comes on top: some percent.
     ///
     /// Caches of less than 16,384 entries have such memory only if it is asked for here.
     pub fn preallocate(self, bytes: u64) -> Self {

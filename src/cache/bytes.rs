@@ -230,21 +230,13 @@ where
 
     /// What was not stored goes to the thread's own free memory.
     fn answer(&self, put: Put<Record>) -> Result<bool, Refusal> {
-        let end = |entry: Owned<Record>| entry.end(Goes::To(&self.core.local().magazine));
-        match put {
-            Put::Stored => Ok(true),
-            Put::Expired(entry) => {
-                end(entry);
-                Ok(true)
-            }
-            Put::Unchanged(entry) => {
-                end(entry);
-                Ok(false)
-            }
-            Put::Refused(entry, refusal) => {
-                end(entry);
-                Err(refusal)
-            }
-        }
+        let (entry, answer) = match put {
+            Put::Stored => return Ok(true),
+            Put::Expired(entry) => (entry, Ok(true)),
+            Put::Unchanged(entry) => (entry, Ok(false)),
+            Put::Refused(entry, refusal) => (entry, Err(refusal)),
+        };
+        entry.end(Goes::To(&self.core.local().magazine));
+        answer
     }
 }

@@ -137,12 +137,15 @@ impl Slab {
         let lines = Arc::new(Pages::new(count.checked_mul(CHUNK / LINE)?).ok()?);
         // The last one first: they are taken in the order of their addresses.
         for number in (0..count).rev() {
-            let chunk = self.chunk(&lines, number);
-            // Relaxed: a bound. Counted first, or it would be below zero for a moment.
-            self.ready.fetch_add(1, Ordering::Relaxed);
-            self.spares.give(chunk);
+            self.give_spare(self.chunk(&lines, number));
         }
         Some(())
+    }
+
+    fn give_spare(&self, chunk: Arc<Chunk>) {
+        // Relaxed: a bound. Counted first, or it would be below zero for a moment.
+        self.ready.fetch_add(1, Ordering::Relaxed);
+        self.spares.give(chunk);
     }
 
     fn take_spare(&self) -> Option<Arc<Chunk>> {
@@ -184,8 +187,7 @@ impl Slab {
             // Relaxed: a hint for maintenance.
             self.begun.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.ready.fetch_add(1, Ordering::Relaxed);
-            self.spares.give(chunk);
+            self.give_spare(chunk);
         }
         Some(())
     }

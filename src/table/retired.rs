@@ -160,8 +160,8 @@ impl Ready {
     /// the epoch stands still.
     pub(crate) fn has_fallen_behind(&self, seen: &Cell<u64>) -> bool {
         // Relaxed: a gauge. Counted from 1, for 0 is what nobody has seen.
-        let came = || self.came.load(Ordering::Relaxed) + 1;
-        self.is_behind() && seen.replace(came()) != came()
+        let came = self.came.load(Ordering::Relaxed) + 1;
+        self.is_behind() && seen.replace(came) != came
     }
 
     /// The function to defer for these ways: when it runs, their grace period is over. It allocates
