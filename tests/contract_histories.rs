@@ -124,6 +124,10 @@ fn step(cache: &SessionCache<u8>, clock: &ManualClock, log: &Log, random: u64) {
             let new = session(cache, id, called, TLS12);
             match cache.new_session(&0, Side::Server, &new) {
                 Newly::NotStored(NotStored::Expired) => log.note(id, called, Action::Clear),
+                // Either: the callback refuses also what had expired, and was not stored.
+                Newly::Refused if new.times().not_after() <= cache.wall_now() => {
+                    log.note(id, called, Action::MayInsertOverOrClear(called));
+                }
                 // Refused or not, it was there, unless there was no room or caching was off.
                 _ => log.note(id, called, Action::MayInsertOver(called)),
             }

@@ -21,6 +21,8 @@ pub(crate) enum Action {
     MayInsert(u64),
     /// Stored, or not at all.
     MayInsertOver(u64),
+    /// Stored, or the key is absent afterwards, or neither.
+    MayInsertOverOrClear(u64),
     /// Stored only if the key was there; whether it was.
     Replace(u64, bool),
     Take(Option<u64>),
@@ -59,12 +61,19 @@ impl Action {
             Self::Clear => Some(None),
             Self::Remove(true) => now.is_some().then_some(None),
             Self::Vanish(value) => (now == Some(value)).then_some(None),
-            Self::MayVanish(_) | Self::MayInsert(_) | Self::MayInsertOver(_) => Some(now),
+            Self::MayVanish(_)
+            | Self::MayInsert(_)
+            | Self::MayInsertOver(_)
+            | Self::MayInsertOverOrClear(_) => Some(now),
         };
-        let lapses = self == Self::MayVanish(now.unwrap_or(0)) && now.is_some();
+        let lapses = match self {
+            Self::MayVanish(value) => now == Some(value),
+            Self::MayInsertOverOrClear(_) => now.is_some(),
+            _ => false,
+        };
         let lands = match self {
             Self::MayInsert(value) if now.is_none() => Some(Some(value)),
-            Self::MayInsertOver(value) => Some(Some(value)),
+            Self::MayInsertOver(value) | Self::MayInsertOverOrClear(value) => Some(Some(value)),
             _ => None,
         };
         after.into_iter().chain(lapses.then_some(None)).chain(lands)
@@ -106,7 +115,8 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
 mod tests {
     use super::Action::Vanish;
     use super::Action::{
-        Clear, Get, Insert, InsertIfAbsent, MayInsert, MayVanish, Remove, Replace, Take,
+        Clear, Get, Insert, InsertIfAbsent, MayInsert, MayInsertOver, MayInsertOverOrClear,
+        MayVanish, Remove, Replace, Take,
     };
     use super::*;
 
@@ -189,6 +199,17 @@ mod tests {
         assert!(accepts(&[(1, 2, MayInsert(7)), (3, 4, Get(None))]));
         assert!(!accepts(&[(1, 2, Insert(8)), (3, 4, MayInsert(7)), (5, 6, Get(Some(7)))]));
         assert!(!accepts(&[(1, 2, Get(Some(7))), (3, 4, MayInsert(7))]), "from the future");
+    }
+
+    #[test]
+    fn what_may_be_inserted_over_an_entry_leaves_no_gap_unless_it_may_clear() {
+        let with = |action| accepts(&[(1, 2, Insert(8)), (3, 4, action), (5, 6, Get(None))]);
+        assert!(!with(MayInsertOver(7)));
+        assert!(with(MayInsertOverOrClear(7)));
+        for action in [MayInsertOver(7), MayInsertOverOrClear(7)] {
+            let then = |found| [(1, 2, Insert(8)), (3, 4, action), (5, 6, Get(Some(found)))];
+            assert!(accepts(&then(7)) && accepts(&then(8)) && !accepts(&then(9)));
+        }
     }
 
     #[test]
