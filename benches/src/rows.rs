@@ -93,6 +93,8 @@ const BATCHERS: &[&str] = &[
     "halfshake reader, bytes",
     "halfshake reader, pairs",
     "halfshake pinned, bytes, one by one",
+    "(one line)",
+    "(two lines)",
     "papaya, guard held",
     "scc HashIndex, guard held",
     "dashmap",
