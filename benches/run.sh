@@ -2,7 +2,7 @@
 # Runs every row of the comparison, each in a process of its own, into benches/record/rows/, and
 # makes PERFORMANCE.md's tables and pictures from the records.
 #
-#   benches/run.sh [--quick] [ROW...]      W1 to W12, L, and E (real handshakes); all by default
+#   benches/run.sh [--quick] [ROW...]      W1 to W12, L, O, S, and E (real handshakes); all by default
 #
 # --quick is for a first look, with fewer rounds and fewer entries: about seven minutes on a quiet
 # machine, two of them for E. Without it, up to two hours.
@@ -16,7 +16,7 @@ if [[ ${1:-} == --quick ]]; then
 fi
 rows=("$@")
 if ((${#rows[@]} == 0)); then
-    rows=(W1 W2 W3 W4 W5 W6 W7 W8 W9 W10 W11 W12 L E)
+    rows=(W1 W2 W3 W4 W5 W6 W7 W8 W9 W10 W11 W12 L O S E)
 fi
 # VALUE_BYTES=200 for longer values; their records lie beside the others.
 case ${VALUE_BYTES:-128} in

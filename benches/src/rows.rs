@@ -32,6 +32,10 @@ pub enum Row {
     W12,
     /// Latencies while something goes on besides.
     L,
+    /// Every change by itself.
+    O,
+    /// What a session cache costs.
+    S,
 }
 
 /// A part of a row.
@@ -133,6 +137,11 @@ const WRITERS: &[&str] = &[
     "moka, Arc",
 ];
 
+const SESSIONS: &[&str] = &["halfshake cache, a session's bytes", "halfshake sessions"];
+
+/// Sizes at which operations are measured by themselves.
+const SIZES: [u64; 3] = [64, 1 << 16, 1 << 20];
+
 const MILLION: u64 = 1_000_000;
 
 fn step(workload: Workload, entries: u64, operations: u64) -> Step {
@@ -203,6 +212,12 @@ impl Row {
                 step(W::GetLatency, MILLION, 500_000).rounds(5).smaller(300_000),
                 step(W::InsertLatency, MILLION, 500_000).rounds(5).smaller(300_000),
             ],
+            Self::O => [W::Insert, W::InsertTwo, W::Replace, W::Take, W::Cycle]
+                .into_iter()
+                .flat_map(|w| SIZES.map(|entries| step(w, entries, 100_000).only_full()))
+                .filter(|step| step.workload.suits(step.entries))
+                .collect(),
+            Self::S => SIZES.map(|entries| step(W::Hit, entries, 100_000).by(SESSIONS)).to_vec(),
         }
     }
 }

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// All records, by their file names without the ending; those of the rows are called `rows/W1`, or
-/// `rows-200/W1` where values were longer.
+/// All records, by their file names without the ending; those of the rows are called `rows/W1`, and
+/// `rows-X/W1` where they were made for comparison: with values of 200 bytes, with AES for the hash,
+/// with look-ups that fetch no cells in advance (`lean`).
 #[derive(Debug, Default)]
 pub struct Records {
     tables: BTreeMap<String, Record>,
@@ -27,17 +28,14 @@ impl Records {
     /// If a record can't be read.
     pub fn read(folder: &Path) -> Result<Self> {
         let mut all = BTreeMap::new();
-        for part in ["", "rows/", "rows-200/"] {
+        for part in ["", "rows/", "rows-200/", "rows-aes/", "rows-lean/"] {
             let folder = folder.join(part);
             let Ok(listed) = std::fs::read_dir(&folder) else { continue };
             for entry in listed {
                 let path = entry.with_context(|| format!("listing {}", folder.display()))?.path();
                 let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
                 // Others keep records of their own kinds here, too.
-                let ours = !part.is_empty()
-                    || ["entries-", "memory-", "sessions-"]
-                        .iter()
-                        .any(|start| stem.starts_with(start));
+                let ours = !part.is_empty() || stem.starts_with("memory-");
                 if ours && path.extension().is_some_and(|e| e == "json") {
                     all.insert(format!("{part}{stem}"), Record::read(&path)?);
                 }
@@ -67,8 +65,11 @@ impl Records {
     /// What came of every goal that was measured, those that are missed most first.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let tables = || self.rows().flat_map(|(_, record)| &record.tables);
-        let judged = |goal: Goal| tables().filter_map(move |table| goal.judge(table));
+        let tables = |row: &str| self.get(&format!("rows/{row}")).map_or(&[][..], |r| &r.tables);
+        let judged = |goal: Goal| {
+            let tables = tables(&format!("{:?}", goal.row));
+            tables.iter().filter_map(move |table| goal.judge(table))
+        };
         let mut all: Vec<Verdict> = goals().into_iter().flat_map(judged).collect();
         all.sort_by(|a, b| b.short_by().total_cmp(&a.short_by()));
         all
@@ -94,24 +95,17 @@ impl Records {
         let mut words = name.split(' ');
         let first = words.next()?;
         let second = words.next();
-        let workload = || workload_of(second?);
         match first {
             "goals" => Some(self.goals()),
             "runs" => Some(self.runs()),
             "row" => {
-                // `W1`, or `200/W1` for the record of long values.
+                // `W1`, or `200/W1` for a record for comparison.
                 let row = second?;
                 let (folder, row) = row.split_once('/').unwrap_or(("", row));
                 let dash = if folder.is_empty() { "" } else { "-" };
                 let record = self.get(&format!("rows{dash}{folder}/{row}"))?;
                 Some(record.tables.iter().map(row_table).collect::<Vec<_>>().join("\n"))
             }
-            "operations" => self.operations(workload()?),
-            "tails" => self.tails(workload()?, words.next()?.parse().ok()?),
-            "expiry" => self.expiry(second?.parse().ok()?),
-            "two-threads" => self.two_threads(workload()?),
-            "resumptions" => self.resumptions(),
-            "session-cycles" => self.session_cycles(),
             "own-memory" => self.own_memory(),
             "handshakes" => self.handshakes.as_ref().map(Handshakes::costs),
             "handshakes-lost" => self.handshakes.as_ref().map(Handshakes::losses),
@@ -164,10 +158,6 @@ impl Records {
         let first = self.rows().next().map_or_else(String::new, |(_, r)| setting_text(r));
         first + &markdown_table(&head, lines)
     }
-}
-
-fn workload_of(name: &str) -> Option<Workload> {
-    serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
 }
 
 /// A workload's name, as the command line has it.
@@ -324,9 +314,7 @@ mod tests {
 
     #[test]
     fn workloads_are_named_as_on_the_command_line() {
-        assert_eq!(workload_of("cycle-timed"), Some(Workload::CycleTimed));
         assert_eq!(workload_name(Workload::CycleTimed), "cycle-timed");
-        assert_eq!(workload_of("nothing"), None);
     }
 
     #[test]

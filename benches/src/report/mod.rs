@@ -4,10 +4,10 @@
 //! committed records alone, so that anybody can make them again.
 
 mod document;
+mod experiments;
 mod goals;
 mod handshakes;
 mod machine;
-mod older;
 mod plots;
 mod record;
 mod table;

@@ -38,7 +38,9 @@ const PEERS: [RGBColor; 12] = [
 /// # Errors
 /// If one can't be drawn.
 pub fn plots(records: &Records) -> Result<Vec<(String, String)>> {
-    let tables: Vec<&Table> = records.rows().flat_map(|(_, record)| &record.tables).collect();
+    // The others are of the same kinds, and have tables alone.
+    let drawn = records.rows().filter(|(name, _)| name.starts_with('W') || *name == "L");
+    let tables: Vec<&Table> = drawn.flat_map(|(_, record)| &record.tables).collect();
     let of = |workload| tables.iter().copied().filter(move |t| t.workload == workload);
     let mut all = Vec::new();
     let mut add = |name: String, picture: Option<String>| all.extend(picture.map(|p| (name, p)));
