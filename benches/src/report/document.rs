@@ -2,15 +2,15 @@
 
 use super::goals::{Bound, Goal, Verdict, goals};
 use super::table::{number, spread};
-use super::{Handshakes, Record, Row, Spread, Table};
+use super::{Handshakes, Record, Row, Spread, Table, sizes};
 use crate::workloads::Workload;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// All records, by their file names without the ending; those of the rows are called `rows/W1`, and
-/// `rows-X/W1` where they were made for comparison: with values of 200 bytes, with AES for the hash,
-/// with look-ups that fetch no cells in advance (`lean`).
+/// `rows-X/W1` where they were made for comparison: with values of 200 bytes, with AES for the
+/// hash, with look-ups that fetch no cells in advance (`lean`).
 #[derive(Debug, Default)]
 pub struct Records {
     tables: BTreeMap<String, Record>,
@@ -75,6 +75,13 @@ impl Records {
         all
     }
 
+    /// The record of a row: `W1`, or `200/W1` for one that is for comparison.
+    fn row(&self, name: &str) -> Option<&Record> {
+        let (folder, row) = name.split_once('/').unwrap_or(("", name));
+        let dash = if folder.is_empty() { "" } else { "-" };
+        self.get(&format!("rows{dash}{folder}/{row}"))
+    }
+
     /// The document with every table made anew.
     ///
     /// # Errors
@@ -99,13 +106,10 @@ impl Records {
             "goals" => Some(self.goals()),
             "runs" => Some(self.runs()),
             "row" => {
-                // `W1`, or `200/W1` for a record for comparison.
-                let row = second?;
-                let (folder, row) = row.split_once('/').unwrap_or(("", row));
-                let dash = if folder.is_empty() { "" } else { "-" };
-                let record = self.get(&format!("rows{dash}{folder}/{row}"))?;
-                Some(record.tables.iter().map(row_table).collect::<Vec<_>>().join("\n"))
+                let tables = &self.row(second?)?.tables;
+                Some(tables.iter().map(row_table).collect::<Vec<_>>().join("\n"))
             }
+            "sizes" => sizes::tables(&self.row(second?)?.tables),
             "own-memory" => self.own_memory(),
             "handshakes" => self.handshakes.as_ref().map(Handshakes::costs),
             "handshakes-lost" => self.handshakes.as_ref().map(Handshakes::losses),

@@ -10,6 +10,7 @@ mod handshakes;
 mod machine;
 mod plots;
 mod record;
+mod sizes;
 mod table;
 
 pub use document::Records;
