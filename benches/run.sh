@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Runs every row of the comparison, each in a process of its own, into benches/record/rows/, and
-# makes PERFORMANCE.md's tables and pictures from the records.
+# Runs rows of the comparison, each in a process of its own, into benches/record/rows/, and makes
+# PERFORMANCE.md's tables and pictures from the records. All rows in one run: the check of the
+# tables refuses rows of different commits or machines.
 #
-#   benches/run.sh [--quick] [ROW...]      W1 to W12, L, O, S, and E (real handshakes); all by default
-#
-# --quick is for a first look, with fewer rounds and fewer entries: about seven minutes on a quiet
-# machine, two of them for E. Without it, up to two hours.
+#   benches/run.sh                         all of them: forty minutes on a quiet machine
+#   benches/run.sh ROW...                  W1 to W12, L, O, S, or E (real handshakes)
+#   benches/run.sh --quick [ROW...]        a first look, with fewer rounds and fewer entries: about
+#                                          seven minutes; its records stay in the target folder
+#   VALUE_BYTES=200 benches/run.sh         longer values, into benches/record/rows-200/
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,27 +16,32 @@ if [[ ${1:-} == --quick ]]; then
     quick=(--quick)
     shift
 fi
-rows=("$@")
-if ((${#rows[@]} == 0)); then
-    rows=(W1 W2 W3 W4 W5 W6 W7 W8 W9 W10 W11 W12 L O S E)
-fi
-# VALUE_BYTES=200 for longer values; their records lie beside the others.
+target=${CARGO_TARGET_DIR:-benches/target}
 case ${VALUE_BYTES:-128} in
-    128) features=() folder=benches/record/rows ;;
-    200) features=(--features value-200) folder=benches/record/rows-200 ;;
+    128)
+        features=() folder=benches/record
+        rows=(W1 W2 W3 W4 W5 W6 W7 W8 W9 W10 W11 W12 L O S E)
+        ;;
+    200)
+        features=(--features value-200) folder=benches/record/rows-200
+        rows=(W1 W2 W4 W5 W9)
+        ;;
     *) echo "VALUE_BYTES is 128 or 200" >&2; exit 1 ;;
 esac
+((${#quick[@]})) && folder=$target/quick
+to=$folder
+[[ $folder == benches/record ]] && to=$folder/rows
+(($#)) && rows=("$@")
 
-mkdir -p "$folder"
+mkdir -p "$to"
 cargo build --locked --release --manifest-path benches/Cargo.toml --bins "${features[@]}"
-target=${CARGO_TARGET_DIR:-benches/target}
 for row in "${rows[@]}"; do
     if [[ $row == E ]]; then
         cargo build --locked --release -p halfshake-terminator
         "$target/release/end-to-end" --program "${CARGO_TARGET_DIR:-target}/release/halfshake" \
-            "${quick[@]}" --record benches/record/end-to-end.json
+            "${quick[@]}" --record "$folder/end-to-end.json"
         continue
     fi
-    "$target/release/compare" --rows "$row" "${quick[@]}" --record "$folder/$row.json"
+    "$target/release/compare" --rows "$row" "${quick[@]}" --record "$to/$row.json"
 done
-"$target/release/report"
+((${#quick[@]})) || "$target/release/report"

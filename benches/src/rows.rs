@@ -107,6 +107,34 @@ const BATCHERS: &[&str] = &[
     "moka, Arc",
 ];
 
+/// Who looks for what is not there reads a line of an index alone.
+const MISSERS: &[&str] = &[
+    "(nobody)",
+    "halfshake pinned, bytes",
+    "halfshake pinned, pairs",
+    "(one line of an index)",
+    "papaya, guard held",
+    "scc HashIndex, guard held",
+    "dashmap",
+    "quick_cache",
+    "segcache",
+    "moka, Arc",
+];
+
+const MISS_BATCHERS: &[&str] = &[
+    "(nobody)",
+    "halfshake reader, bytes",
+    "halfshake reader, pairs",
+    "halfshake pinned, bytes, one by one",
+    "(one line of an index)",
+    "papaya, guard held",
+    "scc HashIndex, guard held",
+    "dashmap",
+    "quick_cache",
+    "segcache",
+    "moka, Arc",
+];
+
 const CYCLERS: &[&str] = &[
     "(nobody)",
     "halfshake, bytes, listener",
@@ -179,12 +207,16 @@ impl Row {
                 vec![step(W::Batch, 2 * MILLION, 200_000).by(BATCHERS).smaller(MILLION)]
             }
             Self::W3 => vec![
-                step(W::Miss, 4 * MILLION, 200_000).by(FEW_READERS).smaller(MILLION),
-                step(W::MissBatch, 4 * MILLION, 200_000).by(BATCHERS).smaller(MILLION),
+                step(W::Miss, 4 * MILLION, 200_000).by(MISSERS).smaller(MILLION),
+                step(W::MissBatch, 4 * MILLION, 200_000).by(MISS_BATCHERS).smaller(MILLION),
             ],
             Self::W4 => vec![
                 step(W::CycleTimed, 1 << 16, 100_000).by(CYCLERS),
                 step(W::CycleTimed, 1 << 20, 100_000).by(CYCLERS),
+                step(W::CycleExpiring, 1 << 16, 100_000).by(CYCLERS).only_full(),
+                step(W::CycleExpiring, 1 << 20, 100_000).by(CYCLERS).only_full(),
+                step(W::Cycle, 1 << 16, 100_000).by(CYCLERS).only_full(),
+                step(W::Cycle, 1 << 20, 100_000).by(CYCLERS).only_full(),
                 step(W::CycleThreads, 1 << 20, 100_000).only_full(),
             ],
             Self::W5 => vec![step(W::Mix, 2 * MILLION, 400_000).smaller(300_000)],
@@ -212,7 +244,7 @@ impl Row {
                 step(W::GetLatency, MILLION, 500_000).rounds(5).smaller(300_000),
                 step(W::InsertLatency, MILLION, 500_000).rounds(5).smaller(300_000),
             ],
-            Self::O => [W::Insert, W::InsertTwo, W::Replace, W::Take, W::Cycle]
+            Self::O => [W::Insert, W::InsertTwo, W::Replace, W::Take]
                 .into_iter()
                 .flat_map(|w| SIZES.map(|entries| step(w, entries, 100_000).only_full()))
                 .filter(|step| step.workload.suits(step.entries))

@@ -208,12 +208,25 @@ fn goal_line(verdict: &Verdict) -> Vec<String> {
     vec![format!("{:?}", goal.row), size, bound, precise(verdict.value) + &rival + &finds, said]
 }
 
-/// Small shares need more digits.
+/// What is the most of a round is the most of all rounds.
+fn over_rounds(name: &str, values: &[f64]) -> Spread {
+    let most = values.iter().copied().fold(f64::MIN, f64::max);
+    Spread::of(if name.contains("at most") { vec![most] } else { values.to_vec() })
+}
+
+/// Small shares need more digits, and so does what is almost one.
 fn precise(s: Spread) -> String {
-    if s.median != 0.0 && s.median.abs() < 0.1 {
-        format!("{:.5}", s.median)
+    let digits = |n: f64| match n.abs() {
+        0.0 => "0".to_owned(),
+        small if small < 0.1 => format!("{n:.5}"),
+        _ => number(n),
+    };
+    if (0.995..1.0).contains(&s.median) {
+        format!("{:.4}", s.median)
     } else if s.q1 == s.q3 {
-        number(s.median)
+        digits(s.median)
+    } else if s.median.abs() < 0.1 {
+        format!("{} [{}-{}]", digits(s.median), digits(s.q1), digits(s.q3))
     } else {
         spread(s)
     }
@@ -255,7 +268,7 @@ fn row_table(table: &Table) -> String {
         let figure = |name: &&String| {
             row.figures
                 .get(*name)
-                .map_or(String::new(), |values| precise(Spread::of(values.iter().copied())))
+                .map_or(String::new(), |values| precise(over_rounds(name, values)))
         };
         cells.extend(figures.iter().map(figure));
         cells

@@ -9,13 +9,16 @@ use std::time::Duration;
 
 pub(super) struct Cycle {
     pub(super) scale: Scale,
-    /// Whether the clock moves.
-    pub(super) timed: bool,
+    /// How long the clock runs while as many tickets are inserted as the cache holds; `None`: it
+    /// stands still.
+    pub(super) life: Option<Duration>,
 }
 
-/// How long the clock runs while the whole cache is renewed: a little less than the timeout, so
-/// that the limit decides for most entries and the timeout for some.
-const LIFE: Duration = Duration::from_secs(285);
+/// A life of the cache in which the limit evicts what is younger than the timeout of 300 s: a
+/// quarter of the tickets is taken, so the oldest are 1.24 lives old.
+pub(super) const LIMITED: Duration = Duration::from_secs(200);
+/// One in which the timeout comes first: the cache is filled to 0.86.
+pub(super) const EXPIRING: Duration = Duration::from_secs(285);
 /// Handshakes between two movements of the clock.
 const STEP: u64 = 32;
 
@@ -28,7 +31,7 @@ impl Work for Cycle {
     ) -> Entrant {
         let Scale { entries, operations } = self.scale;
         let operations = (operations / slowness).max(16);
-        let timed = self.timed;
+        let life = self.life;
         Entrant::new(name, move || {
             let contestant = make();
             let mut tickets = Tickets::new(entries);
@@ -36,11 +39,11 @@ impl Work for Cycle {
             if slowness <= 1024 {
                 writes::age(&mut contestant.handle(), entries);
             }
-            tickets.issue(&mut contestant.handle());
+            tickets.issue(&mut contestant.handle(), life);
             move |_| {
                 let mut handle = contestant.handle();
-                handshakes(&mut handle, &mut tickets, operations / 2, timed);
-                handshakes(&mut handle, &mut tickets, operations, timed)
+                handshakes(&mut handle, &mut tickets, operations / 2, life);
+                handshakes(&mut handle, &mut tickets, operations, life)
             }
         })
     }
@@ -50,9 +53,9 @@ pub(super) fn handshakes(
     handle: &mut impl Operations,
     tickets: &mut Tickets,
     cycles: u64,
-    timed: bool,
+    life: Option<Duration>,
 ) -> Sample {
-    let step = LIFE * u32::try_from(2 * STEP).unwrap_or(u32::MAX) / tickets.entries_u32();
+    let step = life.map(|life| tickets.step(life));
     let (mut asked, mut found) = (0, 0);
     let watch = Watch::start();
     for cycle in 1..=cycles {
@@ -62,7 +65,7 @@ pub(super) fn handshakes(
             asked += 1;
             found += u64::from(handle.take(&key(n)).is_some());
         }
-        if timed && cycle % STEP == 0 {
+        if let Some(step) = step.filter(|_| cycle.is_multiple_of(STEP)) {
             handle.time_passes(step);
         }
     }
@@ -82,13 +85,25 @@ impl Tickets {
         Self { salt: fresh_salt(), next: entries + entries / 4, entries }
     }
 
-    /// Inserts all that are there already.
-    pub(super) fn issue(&self, handle: &mut impl Operations) {
-        writes::insert(handle, self.salt, self.next);
+    /// Inserts all that are there already, at the pace at which others will follow.
+    pub(super) fn issue(&self, handle: &mut impl Operations, life: Option<Duration>) {
+        let Some(step) = life.map(|life| self.step(life)) else {
+            writes::insert(handle, self.salt, self.next);
+            return;
+        };
+        let mut done = 0;
+        while done < self.next {
+            let some = (2 * STEP).min(self.next - done);
+            writes::insert(handle, self.salt + done, some);
+            handle.time_passes(step);
+            done += some;
+        }
     }
 
-    fn entries_u32(&self) -> u32 {
-        u32::try_from(self.entries).unwrap_or(u32::MAX)
+    /// Between two movements of the clock.
+    fn step(&self, life: Duration) -> Duration {
+        let part = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        life * part(2 * STEP) / part(self.entries)
     }
 
     fn mint(&mut self) -> u64 {

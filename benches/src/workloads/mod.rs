@@ -45,9 +45,11 @@ pub enum Workload {
     /// What TLS 1.3 does at the limit: two inserts, and half a take of a ticket 25 to 31 % of the
     /// capacity old.
     Cycle,
-    /// The same while time goes by: a life of the cache takes 285 s and the timeout is 300 s, so
-    /// some entries expire. Only ours is asked to sweep, once a second.
+    /// The same while time goes by: the timeout is 300 s, and the limit evicts what is 248 s old.
+    /// Only ours is asked to sweep, once a second.
     CycleTimed,
+    /// The same, but the timeout comes before the limit: all that is not taken expires.
+    CycleExpiring,
     /// What TLS 1.2 does: 80 look-ups of live sessions, 15 inserts, 5 look-ups of expired ones.
     Mix,
     /// Each insert of a first fill measured by itself.
@@ -126,8 +128,11 @@ impl Workload {
             Self::InsertTwo => writers(&writes(Kind::InsertTwo), limit),
             Self::Replace => writers(&writes(Kind::Replace), slack(limit)),
             Self::Take => writers(&writes(Kind::Take), slack(limit)),
-            Self::Cycle => cyclers(&cycle::Cycle { scale, timed: false }, limit),
-            Self::CycleTimed => cyclers(&cycle::Cycle { scale, timed: true }, limit),
+            Self::Cycle => cyclers(&cycle::Cycle { scale, life: None }, limit),
+            Self::CycleTimed => cyclers(&cycle::Cycle { scale, life: Some(cycle::LIMITED) }, limit),
+            Self::CycleExpiring => {
+                cyclers(&cycle::Cycle { scale, life: Some(cycle::EXPIRING) }, limit)
+            }
             Self::FillTail => writers(&tails::Tails { scale, full: false }, slack(limit)),
             Self::InsertTail => writers(&tails::Tails { scale, full: true }, limit),
             Self::Expire => sweep::entrants(scale),
@@ -157,6 +162,7 @@ impl Workload {
                 | Self::Cycle
                 | Self::CycleThreads
                 | Self::CycleTimed
+                | Self::CycleExpiring
                 | Self::Mix
                 | Self::FillTail
                 | Self::Expire

@@ -5,7 +5,7 @@ use super::footprint::Alone;
 use super::{Scale, Work, slack};
 use crate::contestants::Nobody;
 use crate::contestants::caches::{Lru, Moka, Quick};
-use crate::contestants::limits::{OneLine, TwoLines};
+use crate::contestants::limits::{IndexLine, OneLine, TwoLines};
 use crate::contestants::maps::{Dashmap, Fifo, Papaya, PapayaPinning};
 use crate::contestants::more::{Foyer, MiniMoka, Segments, TinyUfo};
 use crate::contestants::ours::{Bytes, Holding, Kept, Pairs, Reading};
@@ -49,6 +49,7 @@ pub(super) fn readers(work: &impl Work, entries: u64) -> Vec<Entrant> {
         work.enter("halfshake sessions", 1, move || Sessions::new(room)),
         work.enter("(one line)", 1, move || OneLine::new(entries)),
         work.enter("(two lines)", 1, move || TwoLines::new(entries)),
+        work.enter("(one line of an index)", 1, move || IndexLine::new(entries)),
         work.enter("papaya, guard held", 1, move || Papaya::new(n)),
         work.enter("papaya, pin each", 1, move || PapayaPinning(Papaya::new(n))),
         work.enter("scc HashIndex, guard held", 1, move || Index::new(n)),

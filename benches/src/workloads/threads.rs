@@ -115,7 +115,7 @@ fn together<C: Contestant>(
         let mut fresh = fresh_salt();
         let mut tickets = Tickets::new(scale.entries / threads);
         if let Kind::Cycle = kind {
-            tickets.issue(&mut handle);
+            tickets.issue(&mut handle, None);
         }
         let mut pass = |seed, operations| match kind {
             Kind::Hit => reads::singles(handle.held(), salt, scale.entries, seed, operations),
@@ -126,7 +126,7 @@ fn together<C: Contestant>(
                 fresh += operations;
                 writes::insert(&mut handle, fresh, operations)
             }
-            Kind::Cycle => cycle::handshakes(&mut handle, &mut tickets, operations, false),
+            Kind::Cycle => cycle::handshakes(&mut handle, &mut tickets, operations, None),
         };
         pass(!seed, scale.operations / 2);
         barrier.wait();
