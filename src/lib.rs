@@ -46,6 +46,12 @@
 //! writing much: inserts are refused with [`Refusal::NoRoom`] rather than growing the memory.
 //! [`Stats::longest_pin`] and [`Stats::retired_entries`] show it.
 //!
+//! # Memory
+//!
+//! The table is allocated when a cache is built: what cannot be had is a [`ConfigError`]. Entries
+//! are allocated when they are inserted (or ahead, see [`Builder::preallocate`]); if the allocator
+//! fails then, the process is aborted, as by Rust's own collections.
+//!
 //! # Features
 //!
 //! | feature | adds |
