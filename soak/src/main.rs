@@ -1,0 +1,175 @@
+//! Long runs of the caches under everything at once: all operations, callbacks that use the cache
+//! and callbacks that panic, sweeps, callbacks that are swapped, capacities that change, flushes,
+//! modes, a store outside that answers in every way. Every few seconds the threads end, all comes
+//! to rest, and the books are checked: each entry that was stored lives or was told of once.
+
+mod bytes;
+mod ledger;
+mod measure;
+mod pairs;
+mod plot;
+mod run;
+mod sessions;
+mod worker;
+mod world;
+
+use clap::Parser;
+use ledger::Mistake;
+use measure::{Window, drift, exact, resident_slope};
+use run::Length;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Put the caches under load for minutes or hours, and stop at the first violation.
+#[derive(Debug, Parser)]
+#[command(after_help = "Exit status: 0 no violation; 1 a violation, which is told with its seed.")]
+struct Arguments {
+    /// How long, in minutes.
+    #[arg(long, value_name = "M", default_value_t = 1.0)]
+    minutes: f64,
+
+    /// Stop earlier once so many operations are done; a batch counts one for each key.
+    #[arg(long, value_name = "N")]
+    operations: Option<u64>,
+
+    /// Threads; as many as there are processors when not given.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Seconds between two checks.
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    every: f64,
+
+    /// Draws the same operations for each thread again (not the same interleaving).
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// Folder for the table and the pictures of the run.
+    #[arg(long, value_name = "FOLDER")]
+    record: Option<PathBuf>,
+
+    /// Make a mistake, to see it found.
+    #[arg(long, value_name = "MISTAKE", value_enum)]
+    plant: Option<Mistake>,
+}
+
+/// A run that is shorter says nothing about growth.
+const LEAST_TO_JUDGE: f64 = 600.0;
+/// Most MiB that memory may grow in ten minutes.
+const MOST_GROWTH: f64 = 1.0;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let seed = arguments.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let length = Length {
+        time: Duration::from_secs_f64(arguments.minutes * 60.0),
+        operations: arguments.operations,
+        window: Duration::from_secs_f64(arguments.every),
+        threads: arguments.threads.unwrap_or(processors),
+        seed,
+        mistake: arguments.plant,
+    };
+    println!("soak: seed {seed}, {} threads, a check every {} s", length.threads, arguments.every);
+    run::silence_injected();
+    let (violation, windows) = match run::run(length, tell) {
+        Ok(windows) => (growth(&windows), windows),
+        Err((violation, windows)) => (Some(violation), windows),
+    };
+    if let Some(folder) = &arguments.record
+        && let Err(error) = record(&windows, folder)
+    {
+        eprintln!("soak: {}: {error}", folder.display());
+        return ExitCode::FAILURE;
+    }
+    if let Some(violation) = violation {
+        eprintln!("VIOLATION: {violation}; seed {seed}");
+        return ExitCode::FAILURE;
+    }
+    println!("{}", evidence(&windows));
+    ExitCode::SUCCESS
+}
+
+fn tell(window: &Window) {
+    println!(
+        "{:7.0} s  {:.3e} operations, {:.2} million/s  {} MiB  p99.9 {:.1} µs  retired {} KiB  \
+         {} events, {} refused",
+        window.seconds,
+        exact(window.operations),
+        window.rate / 1e6,
+        window.resident_kib / 1024,
+        exact(window.p999_ns) / 1000.0,
+        window.retired_bytes / 1024,
+        window.events,
+        window.refused
+    );
+}
+
+/// Whether memory has grown, as surely as such a line can be drawn.
+fn growth(windows: &[Window]) -> Option<String> {
+    let found = resident_slope(windows)?;
+    let lasted = windows.last().map_or(0.0, |last| last.seconds);
+    let grows = lasted >= LEAST_TO_JUDGE && found.slope - 2.0 * found.error > MOST_GROWTH;
+    grows.then(|| format!("memory grows by {:.2} MiB in ten minutes", found.slope))
+}
+
+fn record(windows: &[Window], folder: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    measure::write(windows, &folder.join("windows.tsv")).map_err(|error| error.to_string())?;
+    plot::draw(windows, folder)
+}
+
+/// The line of the table of evidence.
+fn evidence(windows: &[Window]) -> String {
+    let last = windows.last().cloned().unwrap_or_default();
+    let (from, to) = drift(windows);
+    let memory = resident_slope(windows).map_or("too short to tell".into(), |found| {
+        format!("{:+.2} ± {:.2} MiB in 10 min", found.slope, found.error)
+    });
+    format!(
+        "EVIDENCE: nothing is lost under everything at once | soak | {} operations, {} checks, \
+         {:.0} min | conservation error 0, memory {memory}, p99.9 {:.1} to {:.1} µs",
+        last.operations,
+        windows.len(),
+        last.seconds / 60.0,
+        exact(from) / 1000.0,
+        exact(to) / 1000.0
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_grows_is_a_violation_once_it_is_long_enough() {
+        let grown = |windows: u32, each: u64| {
+            let window = |n: u32| Window {
+                seconds: f64::from(n) * 10.0,
+                resident_kib: 50_000 + u64::from(n) * each,
+                ..Window::default()
+            };
+            growth(&(0..windows).map(window).collect::<Vec<_>>())
+        };
+        assert!(grown(100, 100).is_some());
+        assert!(grown(20, 100).is_none(), "too short");
+        assert!(grown(100, 10).is_none(), "a sixth of what is allowed");
+    }
+
+    #[test]
+    fn the_record_has_a_line_for_each_window_and_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let windows: Vec<_> = (1..5u32)
+            .map(|n| Window { seconds: f64::from(n), p999_ns: 100, ..Window::default() })
+            .collect();
+        record(&windows, folder.path()).unwrap();
+        let table = std::fs::read_to_string(folder.path().join("windows.tsv")).unwrap();
+        assert_eq!(table.lines().count(), 5);
+        for picture in ["resident.svg", "latency.svg", "retired.svg", "rate.svg"] {
+            let text = std::fs::read_to_string(folder.path().join(picture)).unwrap();
+            assert!(text.contains("<polyline"), "{picture}");
+        }
+    }
+}

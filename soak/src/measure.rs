@@ -1,0 +1,147 @@
+//! What a run looked like, window by window, and whether it stayed as it was.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// One window between two checks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window {
+    /// Since the beginning of the run, at the end of the window.
+    pub(crate) seconds: f64,
+    /// Since the beginning of the run.
+    pub(crate) operations: u64,
+    /// In this window, for each second of load.
+    pub(crate) rate: f64,
+    pub(crate) resident_kib: u64,
+    /// Of the calls that were timed.
+    pub(crate) median_ns: u64,
+    pub(crate) p99_ns: u64,
+    pub(crate) p999_ns: u64,
+    /// The most that was seen waiting for readers, of all caches.
+    pub(crate) retired_bytes: u64,
+    pub(crate) entries: u64,
+    pub(crate) events: u64,
+    pub(crate) refused: u64,
+}
+
+/// Windows at the beginning that count as warming up: a fifth, but some in any case.
+const FEWEST_WARM: usize = 6;
+
+pub(crate) fn warm(windows: &[Window]) -> &[Window] {
+    let from = (windows.len() / 5).max(FEWEST_WARM).min(windows.len());
+    &windows[from..]
+}
+
+/// A straight line through points: how steep it is, and how sure that is (a standard error).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Slope {
+    pub(crate) slope: f64,
+    pub(crate) error: f64,
+}
+
+pub(crate) fn slope(points: &[(f64, f64)]) -> Option<Slope> {
+    if points.len() < 3 {
+        return None;
+    }
+    let n = exact(points.len() as u64);
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let spread: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
+    let slope = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum::<f64>() / spread;
+    let rest: f64 = points.iter().map(|p| (p.1 - y - slope * (p.0 - x)).powi(2)).sum();
+    Some(Slope { slope, error: (rest / (n - 2.0) / spread).sqrt() })
+}
+
+/// Resident memory in MiB per ten minutes.
+pub(crate) fn resident_slope(windows: &[Window]) -> Option<Slope> {
+    let point = |w: &Window| (w.seconds / 600.0, exact(w.resident_kib) / 1024.0);
+    slope(&warm(windows).iter().map(point).collect::<Vec<_>>())
+}
+
+/// Of some windows, the one in the middle.
+pub(crate) fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+/// The p99.9 of the first and of the last third.
+pub(crate) fn drift(windows: &[Window]) -> (u64, u64) {
+    let warm = warm(windows);
+    let third = (warm.len() / 3).max(1).min(warm.len());
+    let of = |windows: &[Window]| median(windows.iter().map(|w| w.p999_ns).collect());
+    (of(&warm[..third]), of(&warm[warm.len() - third..]))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "what is counted here is exact in a double")]
+pub(crate) fn exact(n: u64) -> f64 {
+    n as f64
+}
+
+/// What this process holds of the machine's memory.
+pub(crate) fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Writes the windows as a table.
+pub(crate) fn write(windows: &[Window], to: &Path) -> std::io::Result<()> {
+    let mut text = String::from(
+        "seconds\toperations\toperations_per_second\tresident_kib\tp50_ns\tp99_ns\tp99.9_ns\t\
+         retired_bytes\tentries\tevents\trefused\n",
+    );
+    for w in windows {
+        // A string takes all that is written to it.
+        let _written = writeln!(
+            text,
+            "{:.1}\t{}\t{:.0}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+            w.seconds,
+            w.operations,
+            w.rate,
+            w.resident_kib,
+            w.median_ns,
+            w.p99_ns,
+            w.p999_ns,
+            w.retired_bytes,
+            w.entries,
+            w.events,
+            w.refused
+        );
+    }
+    std::fs::write(to, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_straight_line_is_as_steep_as_it_is() {
+        let line: Vec<_> = (0..10).map(|x| (f64::from(x), 3.0 + 2.0 * f64::from(x))).collect();
+        let found = slope(&line).unwrap();
+        assert!((found.slope - 2.0).abs() < 1e-9 && found.error < 1e-9, "{found:?}");
+        assert_eq!(slope(&line[..2]), None);
+    }
+
+    #[test]
+    fn noise_about_a_level_is_no_growth() {
+        let noise: Vec<_> = (0..100u32).map(|x| (f64::from(x), f64::from(x * 7919 % 13))).collect();
+        let found = slope(&noise).unwrap();
+        assert!(found.slope.abs() < 3.0 * found.error, "{found:?}");
+    }
+
+    #[test]
+    fn memory_that_grows_is_seen() {
+        let windows: Vec<_> = (0..100u32)
+            .map(|n| Window {
+                seconds: f64::from(n) * 10.0,
+                resident_kib: 100_000 + u64::from(n) * 100,
+                ..Window::default()
+            })
+            .collect();
+        // 10 KiB a second.
+        let found = resident_slope(&windows).unwrap();
+        assert!((found.slope - 6000.0 / 1024.0).abs() < 1e-6, "{found:?}");
+        assert!(resident_kib() > 1000);
+    }
+}
