@@ -1,10 +1,13 @@
 //! A cache and `fork`. Not under the harness, whose threads a child would not have.
 #![expect(unsafe_code, reason = "fork")]
 
+mod tried;
+
 use halfshake::{Cache, Maintenance, RemovalCause};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
+use tried::{amount, tried};
 
 /// Nothing here takes this long on a machine that still answers.
 const BOUND: u32 = 60;
@@ -117,8 +120,18 @@ fn child_of_a_parent_that_used_the_cache_drops_it_and_tells_nothing() {
 }
 
 fn main() {
-    cache_that_was_shut_down_starts_no_threads();
-    child_of_a_quiet_parent_uses_the_cache_and_so_does_the_parent();
-    child_of_a_parent_that_used_the_cache_drops_it_and_tells_nothing();
+    // Eight children each time.
+    let times = amount(1, 125);
+    for _ in 0..times {
+        cache_that_was_shut_down_starts_no_threads();
+        child_of_a_quiet_parent_uses_the_cache_and_so_does_the_parent();
+        child_of_a_parent_that_used_the_cache_drops_it_and_tells_nothing();
+    }
+    tried(
+        "14",
+        "fork, before the first use and under the cache's threads; the child uses or drops it",
+        &format!("{} forks", times * 8),
+        "no child hangs, or tells of its parent's sessions; the parent tells once",
+    );
     println!("fork: ok");
 }

@@ -10,6 +10,7 @@ pub(crate) mod authority;
 mod backend;
 pub(crate) mod client;
 pub(crate) mod disk;
+pub(crate) mod hello;
 pub(crate) mod load;
 pub(crate) mod openssl;
 pub(crate) mod relay;
@@ -64,9 +65,20 @@ impl Server {
         Self::start_command(arguments, |_| ())
     }
 
+    /// Like `start`, on every address of the machine; `address` is one of them.
+    pub(crate) fn start_everywhere(arguments: &[&str]) -> Self {
+        let mut server = Self::start_on("0.0.0.0:0", arguments, |_| ());
+        server.address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        server
+    }
+
     /// Like `start`; `prepare` sets the environment.
     pub(crate) fn start_command(arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
-        let mut command = halfshake(&["serve", "--listen", "127.0.0.1:0"]);
+        Self::start_on("127.0.0.1:0", arguments, prepare)
+    }
+
+    fn start_on(listen: &str, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = halfshake(&["serve", "--listen", listen]);
         command.args(["--admin", "127.0.0.1:0", "--tls-backend", BACKEND.name()]).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         prepare(&mut command);

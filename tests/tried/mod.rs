@@ -1,0 +1,73 @@
+//! How much a test of a fault tries, and how it says so.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+/// The short amount, or the long one.
+pub(crate) fn amount(short: u64, long: u64) -> u64 {
+    if is_long() { long } else { short }
+}
+
+pub(crate) fn is_long() -> bool {
+    std::env::var("HALFSHAKE_FAULTS").is_ok_and(|form| form == "long")
+}
+
+/// Says what was tried: a row of the table in docs/RELIABILITY.md.
+pub(crate) fn tried(class: &str, fault: &str, number: &str, law: &str) {
+    println!("FAULT | {class} | {fault} | {number} | {law}");
+}
+
+/// SplitMix64.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    /// An id as a client of another server would offer it.
+    pub(crate) fn id(&mut self) -> [u8; 32] {
+        let mut id = [0; 32];
+        id.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&self.next().to_le_bytes()));
+        id
+    }
+}
+
+/// Panics with this word say nothing.
+pub(crate) const INJECTED: &str = "injected";
+
+pub(crate) fn silence_injected() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.payload().downcast_ref::<&str>() != Some(&INJECTED) {
+                usual(panic);
+            }
+        }));
+    });
+}
+
+/// Does it; whether it panicked as injected. Any other panic goes on.
+pub(crate) fn bears(call: impl FnOnce()) -> bool {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
+        Ok(()) => false,
+        Err(panic) if panic.downcast_ref::<&str>() == Some(&INJECTED) => true,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// What this process holds of the machine's memory, in bytes.
+pub(crate) fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: Option<u64> = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or(0) * 1024
+}
