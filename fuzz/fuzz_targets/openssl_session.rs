@@ -1,72 +1,10 @@
-//! Any bytes where a cache over OpenSSL expects a session that it has stored.
-//!
-//! Input: a byte that says for which version, modulo 3 (TLS 1.3, 1.2, 1.0), then the bytes: the DER
-//! of a session.
-//!
-//! What is accepted is of the id, the namespace and the version that were asked for; it encodes
-//! again, what it encodes to is accepted, too, and a connection can be given it. Every refusal is
-//! counted.
 #![no_main]
 
-use foreign_types::ForeignTypeRef;
-use halfshake::openssl::{Options, judge};
-use halfshake::session::{Namespace, SessionCache};
-use libfuzzer_sys::fuzz_target;
-use openssl::ssl::{Ssl, SslContext, SslMethod, SslSession, SslSessionRef, SslVersion};
-use openssl_sys::SSL_SESSION;
-use std::ffi::{c_uchar, c_uint};
-use std::sync::LazyLock;
+use halfshake_fuzz::openssl_session::{mutate, run};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 
-const NAME: &[u8] = b"www";
-const ID: [u8; 32] = [7; 32];
+fuzz_target!(|input: &[u8]| run(input));
 
-static CACHE: LazyLock<SessionCache<()>> =
-    LazyLock::new(|| SessionCache::builder().capacity(10).build().expect("good settings"));
-static CONTEXT: LazyLock<SslContext> =
-    LazyLock::new(|| SslContext::builder(SslMethod::tls_client()).expect("memory").build());
-
-unsafe extern "C" {
-    fn SSL_SESSION_get0_id_context(session: *const SSL_SESSION, len: *mut c_uint)
-    -> *const c_uchar;
-}
-
-fn judged(id: &[u8], version: u16, bytes: &[u8]) -> Option<SslSession> {
-    let name = Namespace::new(NAME).expect("short");
-    judge(&CACHE, Options::new(&name), (id, version), bytes)
-}
-
-fn rejected() -> u64 {
-    CACHE.stats().rejected.iter().sum()
-}
-
-fn context_of(session: &SslSessionRef) -> Vec<u8> {
-    let mut len = 0;
-    // SAFETY: the session is alive, and `len` is written to.
-    let context = unsafe { SSL_SESSION_get0_id_context(session.as_ptr(), &raw mut len) };
-    // SAFETY: it points into the session.
-    unsafe { std::slice::from_raw_parts(context, len as usize) }.to_vec()
-}
-
-fuzz_target!(|input: &[u8]| {
-    let Some((how, bytes)) = input.split_first() else { return };
-    let (version, is) = match how % 3 {
-        0 => (0x0304, SslVersion::TLS1_3),
-        1 => (0x0303, SslVersion::TLS1_2),
-        _ => (0x0301, SslVersion::TLS1),
-    };
-    let before = rejected();
-    let Some(session) = judged(&ID, version, bytes) else {
-        assert_eq!(rejected(), before + 1, "refused, and not counted");
-        return;
-    };
-    assert_eq!(rejected(), before, "accepted, and counted");
-    assert_eq!(session.id(), ID);
-    assert!(session.protocol_version() == is, "of another version");
-    assert_eq!(context_of(&session), NAME);
-    let again = session.to_der().expect("it was decoded");
-    assert!(judged(&ID, version, &again).is_some(), "what it encodes to is refused");
-    assert!(judged(&[8; 32], version, bytes).is_none(), "of another id");
-    let mut ssl = Ssl::new(&CONTEXT).expect("memory");
-    // SAFETY: it was made a moment ago, and belongs to no context. OpenSSL may refuse it.
-    let _refused = unsafe { ssl.set_session(&session) };
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate(data, size, max_size, seed, fuzzer_mutate)
 });

@@ -240,8 +240,9 @@ pub fn take_early_data(context: &mut SslContextBuilder, bytes: u32) -> Result<()
     Ok(())
 }
 
-/// What a stored value goes through before OpenSSL is given it, for the fuzz target of that.
-#[cfg(fuzzing)]
+/// What a stored value goes through before OpenSSL is given it, for the fuzz target of that; and
+/// for the tests, which run what it has found.
+#[cfg(any(fuzzing, feature = "validate"))]
 #[doc(hidden)]
 pub fn judge<C: Send + Sync + 'static>(
     cache: &SessionCache<C>,
