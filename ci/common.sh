@@ -69,3 +69,16 @@ run_tests() {
 rust_knows() {
     [[ -d $(rustc --print sysroot)/lib/rustlib/$1/lib ]]
 }
+
+# llvm_tool NAME: prints the path of llvm-profdata or llvm-cov, that of the toolchain or else the
+# newest that is installed: they have to read what the compiler's own LLVM writes.
+llvm_tool() {
+    local tool versions
+    tool=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/$1
+    if [[ ! -x $tool ]]; then
+        versions=$(compgen -c "$1-" | sort -u -t - -k 3 -n | tail -n 1)
+        tool=$(command -v "${versions:-$1}") ||
+            fail "$1 is missing; ci/install --by-hand installs it"
+    fi
+    echo "$tool"
+}
