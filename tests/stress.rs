@@ -3,58 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![expect(clippy::disallowed_types, reason = "the library's room of atomics is not for tests")]
 
-mod history;
+mod seeded;
 mod world;
 
 use halfshake::{Cache, Delivery, Maintenance, ManualClock, Refused, Removal, RemovalCause};
-use history::{Action, Operation, check};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher, RandomState};
+use seeded::{OneSet, Random, seed, times};
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
-use world::{Alive, from_environment, lock, until};
-
-fn seed() -> u64 {
-    let seed =
-        from_environment("HALFSHAKE_SEED").unwrap_or_else(|| RandomState::new().hash_one("seed"));
-    println!("HALFSHAKE_SEED={seed}");
-    seed
-}
-
-fn times(count: u64) -> u64 {
-    count * from_environment("HALFSHAKE_STRESS").unwrap_or(1)
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
-
-/// Everything in one set, and half of it with one tag.
-#[derive(Clone, Debug, Default)]
-struct OneSet(DefaultHasher);
-
-impl Hasher for OneSet {
-    fn finish(&self) -> u64 {
-        self.0.finish() & 1
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.write(bytes);
-    }
-}
+use world::{Alive, until};
 
 /// A value that knows its key, its identity, and who is alive.
 #[derive(Clone, Debug)]
@@ -62,160 +20,6 @@ struct Value {
     key: u64,
     id: u64,
     _alive: Alive,
-}
-
-/// What one round of the linearizability test is set up with.
-#[derive(Clone, Copy, Debug)]
-struct Round {
-    capacity: u64,
-    keys: u64,
-    expires: bool,
-    delivery: Delivery,
-    readers: bool,
-}
-
-const WORKERS: u64 = 4;
-const OPERATIONS: u64 = 40;
-
-type Log = Vec<(u64, Operation)>;
-
-struct Recorder<'c, S: Clone + Send + Sync + 'static> {
-    cache: &'c Cache<u64, u64, S>,
-    time: &'c AtomicU64,
-    log: Log,
-}
-
-impl<S: BuildHasher + Clone + Send + Sync + 'static> Recorder<'_, S> {
-    fn record(&mut self, key: u64, operate: impl FnOnce(&Cache<u64, u64, S>) -> Option<Action>) {
-        let called = self.time.fetch_add(1, SeqCst);
-        let action = operate(self.cache);
-        let returned = self.time.fetch_add(1, SeqCst);
-        // A refused insert has changed nothing.
-        self.log.extend(action.map(|action| (key, Operation { called, returned, action })));
-    }
-
-    fn step(&mut self, round: Round, random: &mut Random, id: u64) {
-        let key = random.below(round.keys);
-        let timeout = Duration::from_millis(1 + random.below(5));
-        match random.below(12) {
-            0..=1 if round.expires => self.record(key, |cache| {
-                cache.insert_with_timeout(key, id, timeout).ok().map(|()| Action::Insert(id))
-            }),
-            0..=2 => {
-                self.record(key, |c| c.insert(key, id).ok().map(|()| Action::Insert(id)));
-            }
-            3 => self.record(key, |cache| {
-                let back = cache.insert_if_absent(key, id).ok()?;
-                Some(Action::InsertIfAbsent(id, back.is_none()))
-            }),
-            // It asks whether there is a live entry at the time at which it began.
-            4 if !round.expires => self.record(key, |cache| {
-                let back = cache.replace(key, id).ok()?;
-                Some(Action::Replace(id, back.is_none()))
-            }),
-            5..=6 => self.record(key, |c| Some(Action::Take(c.take(&key).map(|t| *t)))),
-            7 => self.record(key, |cache| Some(Action::Remove(cache.remove(&key)))),
-            8 if round.readers => {
-                let mut reader = self.cache.reader();
-                self.record(key, |_| Some(Action::Get(reader.get(&key).map(|r| *r))));
-                self.record(key, |_| Some(Action::Get(reader.get(&key).map(|r| *r))));
-            }
-            _ => self.record(key, |cache| Some(Action::Get(cache.get(&key).map(|r| *r)))),
-        }
-    }
-}
-
-/// One cache, some threads, and the check of what they saw.
-fn linearizable<S>(round: Round, seed: u64)
-where
-    S: BuildHasher + Clone + Default + Send + Sync + 'static,
-{
-    let (clock, time) = (ManualClock::new(), Arc::new(AtomicU64::new(1)));
-    let events = Arc::new(Mutex::new(Log::new()));
-    let (now, log) = (time.clone(), events.clone());
-    let cache = Cache::<u64, u64, S>::builder_with_hasher(S::default())
-        .capacity(round.capacity)
-        // Half of them in memory of the cache's own.
-        .preallocate(seed % 2)
-        .clock(clock.clone())
-        .maintenance(Maintenance::Embedder)
-        .delivery(round.delivery)
-        .removal_listener(move |r| {
-            let returned = now.fetch_add(1, SeqCst);
-            let action = match r.cause() {
-                RemovalCause::Evicted | RemovalCause::Expired | RemovalCause::Flushed => {
-                    Action::Vanish(*r.value())
-                }
-                RemovalCause::Replaced if round.expires => Action::MayVanish(*r.value()),
-                _ => return,
-            };
-            lock(&log).push((*r.key(), Operation { called: 0, returned, action }));
-        })
-        .build()
-        .unwrap();
-    let begin = Barrier::new(usize::try_from(WORKERS).unwrap());
-    let logs: Vec<Log> = std::thread::scope(|scope| {
-        let work = |worker: u64| {
-            let (cache, time, begin, clock) = (&cache, &*time, &begin, &clock);
-            move || {
-                let mut random = Random(seed ^ worker);
-                let mut recorder = Recorder { cache, time, log: Log::new() };
-                begin.wait();
-                for n in 0..OPERATIONS {
-                    recorder.step(round, &mut random, worker * OPERATIONS + n + 1);
-                    if worker == 0 && random.below(8) == 0 {
-                        clock.advance(Duration::from_millis(1));
-                        cache.run_maintenance(usize::MAX);
-                    }
-                    if worker == 1 && random.below(30) == 0 {
-                        cache.clear();
-                    }
-                }
-                recorder.log
-            }
-        };
-        let threads: Vec<_> = (0..WORKERS).map(|worker| scope.spawn(work(worker))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    until("all events are delivered", || {
-        cache.run_maintenance(usize::MAX);
-        cache.stats().undelivered == 0 && cache.len() == cache.iter().count() as u64
-    });
-    cache.validate();
-    let mut histories: HashMap<u64, Vec<Operation>> = HashMap::new();
-    let events = std::mem::take(&mut *lock(&events));
-    for (key, operation) in logs.into_iter().flatten().chain(events) {
-        histories.entry(key).or_default().push(operation);
-    }
-    for (key, history) in histories {
-        if let Err(why) = check(&history) {
-            panic!("key {key}, {round:?}: {why}");
-        }
-    }
-}
-
-#[test]
-fn every_history_has_an_order_that_explains_it() {
-    let seed = seed();
-    let mut random = Random(seed);
-    for _ in 0..times(250) {
-        let keys = 3 + random.below(4);
-        let round = Round {
-            keys,
-            // Of some rounds, all keys fit.
-            capacity: 1 + random.below(keys + 2),
-            expires: random.below(2) == 0,
-            delivery: [Delivery::Caller, Delivery::Caller, Delivery::Thread]
-                [usize::try_from(random.below(3)).unwrap()],
-            readers: random.below(2) == 0,
-        };
-        let seed = random.next();
-        if random.below(2) == 0 {
-            linearizable::<BuildHasherDefault<OneSet>>(round, seed);
-        } else {
-            linearizable::<BuildHasherDefault<DefaultHasher>>(round, seed);
-        }
-    }
 }
 
 #[test]

@@ -1,19 +1,29 @@
 //! A checker of histories: is there one order of all operations on a key, each at some moment
 //! between its call and its return, in which every answer is right?
 //!
-//! Keys are independent, so each is checked alone (linearizability is compositional). The search is
-//! Wing and Gong's, with the states that were tried before remembered. An entry may also *vanish*
-//! (evicted, expired, flushed): an operation of nobody, at any moment before its removal event was
-//! delivered. Without such an event it may not.
+//! A key is a register that holds one entry or none. Keys are independent, so each is checked alone
+//! (linearizability is compositional). The law of removal is part of it:
+//!
+//! * An entry leaves with exactly one *event*, of the right kind: a take, a removal and a
+//!   replacement have their own; whatever else there is (evicted, expired, flushed) lets it
+//!   *vanish*, at any moment before that event. What has no event stays.
+//! * No operation that began after the event was told finds the entry.
+//! * None finds it that began at its deadline or later, and none misses it that ended before.
+//!
+//! The search follows time: it keeps every state that the calls and returns so far allow, each with
+//! the operations under way that it counts as done (Lowe's just-in-time linearization, after Wing
+//! and Gong). So it takes as long as the history, times what a few operations at a time can be.
 
-#![allow(dead_code, reason = "each test file has some of the actions")]
+#![allow(dead_code, reason = "each test binary has some of the actions")]
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
 
-/// What an operation did. Values are unique.
+/// What an operation did. Values are unique: each names one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Get(Option<u64>),
+    Contains(bool),
     Insert(u64),
     /// Stored only if the key was absent; whether it was.
     InsertIfAbsent(u64, bool),
@@ -27,221 +37,321 @@ pub(crate) enum Action {
     Replace(u64, bool),
     Take(Option<u64>),
     Remove(bool),
-    /// The key is absent afterwards, whatever it had.
+    /// Removed only if the key had that very entry; whether it had.
+    RemoveExact(u64, bool),
+    /// An insert that stores nothing: the key is absent afterwards, whatever it had.
     Clear,
-    /// The entry went by itself; its event was delivered at `returned`.
-    Vanish(u64),
-    /// As `Vanish`, if the entry had expired before another operation removed it, which judged it
-    /// by the time at which it began.
-    MayVanish(u64),
 }
+
+/// The deadline of what never expires, and its timeout.
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// One operation on one key. Times are numbers that only grow, never two the same.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
     pub(crate) called: u64,
     pub(crate) returned: u64,
+    /// The ticks of the cache's clock at both: it judges by one of them, or by one between.
+    pub(crate) clock: (u64, u64),
+    /// Of what it stores, in ticks.
+    pub(crate) timeout: u64,
     pub(crate) action: Action,
 }
 
-/// The most operations in one history.
-pub(crate) const MOST: usize = 128;
+/// How an entry left, as its event says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    Replaced,
+    Taken,
+    Removed,
+    /// No operation on its key put it out.
+    Vanished,
+    /// As `Vanished`, but not before its deadline.
+    Expired,
+    /// By either way: an operation that judges by the time at which it began may say so of an entry
+    /// that was absent before.
+    ReplacedOrVanished,
+}
 
-impl Action {
-    /// The values that the key may have afterwards; none if this can't happen now.
-    fn apply(self, now: Option<u64>) -> impl Iterator<Item = Option<u64>> {
-        let after = match self {
-            Self::Get(found) => (found == now).then_some(now),
-            Self::Insert(value) => Some(Some(value)),
-            Self::InsertIfAbsent(value, true) => now.is_none().then_some(Some(value)),
-            Self::Replace(value, true) => now.is_some().then_some(Some(value)),
-            Self::InsertIfAbsent(_, false) => now.is_some().then_some(now),
-            Self::Replace(_, false) | Self::Remove(false) => now.is_none().then_some(None),
-            Self::Take(taken) => (taken == now).then_some(None),
-            Self::Clear => Some(None),
-            Self::Remove(true) => now.is_some().then_some(None),
-            Self::Vanish(value) => (now == Some(value)).then_some(None),
-            Self::MayVanish(_)
-            | Self::MayInsert(_)
-            | Self::MayInsertOver(_)
-            | Self::MayInsertOverOrClear(_) => Some(now),
-        };
-        let lapses = match self {
-            Self::MayVanish(value) => now == Some(value),
-            Self::MayInsertOverOrClear(_) => now.is_some(),
-            _ => false,
-        };
-        let lands = match self {
-            Self::MayInsert(value) if now.is_none() => Some(Some(value)),
-            Self::MayInsertOver(value) | Self::MayInsertOverOrClear(value) => Some(Some(value)),
-            _ => None,
-        };
-        after.into_iter().chain(lapses.then_some(None)).chain(lands)
+/// One removal event of the key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    pub(crate) value: u64,
+    /// When the operation began that told of it, if that is known: it did not vanish before.
+    pub(crate) since: u64,
+    /// When the listener was called.
+    pub(crate) at: u64,
+    /// The tick of the cache's clock then.
+    pub(crate) clock: u64,
+    pub(crate) how: How,
+}
+
+/// Operations of one key that may be under way at a time.
+const MOST_UNDER_WAY: usize = 64;
+
+/// What is known of an entry.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Between these ticks lies its deadline.
+    deadline: (u64, u64),
+    event: Option<Event>,
+    /// Several operations brought it, of which one may have stored it: they shared one answer.
+    shared: bool,
+}
+
+impl Entry {
+    fn leaves(&self, how: How) -> bool {
+        let either = |told| told == How::ReplacedOrVanished && how == How::Replaced;
+        self.event.is_some_and(|event| event.how == how || either(event.how))
+    }
+
+    fn vanishes(&self, by: u64) -> bool {
+        let by_itself = [How::Vanished, How::Expired, How::ReplacedOrVanished];
+        self.event.is_some_and(|event| event.since < by && by_itself.contains(&event.how))
+    }
+
+    /// Whether its event came no later than that.
+    fn told_by(&self, time: u64) -> bool {
+        self.event.is_some_and(|event| event.at <= time)
     }
 }
 
-/// Checks the history of one key that was absent at first.
+/// What the key holds (0: nothing; else an entry's number), and which of the operations under way
+/// count as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct State {
+    holds: usize,
+    done: u64,
+}
+
+struct Search<'h> {
+    history: &'h [Operation],
+    /// The entry that each operation is about, or 0.
+    about: Vec<usize>,
+    /// The first is none.
+    entries: Vec<Entry>,
+    /// The operation in each slot, and which slots those under way have.
+    slots: [usize; MOST_UNDER_WAY],
+    under_way: u64,
+    /// The latest call of an operation that has returned.
+    latest_call: u64,
+    states: Vec<State>,
+}
+
+/// Checks the history of one key that was absent at first: its operations, and its events.
 ///
 /// # Errors
 /// The history, if no order explains it.
-pub(crate) fn check(history: &[Operation]) -> Result<(), String> {
-    assert!(history.len() <= MOST, "a history of {} operations", history.len());
-    let mut history = history.to_vec();
-    history.sort_unstable_by_key(|op| op.called);
-    let mut tried = HashSet::new();
-    // Depth first: what was done, and the value of the key after it.
-    let mut open: Vec<(u128, Option<u64>)> = vec![(0, None)];
-    while let Some((done, now)) = open.pop() {
-        if done.count_ones() as usize == history.len() {
-            return Ok(());
+pub(crate) fn check(history: &[Operation], events: &[Event]) -> Result<(), String> {
+    let explained = |why: &str| {
+        let mut text = format!("{why}:\n");
+        let mut history = history.to_vec();
+        history.sort_unstable_by_key(|op| op.called);
+        history.iter().for_each(|op| _ = writeln!(text, "{op:?}"));
+        events.iter().for_each(|event| _ = writeln!(text, "{event:?}"));
+        text
+    };
+    let mut search = Search::new(history, events).map_err(|why| explained(&why))?;
+    search.run().map_err(|at| {
+        let why = match at {
+            Some(at) => format!("no order explains this history up to the end of {at:?}"),
+            None => "an event at the end of this history has no operation".to_owned(),
+        };
+        explained(&why)
+    })
+}
+
+impl<'h> Search<'h> {
+    fn new(history: &'h [Operation], events: &[Event]) -> Result<Self, String> {
+        let nothing = Entry { deadline: (NEVER, NEVER), event: None, shared: false };
+        let mut entries = vec![nothing];
+        let mut numbers = HashMap::new();
+        for op in history {
+            let Some(value) = stored(op.action) else { continue };
+            let deadline = |clock: u64| clock.saturating_add(op.timeout);
+            let deadline = (deadline(op.clock.0), deadline(op.clock.1));
+            match numbers.insert(value, entries.len()) {
+                None => entries.push(Entry { deadline, event: None, shared: false }),
+                Some(number) if matches!(op.action, Action::MayInsert(_)) => {
+                    numbers.insert(value, number);
+                    entries[number].shared = true;
+                }
+                Some(_) => return Err(format!("{value} was stored twice")),
+            }
         }
-        if !tried.insert((done, now)) {
-            continue;
+        for event in events {
+            let Some(number) = numbers.get(&event.value) else {
+                return Err(format!("{} was told of, and never stored", event.value));
+            };
+            let entry = &mut entries[*number];
+            if event.how == How::Expired && event.clock < entry.deadline.0 {
+                return Err(format!("{} expired before its deadline", event.value));
+            }
+            if entry.event.replace(*event).is_some() {
+                return Err(format!("{} was told of twice", event.value));
+            }
         }
-        let is_left = |at: &usize| done & (1 << at) == 0;
-        let left = || (0..history.len()).filter(is_left);
-        // Whatever was called after another one has returned comes later.
-        let first_return = left().map(|at| history[at].returned).min().unwrap_or(u64::MAX);
-        let next = left().take_while(|at| history[*at].called < first_return);
-        for at in next.collect::<Vec<_>>().into_iter().rev() {
-            open.extend(history[at].action.apply(now).map(|after| (done | 1 << at, after)));
+        let about = history.iter().map(|op| match named(op.action) {
+            None => Ok(0),
+            Some(value) => numbers.get(&value).copied().ok_or(value),
+        });
+        let about = about.collect::<Result<_, _>>();
+        let about = about.map_err(|value| format!("{value} was found, and never stored"))?;
+        Ok(Self {
+            history,
+            about,
+            entries,
+            slots: [0; MOST_UNDER_WAY],
+            under_way: 0,
+            latest_call: 0,
+            states: vec![State { holds: 0, done: 0 }],
+        })
+    }
+
+    /// `Err`: the operation whose return nothing explains; or none, if that is the end.
+    fn run(&mut self) -> Result<(), Option<Operation>> {
+        let ends = self.history.iter().enumerate();
+        let mut ends: Vec<(u64, usize, bool)> =
+            ends.flat_map(|(at, op)| [(op.called, at, false), (op.returned, at, true)]).collect();
+        ends.sort_unstable();
+        let mut slot_of = vec![0; self.history.len()];
+        let mut seen = HashSet::new();
+        for (now, at, returns) in ends {
+            if returns {
+                self.finish(slot_of[at], now, &mut seen);
+                self.under_way &= !(1 << slot_of[at]);
+                self.latest_call = self.latest_call.max(self.history[at].called);
+                if self.states.is_empty() {
+                    return Err(Some(self.history[at]));
+                }
+            } else {
+                let free = self.under_way.trailing_ones() as usize;
+                assert!(free < MOST_UNDER_WAY, "too many operations at a time");
+                (slot_of[at], self.slots[free]) = (free, at);
+                self.under_way |= 1 << free;
+            }
+        }
+        // What the key holds at last has no event, or goes by itself.
+        let may_end = |state: &State| {
+            let entry = &self.entries[state.holds];
+            entry.event.is_none() || entry.vanishes(NEVER)
+        };
+        if self.states.iter().any(may_end) { Ok(()) } else { Err(None) }
+    }
+
+    /// The operation in this slot returns now: in every state it is done, others before it or not.
+    fn finish(&mut self, slot: usize, now: u64, seen: &mut HashSet<State>) {
+        let mut open = std::mem::take(&mut self.states);
+        let mut finished = Vec::with_capacity(open.len());
+        seen.clear();
+        while let Some(state) = open.pop() {
+            if !seen.insert(state) {
+                continue;
+            }
+            if state.done >> slot & 1 == 1 {
+                finished.push(State { done: state.done & !(1 << slot), ..state });
+                continue;
+            }
+            if self.entries[state.holds].vanishes(now) {
+                open.push(State { holds: 0, ..state });
+            }
+            for next in slots_in(self.under_way & !state.done) {
+                let done = state.done | 1 << next;
+                self.outcomes(self.slots[next], state.holds, |holds| {
+                    let after = State { holds, done };
+                    if self.is_in_time(state.holds, after) {
+                        open.push(after);
+                    }
+                });
+            }
+        }
+        self.states = finished;
+    }
+
+    /// Whether the last step that leads to `after` can come before the events of what the key held,
+    /// and holds: it comes after the call of all that is done.
+    fn is_in_time(&self, held: usize, after: State) -> bool {
+        let entries = [&self.entries[held], &self.entries[after.holds]];
+        if entries.iter().all(|entry| entry.event.is_none()) {
+            return true;
+        }
+        let calls = slots_in(after.done).map(|slot| self.history[self.slots[slot]].called);
+        let latest = calls.fold(self.latest_call, u64::max);
+        entries.iter().all(|entry| !entry.told_by(latest))
+    }
+
+    /// What the key may hold after an operation, if that can happen now.
+    fn outcomes(&self, at: usize, holds: usize, mut then: impl FnMut(usize)) {
+        use Action::{
+            Clear, Contains, Get, Insert, InsertIfAbsent, MayInsert, MayInsertOver,
+            MayInsertOverOrClear, Remove, RemoveExact, Replace, Take,
+        };
+        let (op, own, entry) = (&self.history[at], self.about[at], &self.entries[holds]);
+        // As the operation may have seen it, by one of the times that it may have gone by.
+        let lives = holds != 0 && op.clock.0 < entry.deadline.1;
+        let absent = holds == 0 || op.clock.1 >= entry.deadline.0;
+        let gives_way = holds == 0 || entry.leaves(How::Replaced);
+        let untold = self.entries[own].event.is_none() || self.entries[own].shared;
+        let (can, after) = match op.action {
+            Get(Some(_)) => (lives && holds == own, holds),
+            Contains(true) | InsertIfAbsent(_, false) => (lives, holds),
+            Get(None) | Contains(false) | Take(None) | Remove(false) | Replace(_, false) => {
+                (absent, holds)
+            }
+            RemoveExact(_, false) => (holds != own || absent, holds),
+            Insert(_) => (gives_way, own),
+            InsertIfAbsent(_, true) => (holds == 0, own),
+            Replace(_, true) => (lives && entry.leaves(How::Replaced), own),
+            Take(Some(_)) => (lives && holds == own && entry.leaves(How::Taken), 0),
+            Remove(true) => (lives && entry.leaves(How::Removed), 0),
+            RemoveExact(_, true) => (lives && holds == own && entry.leaves(How::Removed), 0),
+            Clear => (gives_way, 0),
+            MayInsert(_) => (holds == 0, own),
+            MayInsertOver(_) | MayInsertOverOrClear(_) => (gives_way, own),
+        };
+        if can {
+            then(after);
+        }
+        if matches!(op.action, MayInsert(_) | MayInsertOver(_) | MayInsertOverOrClear(_)) && untold
+        {
+            then(holds);
+        }
+        if matches!(op.action, MayInsertOverOrClear(_)) && untold && gives_way {
+            then(0);
         }
     }
-    let lines: Vec<_> = history.iter().map(|op| format!("{op:?}")).collect();
-    Err(format!("no order explains this history:\n{}", lines.join("\n")))
+}
+
+/// The slots in a mask, lowest first.
+fn slots_in(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let slot = mask.trailing_zeros() as usize;
+        mask &= mask.wrapping_sub(1);
+        (slot < MOST_UNDER_WAY).then_some(slot)
+    })
+}
+
+/// The entry that an action stores, or may.
+fn stored(action: Action) -> Option<u64> {
+    match action {
+        Action::Insert(value)
+        | Action::InsertIfAbsent(value, true)
+        | Action::Replace(value, true)
+        | Action::MayInsert(value)
+        | Action::MayInsertOver(value)
+        | Action::MayInsertOverOrClear(value) => Some(value),
+        _ => None,
+    }
+}
+
+/// The entry that an action is about.
+fn named(action: Action) -> Option<u64> {
+    match action {
+        Action::Get(value) | Action::Take(value) => value,
+        Action::RemoveExact(value, _) => Some(value),
+        _ => stored(action),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Action::Vanish;
-    use super::Action::{
-        Clear, Get, Insert, InsertIfAbsent, MayInsert, MayInsertOver, MayInsertOverOrClear,
-        MayVanish, Remove, Replace, Take,
-    };
-    use super::*;
-
-    /// Each operation with its call and its return.
-    fn accepts(history: &[(u64, u64, Action)]) -> bool {
-        let op = |(called, returned, action): &_| Operation {
-            called: *called,
-            returned: *returned,
-            action: *action,
-        };
-        check(&history.iter().map(op).collect::<Vec<_>>()).is_ok()
-    }
-
-    #[test]
-    fn histories_in_order_are_accepted() {
-        assert!(accepts(&[]));
-        assert!(accepts(&[
-            (1, 2, Get(None)),
-            (3, 4, Insert(7)),
-            (5, 6, Get(Some(7))),
-            (7, 8, InsertIfAbsent(8, false)),
-            (9, 10, Replace(9, true)),
-            (11, 12, Take(Some(9))),
-            (13, 14, Take(None)),
-            (15, 16, Replace(10, false)),
-            (17, 18, InsertIfAbsent(11, true)),
-            (19, 20, Remove(true)),
-            (21, 22, Remove(false)),
-        ]));
-    }
-
-    #[test]
-    fn operations_that_overlap_may_be_in_any_order() {
-        assert!(accepts(&[(1, 4, Insert(7)), (2, 3, Get(None))]));
-        assert!(accepts(&[(1, 4, Insert(7)), (2, 3, Get(Some(7)))]));
-        assert!(accepts(&[(1, 6, Insert(7)), (2, 5, Insert(8)), (3, 4, Get(Some(7)))]));
-        assert!(accepts(&[(1, 2, Insert(7)), (3, 6, Take(Some(7))), (4, 5, Take(None))]));
-    }
-
-    #[test]
-    fn what_vanishes_with_an_event_is_accepted() {
-        assert!(accepts(&[(1, 2, Insert(7)), (3, 4, Get(None)), (0, 5, Vanish(7))]));
-        let again = [(1, 2, Insert(7)), (0, 3, Vanish(7)), (4, 5, Insert(8)), (6, 7, Get(Some(8)))];
-        assert!(accepts(&again));
-    }
-
-    #[test]
-    fn what_vanishes_without_an_event_is_refused() {
-        assert!(!accepts(&[(1, 2, Insert(7)), (3, 4, Get(None))]));
-        // The event was another entry's, or came before the entry.
-        assert!(!accepts(&[(1, 2, Insert(7)), (3, 4, Get(None)), (0, 5, Vanish(8))]));
-        let early = [(0, 1, Vanish(7)), (2, 3, Insert(7)), (4, 5, Get(None))];
-        assert!(!accepts(&early));
-        // The entry was seen after its event.
-        assert!(!accepts(&[(1, 2, Insert(7)), (0, 3, Vanish(7)), (4, 5, Get(Some(7)))]));
-    }
-
-    #[test]
-    fn what_may_have_vanished_may_have_stayed() {
-        let gone = [(1, 2, Insert(7)), (3, 4, Get(None)), (0, 7, MayVanish(7)), (5, 6, Insert(8))];
-        assert!(accepts(&gone));
-        let stayed = [(1, 2, Insert(7)), (0, 5, MayVanish(7)), (3, 4, Insert(8))];
-        assert!(accepts(&stayed));
-        assert!(!accepts(&[(1, 2, Insert(7)), (3, 4, Get(None)), (0, 5, MayVanish(8))]));
-        let back =
-            [(1, 2, Insert(7)), (3, 4, Get(None)), (0, 7, MayVanish(7)), (5, 6, Get(Some(7)))];
-        assert!(!accepts(&back));
-    }
-
-    #[test]
-    fn what_was_cleared_is_absent() {
-        assert!(accepts(&[(1, 2, Insert(7)), (3, 4, Clear), (5, 6, Get(None))]));
-        assert!(accepts(&[(1, 2, Clear), (3, 4, Insert(7)), (5, 6, Get(Some(7)))]));
-        assert!(!accepts(&[(1, 2, Insert(7)), (3, 4, Clear), (5, 6, Get(Some(7)))]));
-    }
-
-    #[test]
-    fn what_may_be_inserted_is_never_put_over_an_entry() {
-        assert!(accepts(&[(1, 2, MayInsert(7)), (3, 4, Get(Some(7)))]));
-        assert!(accepts(&[(1, 2, MayInsert(7)), (3, 4, Get(None))]));
-        assert!(!accepts(&[(1, 2, Insert(8)), (3, 4, MayInsert(7)), (5, 6, Get(Some(7)))]));
-        assert!(!accepts(&[(1, 2, Get(Some(7))), (3, 4, MayInsert(7))]), "from the future");
-    }
-
-    #[test]
-    fn what_may_be_inserted_over_an_entry_leaves_no_gap_unless_it_may_clear() {
-        let with = |action| accepts(&[(1, 2, Insert(8)), (3, 4, action), (5, 6, Get(None))]);
-        assert!(!with(MayInsertOver(7)));
-        assert!(with(MayInsertOverOrClear(7)));
-        for action in [MayInsertOver(7), MayInsertOverOrClear(7)] {
-            let then = |found| [(1, 2, Insert(8)), (3, 4, action), (5, 6, Get(Some(found)))];
-            assert!(accepts(&then(7)) && accepts(&then(8)) && !accepts(&then(9)));
-        }
-    }
-
-    #[test]
-    fn two_winners_are_refused() {
-        assert!(!accepts(&[(1, 2, Insert(7)), (3, 6, Take(Some(7))), (4, 5, Take(Some(7)))]));
-        assert!(!accepts(&[(1, 2, Insert(7)), (3, 6, Take(Some(7))), (4, 5, Remove(true))]));
-        let both = [(1, 4, InsertIfAbsent(7, true)), (2, 3, InsertIfAbsent(8, true))];
-        assert!(!accepts(&both));
-    }
-
-    #[test]
-    fn stale_answers_are_refused() {
-        let stale = [(1, 2, Insert(7)), (3, 4, Insert(8)), (5, 6, Get(Some(7)))];
-        assert!(!accepts(&stale));
-        assert!(!accepts(&[(1, 2, Insert(7)), (3, 4, Remove(true)), (5, 6, Get(Some(7)))]));
-        assert!(!accepts(&[(1, 2, Get(Some(7))), (3, 4, Insert(7))]), "from the future");
-        // Two readers that disagree on the order of two inserts.
-        assert!(!accepts(&[
-            (1, 10, Insert(7)),
-            (2, 11, Insert(8)),
-            (3, 4, Get(Some(7))),
-            (5, 6, Get(Some(8))),
-            (7, 8, Get(Some(7))),
-        ]));
-    }
-
-    #[test]
-    fn a_replacement_with_a_gap_is_refused() {
-        let gap = [(1, 2, Insert(7)), (3, 6, Insert(8)), (4, 5, Get(None))];
-        assert!(!accepts(&gap));
-        let taken = [(1, 2, Insert(7)), (3, 6, Insert(8)), (4, 5, Take(None))];
-        assert!(!accepts(&taken));
-        assert!(!accepts(&[(1, 2, Insert(7)), (3, 4, Replace(8, false))]));
-    }
-}
+mod tests;

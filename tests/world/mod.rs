@@ -108,8 +108,3 @@ pub(crate) fn panic_of(f: impl FnOnce()) -> String {
         |text| (*text).to_owned(),
     )
 }
-
-/// A number that the environment gives.
-pub(crate) fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
-}
