@@ -16,7 +16,7 @@ export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
 # Workspaces of their own, beside the one at the root.
-small_workspaces=(benches loom-tests fuzz soak)
+small_workspaces=(benches loom-tests shuttle-tests fuzz soak)
 
 # Where ci/install unpacks Debian's compiler with the libraries of another platform.
 foreign_rust=${XDG_CACHE_HOME:-$HOME/.cache}/halfshake-ci/rust-aarch64
@@ -52,6 +52,12 @@ need_nightly() {
 use_loom_flags() {
     export RUSTFLAGS="--cfg halfshake_loom --cfg crossbeam_loom -C debug-assertions"
     export CARGO_TARGET_DIR=$target_root/loom
+}
+
+# The same of scheduled builds: steps of shuttle's before each access to a shared word.
+use_shuttle_flags() {
+    export RUSTFLAGS="--cfg halfshake_shuttle -C debug-assertions"
+    export CARGO_TARGET_DIR=$target_root/shuttle
 }
 
 # run_tests LEAST COMMAND...: runs cargo test, and refuses a green run of fewer tests than LEAST.

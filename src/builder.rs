@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Ways for each entry: at this load a set that is full while the cache is not is rare.
 const WAYS_PER_ENTRY: u64 = 2;
 /// Fewer sets than this make refusals likely when threads are preempted while pinned.
-const FEWEST_SETS: u64 = if cfg!(halfshake_loom) { 1 } else { 256 };
+const FEWEST_SETS: u64 = if cfg!(any(halfshake_loom, halfshake_shuttle)) { 1 } else { 256 };
 const MOST_SHARDS: usize = 1024;
 /// What can be numbered in any number of shards, each of which has the same number of sets.
 const MOST_ENTRIES: u64 = (MOST_SETS - MOST_SHARDS as u64) * WAYS as u64 / WAYS_PER_ENTRY;

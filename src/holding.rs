@@ -6,7 +6,7 @@
 //! is the user's.
 
 /// Whether a model runs: there all threads are one, and nothing is counted.
-const COUNTS: bool = cfg!(all(debug_assertions, not(halfshake_loom)));
+const COUNTS: bool = cfg!(all(debug_assertions, not(any(halfshake_loom, halfshake_shuttle))));
 
 thread_local! {
     static HELD: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
@@ -15,7 +15,7 @@ thread_local! {
 /// One pin, or one lock, of the engine's own.
 #[derive(Debug)]
 pub(crate) struct Holding {
-    #[cfg(all(debug_assertions, not(halfshake_loom)))]
+    #[cfg(all(debug_assertions, not(any(halfshake_loom, halfshake_shuttle))))]
     counts: bool,
 }
 
@@ -26,7 +26,7 @@ impl Holding {
             HELD.set(HELD.get() + 1);
         }
         Self {
-            #[cfg(all(debug_assertions, not(halfshake_loom)))]
+            #[cfg(all(debug_assertions, not(any(halfshake_loom, halfshake_shuttle))))]
             counts: true,
         }
     }
@@ -34,14 +34,14 @@ impl Holding {
     /// It is the user's from now on.
     #[inline(always)]
     pub(crate) fn lend(&mut self) {
-        #[cfg(all(debug_assertions, not(halfshake_loom)))]
+        #[cfg(all(debug_assertions, not(any(halfshake_loom, halfshake_shuttle))))]
         if std::mem::replace(&mut self.counts, false) {
             HELD.set(HELD.get() - 1);
         }
     }
 }
 
-#[cfg(all(debug_assertions, not(halfshake_loom)))]
+#[cfg(all(debug_assertions, not(any(halfshake_loom, halfshake_shuttle))))]
 impl Drop for Holding {
     fn drop(&mut self) {
         self.lend();
@@ -73,7 +73,7 @@ pub(crate) fn excused<R>(user_code: impl FnOnce() -> R) -> R {
     user_code()
 }
 
-#[cfg(all(test, debug_assertions, not(halfshake_loom)))]
+#[cfg(all(test, debug_assertions, not(any(halfshake_loom, halfshake_shuttle))))]
 mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -81,7 +81,7 @@ mod error;
 mod hash;
 mod holding;
 mod maintenance;
-#[cfg(halfshake_loom)]
+#[cfg(any(halfshake_loom, halfshake_shuttle))]
 #[doc(hidden)]
 pub mod model;
 mod once;
@@ -93,7 +93,7 @@ mod policy;
 mod prefetch;
 mod reader;
 #[cfg_attr(
-    halfshake_loom,
+    any(halfshake_loom, halfshake_shuttle),
     expect(unsafe_code, reason = "guards of the real collector are leaked in a panic")
 )]
 mod reclaim;

@@ -14,12 +14,13 @@ use crate::engine::{Engine, Local, Untouched};
 use crate::entry::Object;
 use crate::error::BadSetting;
 use crate::panics::discard;
-use crate::sync::{Ordering, PlainBool, PlainU64};
+use crate::sync::{
+    JoinHandle, Ordering, PlainBool, PlainU64, ThreadBuilder, park_timeout, this_thread,
+};
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Between two rounds: how coarse the clock of the look-ups is. While there is garbage the epoch
@@ -46,7 +47,7 @@ impl Threads {
     pub(crate) fn join(&self) {
         let threads = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            if thread.thread().id() != std::thread::current().id() {
+            if thread.thread().id() != this_thread() {
                 thread.thread().unpark();
                 // Its panic, if any, was reported when it happened.
                 let _ended = thread.join();
@@ -132,7 +133,7 @@ where
     let refused = |e: std::io::Error| BadSetting::Thread { message: e.to_string() };
     let spawn = |name: &str, body: fn(&Arc<Engine<O, X>>)| {
         let engine = engine.clone();
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || body(&engine))
+        ThreadBuilder::new().name(name.to_owned()).spawn(move || body(&engine))
     };
     if deliverer {
         let thread = spawn("halfshake-events", deliver).map_err(refused)?;
@@ -177,10 +178,10 @@ where
         });
         // The only user code here is a clock of the user's own: it may panic, and is asked again.
         match catch_unwind(round) {
-            Ok(wait) => std::thread::park_timeout(wait),
+            Ok(wait) => park_timeout(wait),
             Err(payload) => {
                 discard(payload);
-                std::thread::park_timeout(ROUND);
+                park_timeout(ROUND);
             }
         }
     }
@@ -224,7 +225,7 @@ where
             return;
         }
         if delivered == 0 {
-            std::thread::park_timeout(DELIVERER);
+            park_timeout(DELIVERER);
         }
     }
 }

@@ -7,8 +7,8 @@
 //! A maker may ask for other keys. Before a thread waits, it follows who waits for whom: a circle
 //! would wait for ever, and is a panic instead.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::ThreadId;
+use crate::sync::{Condvar, Mutex, MutexGuard, ThreadId, this_thread};
+use std::sync::PoisonError;
 
 /// The flights of one cache.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Flights {
     /// # Panics
     /// If that could only be after the calling thread has made the value that it is making.
     pub(crate) fn wait_for_turn(&self, hash: u64) -> Turn<'_> {
-        let me = std::thread::current().id();
+        let me = this_thread();
         let mut board = self.board();
         while board.maker(hash).is_some() {
             if board.waits_for(hash, me) {
@@ -88,7 +88,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-#[cfg(all(test, not(halfshake_loom)))]
+#[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
 mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};

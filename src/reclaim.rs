@@ -18,7 +18,7 @@
 //!
 //! `repin` never collects; `Guard::flush` does, and so does every 128th outermost `pin`.
 
-#[cfg(not(halfshake_loom))]
+#[cfg(not(any(halfshake_loom, halfshake_shuttle)))]
 mod imp {
     use crate::sync::{Ordering, fence};
 
@@ -80,7 +80,7 @@ mod imp {
     }
 }
 
-#[cfg(halfshake_loom)]
+#[cfg(any(halfshake_loom, halfshake_shuttle))]
 mod imp {
     //! Two back ends for models: the *model epoch*, which frees as early as the specification of
     //! an epoch allows, and the real crossbeam-epoch, fully explored.
@@ -117,7 +117,8 @@ mod imp {
         SET_UP.get().batch
     }
 
-    const PARTICIPANTS: usize = 8;
+    /// Threads and readers of one execution, those that have ended included.
+    const PARTICIPANTS: usize = if cfg!(halfshake_loom) { 8 } else { 16 };
     type Job = Box<dyn FnOnce() + Send>;
 
     #[derive(Debug)]

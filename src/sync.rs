@@ -1,4 +1,4 @@
-//! The only file that names atomics, fences or loom.
+//! The only file that names atomics, fences or loom; `scheduled.rs` does for shuttle.
 //!
 //! Plain builds alias the standard types: nothing is added. Model builds (`--cfg halfshake_loom`)
 //! put loom's types behind the same names and close two of loom's blind spots:
@@ -8,8 +8,15 @@
 //!   every access first stores to it, relaxed. Nobody reads the twin, so it adds no happens-before
 //!   edge, but all accesses of the word now depend on one another and every order is tried.
 //! * **Fences** are no scheduling points: see the gate in [`crate::reclaim`].
+//!
+//! Scheduled builds (`--cfg halfshake_shuttle`) step before each access, and run on shuttle's
+//! threads.
 
-#[cfg(not(halfshake_loom))]
+#[cfg(halfshake_shuttle)]
+#[path = "sync/scheduled.rs"]
+mod imp;
+
+#[cfg(not(any(halfshake_loom, halfshake_shuttle)))]
 mod imp {
     #![expect(clippy::disallowed_types, reason = "this is the room of the atomics")]
 
@@ -202,6 +209,25 @@ mod imp {
 pub(crate) use imp::*;
 pub(crate) type Ordering = core::sync::atomic::Ordering;
 
+/// The system's own: for the one place where callers wait, and for the cache's threads.
+#[cfg(not(halfshake_shuttle))]
+mod waiting {
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+    pub(crate) use std::thread::{
+        Builder as ThreadBuilder, JoinHandle, Thread, ThreadId, park_timeout,
+    };
+
+    pub(crate) fn this_thread() -> ThreadId {
+        std::thread::current().id()
+    }
+
+    /// Before an access that shuttle explores and others need not.
+    #[inline]
+    pub(crate) fn step() {}
+}
+#[cfg(not(halfshake_shuttle))]
+pub(crate) use waiting::*;
+
 mod plain {
     #![expect(clippy::disallowed_types, reason = "words that no model explores")]
 
@@ -271,6 +297,7 @@ impl<T> Swap<T> {
     }
 
     fn explored(&self) -> &arc_swap::ArcSwapOption<T> {
+        step();
         // AcqRel: what arc-swap's own protocol gives between a store and a load that sees it.
         #[cfg(halfshake_loom)]
         self.edge.fetch_add(1, Ordering::AcqRel);
@@ -364,6 +391,7 @@ impl<T> Slot<T> {
     /// Puts a value in, and takes what was there.
     #[cfg(not(halfshake_loom))]
     pub(crate) fn exchange(&self, value: Option<Box<T>>) -> Option<Box<T>> {
+        step();
         self.inner.swap(value)
     }
 
@@ -376,8 +404,8 @@ impl<T> Slot<T> {
     }
 }
 
-/// Thread locals; loom's own in models.
-#[cfg(not(halfshake_loom))]
+/// Thread locals; loom's own in models, and shuttle's.
+#[cfg(not(any(halfshake_loom, halfshake_shuttle)))]
 macro_rules! per_thread {
     ($(#[$doc:meta])* static $name:ident: $type:ty = $value:expr;) => {
         std::thread_local! {
@@ -391,6 +419,16 @@ macro_rules! per_thread {
 macro_rules! per_thread {
     ($(#[$doc:meta])* static $name:ident: $type:ty = $value:expr;) => {
         loom::thread_local! {
+            $(#[$doc])*
+            static $name: $type = $value;
+        }
+    };
+}
+
+#[cfg(halfshake_shuttle)]
+macro_rules! per_thread {
+    ($(#[$doc:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        shuttle::thread_local! {
             $(#[$doc])*
             static $name: $type = $value;
         }

@@ -121,9 +121,9 @@ struct Membership {
 }
 
 #[cfg(not(halfshake_loom))]
-thread_local! {
+crate::sync::per_thread! {
     /// This thread's memberships, in the order of the engines' ids.
-    static LOCALS: RefCell<Vec<Membership>> = const { RefCell::new(Vec::new()) };
+    static LOCALS: RefCell<Vec<Membership>> = RefCell::new(Vec::new());
 }
 
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {

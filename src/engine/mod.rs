@@ -41,7 +41,7 @@ use crate::hash::Geometry;
 use crate::reclaim::Collector;
 use crate::removal::RemovalCause;
 use crate::stats::{Blocks, Counter, Stats};
-use crate::sync::{Ordering, PlainBool, PlainU64, Seen, Swap};
+use crate::sync::{Ordering, PlainBool, PlainU64, Seen, Swap, Thread};
 use crate::table::Table;
 use crate::table::retired::Ready;
 use crossbeam_utils::CachePadded;
@@ -114,7 +114,7 @@ pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
     /// Tells the cache's own threads to end.
     stop: PlainBool,
     /// The thread that delivers what was handed over.
-    deliverer: OnceLock<std::thread::Thread>,
+    deliverer: OnceLock<Thread>,
     pub(crate) extra: X,
 }
 
@@ -202,7 +202,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     }
 
     /// Names the thread that delivers what is handed over. Called once, before any operation.
-    pub(crate) fn set_deliverer(&self, thread: std::thread::Thread) {
+    pub(crate) fn set_deliverer(&self, thread: Thread) {
         let first = self.deliverer.set(thread);
         debug_assert!(first.is_ok(), "a cache has one delivery thread");
     }

@@ -11,7 +11,7 @@ use crate::entry::{EntryRef, Object};
 use crate::hash::Place;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, Thread};
 use crate::table::Shard;
 use crate::table::away::Away;
 use crate::table::away::Unlinked;
@@ -228,8 +228,8 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         // Two listeners that each wait here must excuse one another's events; whoever waits outside
         // of any listener excuses none.
         let own = local.owing();
-        let deliverer = self.deliverer.get().map(std::thread::Thread::id);
-        let on_deliverer = deliverer == Some(std::thread::current().id());
+        let deliverer = self.deliverer.get().map(Thread::id);
+        let on_deliverer = deliverer == Some(crate::sync::this_thread());
         // Relaxed: they see one another sooner or later, and a late view costs a round.
         self.waiting.fetch_add(own, Ordering::Relaxed);
         let excused = || if own == 0 { 0 } else { self.waiting.load(Ordering::Relaxed) };

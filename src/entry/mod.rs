@@ -27,7 +27,7 @@ pub(crate) use record::Record;
 pub(crate) use slab::Home;
 use watched::Watched;
 
-#[cfg(halfshake_loom)]
+#[cfg(any(halfshake_loom, halfshake_shuttle))]
 pub(crate) use watched::begin_model;
 
 /// Addresses are kept in the low 48 bits of a cell, the tag above them.
@@ -115,7 +115,8 @@ thread_local! {
 /// Ids come in blocks, so that threads share the counter's line rarely; in small ones, so that an
 /// id tells about age, too.
 fn fresh_id() -> u64 {
-    const BLOCK: u64 = 64;
+    // In a model one block is enough: an execution must not see another one's ids.
+    const BLOCK: u64 = if cfg!(any(halfshake_loom, halfshake_shuttle)) { 1 << 20 } else { 64 };
     static NEXT_BLOCK: PlainU64 = PlainU64::new(1);
     // Relaxed: uniqueness is all that is asked of an id, and a read-modify-write gives that.
     let block = || NEXT_BLOCK.fetch_add(1, Ordering::Relaxed) * BLOCK;

@@ -1,7 +1,7 @@
 //! What an entry holds, and the memory that it lies in. In plain builds a wrapper of nothing and
 //! the allocator; in model builds every access is checked for races and for use after free.
 
-#[cfg(not(halfshake_loom))]
+#[cfg(not(any(halfshake_loom, halfshake_shuttle)))]
 mod plain {
     use std::alloc::{Layout, alloc, dealloc};
     use std::ptr::NonNull;
@@ -38,23 +38,23 @@ mod plain {
     }
 }
 
-#[cfg(not(halfshake_loom))]
+#[cfg(not(any(halfshake_loom, halfshake_shuttle)))]
 pub(super) use plain::*;
 
-#[cfg(halfshake_loom)]
+#[cfg(any(halfshake_loom, halfshake_shuttle))]
 pub(super) use model::*;
 
-#[cfg(halfshake_loom)]
+#[cfg(any(halfshake_loom, halfshake_shuttle))]
 pub(crate) use model::begin as begin_model;
 
-#[cfg(halfshake_loom)]
+#[cfg(any(halfshake_loom, halfshake_shuttle))]
 mod model {
-    //! loom does not watch heap memory: payloads lie in its cell, a freed entry is marked dead and
-    //! buried, and a later allocation of the model digs the last one up again (else no address
-    //! would ever be used twice, and no model could see an ABA).
+    //! Neither loom nor shuttle watches heap memory: payloads lie in loom's cell, a freed entry is
+    //! marked dead and buried, and a later allocation of the model digs the last one up again (else
+    //! no address would ever be used twice, and no model could see an ABA).
 
     use super::super::IDS;
-    use crate::sync::{ModelCell, Ordering, PlainBool};
+    use crate::sync::{ModelCell, Ordering, PlainBool, step};
     use std::alloc::{Layout, alloc, dealloc};
     use std::cell::RefCell;
     use std::ptr::NonNull;
@@ -100,6 +100,7 @@ mod model {
             self.cell.into_inner()
         }
         pub(crate) fn read(&self) -> &T {
+            step(); // a scheduler may let it be freed first
             assert!(!self.dead.load(Ordering::Relaxed), "use after free");
             self.cell.with(|p| {
                 // SAFETY: loom has just checked that no write races with this read.

@@ -1,9 +1,12 @@
 //! How many ways a set has, and masks of them.
 
+/// Models have few ways: all that can happen to a set happens soon.
+const IS_SMALL: bool = cfg!(any(halfshake_loom, halfshake_shuttle));
+
 /// Ways of a set: one byte of tags each fills a vector register, one cell each two cache lines.
-pub(crate) const WAYS: u32 = if cfg!(halfshake_loom) { 4 } else { 16 };
+pub(crate) const WAYS: u32 = if IS_SMALL { 4 } else { 16 };
 /// At most this many ways of a set are live, so that a replacement always finds one to claim.
-pub(crate) const MOST_LIVE: u32 = if cfg!(halfshake_loom) { 2 } else { WAYS - 1 };
+pub(crate) const MOST_LIVE: u32 = if IS_SMALL { 2 } else { WAYS - 1 };
 
 /// The bits of all ways.
 pub(super) const LIVE: u64 = (1 << WAYS) - 1;

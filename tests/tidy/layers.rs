@@ -132,17 +132,23 @@ fn declared_after(source: &Source, at: usize) -> Option<&str> {
     (source.token(declared + 1) == ";").then(|| source.token(declared))
 }
 
-/// Atomics and loom only in `sync.rs`, crossbeam-epoch only in `reclaim.rs`.
+/// Where the atomics are, and what takes their place in models.
+const SYNC: [&str; 2] = ["src/sync.rs", "src/sync/scheduled.rs"];
+
+/// Atomics, loom and shuttle only in `sync`, crossbeam-epoch only in `reclaim.rs`.
 pub(crate) fn names(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if source.path != "src/sync.rs" {
+    if !SYNC.contains(&source.path.as_str()) {
         let atomics =
             |segments: &[String]| segments.windows(2).any(|two| two == ["sync", "atomic"]);
         for path in paths(source).iter().filter(|path| atomics(&path.segments)) {
             findings.push(source.finding(path.line, "only src/sync.rs names the atomics"));
         }
-        for token in source.tokens.iter().filter(|token| token.text == "loom") {
-            findings.push(source.finding(token.line, "only src/sync.rs names loom"));
+        for name in ["loom", "shuttle"] {
+            for token in source.tokens.iter().filter(|token| token.text == name) {
+                let message = format!("only src/sync.rs names {name}");
+                findings.push(source.finding(token.line, message));
+            }
         }
     }
     if source.path != "src/reclaim.rs" {
@@ -251,6 +257,8 @@ mod tests {
             ["src/cache.rs:2: only src/sync.rs names the atomics"]
         );
         assert_eq!(check("src/cache.rs", "loom::explore();").len(), 1);
+        assert_eq!(check("src/once.rs", "use shuttle::sync::Mutex;").len(), 1);
+        assert_eq!(check("src/sync/scheduled.rs", "use shuttle::sync::Mutex;").len(), 0);
         assert_eq!(check("src/cache.rs", "use crossbeam_epoch as e;").len(), 1);
         assert_eq!(check("src/cache.rs", "#[cfg(halfshake_loom)]\nuse std::sync::Arc;").len(), 0);
         assert_eq!(check("src/sync.rs", "use core::sync::atomic::fence;\nuse loom::x;").len(), 0);

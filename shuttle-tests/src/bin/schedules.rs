@@ -1,0 +1,89 @@
+//! `schedules [NUMBER]`: runs so many schedules of short plans, half on each of two threads, and
+//! checks the history of each. A failure says its seed; `SHUTTLE_SEED=N` runs that one again.
+
+#[cfg(not(halfshake_shuttle))]
+fn main() {
+    eprintln!("schedules are built with RUSTFLAGS=\"--cfg halfshake_shuttle\": run ci/shuttle");
+    std::process::exit(2);
+}
+
+#[cfg(halfshake_shuttle)]
+fn main() {
+    scheduled::main();
+}
+
+#[cfg(halfshake_shuttle)]
+mod scheduled {
+    use shuttle_tests::{Kind, Outcome, Plan, from_environment, schedules};
+    use std::collections::hash_map::RandomState;
+    use std::hash::BuildHasher;
+    use std::time::Instant;
+
+    const WORKERS: u64 = 2;
+    /// With so many schedules each pair must have met.
+    const ENOUGH: u64 = 50_000;
+
+    pub(super) fn main() {
+        end_at_the_first_panic();
+        if let Some(seed) = from_environment("SHUTTLE_SEED") {
+            println!("{:#?}", Plan::short(seed));
+            let outcome = schedules::run(seed, 1, 1);
+            println!("{} operations on keys: no rule is broken", outcome.operations);
+            return;
+        }
+        let number =
+            std::env::args().nth(1).map_or(100_000, |text| text.parse().expect("a number"));
+        let first = from_environment("HALFSHAKE_SEED")
+            .unwrap_or_else(|| RandomState::new().hash_one("seed") >> 16);
+        println!("{number} schedules, from seed {first} on");
+        let begun = Instant::now();
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|worker| {
+                let count = number / WORKERS + u64::from(worker < number % WORKERS);
+                std::thread::spawn(move || schedules::run(first + worker, count, WORKERS))
+            })
+            .collect();
+        let mut sum = Outcome::default();
+        for worker in workers {
+            sum.add(&worker.join().expect("a panic ends the process"));
+        }
+        println!(
+            "{} operations on keys, {} events, {} inserts and {} refused, in {:.1} s",
+            sum.operations,
+            sum.events,
+            sum.stored,
+            sum.refused,
+            begun.elapsed().as_secs_f64()
+        );
+        report_pairs(number, &sum);
+        println!(
+            "EVIDENCE: every pair of {} operations at the same time leaves a history that an order \
+             explains | shuttle, random and by priorities | {number} schedules | none refused",
+            Kind::ALL.len()
+        );
+    }
+
+    fn report_pairs(number: u64, sum: &Outcome) {
+        let pairs = sum.meetings.pairs();
+        let (rarest, one, other) = pairs[0];
+        println!(
+            "{} pairs of operations; the rarest, {one:?} and {other:?}, met {rarest} times",
+            pairs.len()
+        );
+        if number >= ENOUGH {
+            let never: Vec<_> = pairs.iter().take_while(|(met, ..)| *met == 0).collect();
+            assert!(never.is_empty(), "these never met: {never:?}");
+        }
+    }
+
+    /// Also of a panic that is caught on its way: the rest of that run would prove nothing. The
+    /// threads that have not ended are not unwound.
+    fn end_at_the_first_panic() {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            tell(info);
+            eprintln!("SHUTTLE_SEED={} runs it again", schedules::seed());
+            std::process::exit(101);
+        }));
+    }
+}

@@ -1,0 +1,38 @@
+//! Whole operations of the engine at the same time: players do what a plan says to one cache, each
+//! writes down what it saw, and a judge looks for an order that explains it all (`tests/history`).
+//!
+//! Two programs play. `histories` does it on threads of the system, which pause at random, with
+//! long plans. `schedules` does it on shuttle's, in builds with `--cfg halfshake_shuttle`: a
+//! scheduler chooses, before each access to a shared word, who goes on, and a seed says all that
+//! happens.
+//!
+//! Besides its history, each game is judged by `validate`, by who may tell of which cause, by what
+//! is told after a shutdown, by what the end of the cache tells, and by the entries that are still
+//! alive after it.
+
+mod game;
+#[path = "../../tests/history/mod.rs"]
+mod history;
+mod kinds;
+mod plan;
+mod player;
+mod random;
+#[cfg(halfshake_shuttle)]
+pub mod schedules;
+mod subject;
+mod threads;
+mod world;
+
+pub use game::{Outcome, play};
+pub use kinds::{Kind, Meetings};
+pub use plan::{Plan, Shape};
+pub use random::Random;
+
+/// A number that the environment gives.
+///
+/// # Panics
+/// If it is none.
+#[must_use]
+pub fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}

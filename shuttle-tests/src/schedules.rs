@@ -1,0 +1,141 @@
+//! Plans on shuttle's threads. A seed says what is played, on which collector, and who goes on at
+//! each step: one number repeats a run.
+
+use crate::game::{Outcome, play};
+use crate::plan::Plan;
+use crate::random::Random;
+use halfshake::model::{Epoch, begin};
+use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
+use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// Far more steps than any run takes: more of them are a livelock.
+const MOST_STEPS: usize = 1_000_000;
+/// Steps of one operation, roughly: priorities change at any of those of a plan.
+const STEPS: u64 = 40;
+
+thread_local! {
+    /// The seed of the run on this thread.
+    static SEED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The seed of the run on this thread.
+#[must_use]
+pub fn seed() -> u64 {
+    SEED.get()
+}
+
+/// How the next thread is chosen.
+#[derive(Clone, Debug)]
+enum Choice {
+    /// Any thread, or, but for one in so many steps, the same one.
+    Random(u64),
+    /// The one with the highest priority, which falls at a few steps (probabilistic concurrency
+    /// testing: Burckhardt and others, 2010).
+    Priorities { of: HashMap<TaskId, u64>, falls_at: Vec<u64>, lowest: u64 },
+}
+
+/// Runs seeds, one after the other.
+#[derive(Debug)]
+struct Seeds {
+    next: u64,
+    left: u64,
+    by: u64,
+    random: Random,
+    choice: Choice,
+    step: u64,
+}
+
+impl Seeds {
+    fn choose(seed: u64, random: &mut Random) -> Choice {
+        match random.below(4) {
+            0 | 1 => {
+                let falls = 1 + random.below(5);
+                let steps = Plan::short(seed).operations() as u64 * STEPS;
+                let falls_at = (0..falls).map(|_| random.below(steps)).collect();
+                // High priorities are drawn from above; those that fell follow one another below.
+                Choice::Priorities { of: HashMap::new(), falls_at, lowest: 1 << 32 }
+            }
+            2 => Choice::Random(1),
+            _ => Choice::Random(4 + random.below(30)),
+        }
+    }
+}
+
+impl Scheduler for Seeds {
+    fn new_execution(&mut self) -> Option<Schedule> {
+        if self.left == 0 {
+            return None;
+        }
+        let seed = self.next;
+        (self.next, self.left, self.step) = (seed + self.by, self.left - 1, 0);
+        SEED.set(seed);
+        self.random = Random::new(seed, 3);
+        self.choice = Self::choose(seed, &mut self.random);
+        Some(Schedule::new(seed))
+    }
+
+    fn next_task(
+        &mut self,
+        runnable: &[&Task],
+        current: Option<TaskId>,
+        yields: bool,
+    ) -> Option<TaskId> {
+        let (random, step) = (&mut self.random, self.step);
+        self.step += 1;
+        match &mut self.choice {
+            Choice::Random(one_in) => {
+                let goes_on = runnable.iter().find(|task| Some(task.id()) == current);
+                match goes_on {
+                    Some(same) if !yields && !random.one_in(*one_in) => Some(same.id()),
+                    _ => Some(random.choose(runnable).id()),
+                }
+            }
+            Choice::Priorities { of, falls_at, lowest } => {
+                if let Some(current) = current
+                    && (yields || falls_at.contains(&step))
+                {
+                    *lowest -= 1;
+                    of.insert(current, *lowest);
+                }
+                for task in runnable {
+                    of.entry(task.id()).or_insert_with(|| (1 << 32) + random.next() % (1 << 32));
+                }
+                runnable.iter().map(|task| task.id()).max_by_key(|id| of[id])
+            }
+        }
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        self.random.next()
+    }
+}
+
+/// Runs `count` seeds from `first` on, each `by`-th one: what came of them.
+///
+/// # Panics
+/// If a rule is broken in one of them: [`seed`] says in which.
+#[must_use]
+pub fn run(first: u64, count: u64, by: u64) -> Outcome {
+    let sum = Arc::new(Mutex::new(Outcome::default()));
+    let (random, choice) = (Random::new(0, 0), Choice::Random(1));
+    let seeds = Seeds { next: first, left: count, by, random, choice, step: 0 };
+    let mut config = Config::new();
+    config.stack_size = 1 << 18;
+    config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
+    // The seed is enough to repeat it.
+    config.failure_persistence = FailurePersistence::None;
+    config.silence_warnings = true;
+    let outcomes = sum.clone();
+    Runner::new(seeds, config).run(move || {
+        let mut random = Random::new(SEED.get(), 4);
+        let epoch = if random.one_in(4) { Epoch::Real } else { Epoch::Model };
+        begin(epoch, 1 + random.below(3));
+        let outcome = play(&Plan::short(SEED.get()));
+        outcomes.lock().expect("no run has failed").add(&outcome);
+    });
+    let sum = sum.lock().expect("no run has failed");
+    sum.clone()
+}
