@@ -39,6 +39,12 @@ fn main() -> Result<()> {
             println!("wrote {}", path.display());
         }
     }
+    let strangers = records.strangers();
+    anyhow::ensure!(
+        !check || strangers.is_empty(),
+        "of another machine or library than the first of the rows (make all in one run): {}",
+        strangers.join(", ")
+    );
     let names: Vec<String> = stale.iter().map(|path| path.display().to_string()).collect();
     anyhow::ensure!(
         !check || stale.is_empty(),

@@ -62,6 +62,18 @@ impl Records {
         rows.into_iter()
     }
 
+    /// What is of another machine, compiler or library than the first of the rows, if anything is.
+    #[must_use]
+    pub fn strangers(&self) -> Vec<String> {
+        let same = |a: &Record, b: &Record| {
+            let [a, b] = [&a.setting, &b.setting];
+            (&a.machine, &a.rustc, &a.versions) == (&b.machine, &b.rustc, &b.versions)
+        };
+        let Some((_, first)) = self.rows().next() else { return Vec::new() };
+        let others = self.rows().filter(|(_, record)| !same(first, record));
+        others.map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// What came of every goal that was measured, those that are missed most first.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
