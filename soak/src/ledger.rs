@@ -122,7 +122,8 @@ impl Ledger {
         if is_taken {
             self.told_taken.add(number);
         }
-        match self.mistake.filter(|_| self.is_due()) {
+        // Whoever misreads counts look-ups, not events.
+        match self.mistake.filter(|mistake| *mistake != Mistake::Wrong && self.is_due()) {
             Some(Mistake::Lost) => return,
             Some(Mistake::Twice) => self.told.add(number),
             Some(Mistake::Swapped) => return self.told.add(number + 1),

@@ -24,12 +24,13 @@ pub(crate) struct Window {
     pub(crate) refused: u64,
 }
 
-/// Windows at the beginning that count as warming up: a fifth, but some in any case.
+/// Windows at the beginning that count as warming up: a fifth, but some in any case, unless there
+/// are hardly more.
 const FEWEST_WARM: usize = 6;
 
 pub(crate) fn warm(windows: &[Window]) -> &[Window] {
-    let from = (windows.len() / 5).max(FEWEST_WARM).min(windows.len());
-    &windows[from..]
+    let is_short = windows.len() <= 2 * FEWEST_WARM;
+    &windows[if is_short { 0 } else { (windows.len() / 5).max(FEWEST_WARM) }..]
 }
 
 /// A straight line through points: how steep it is, and how sure that is (a standard error).

@@ -193,7 +193,7 @@ impl World for Pairs {
             for _ in 0..BURST {
                 self.step(worker, &mut reader);
             }
-            self.time.pass(Duration::ZERO);
+            self.time.pass();
             if !worker.once_in(16) {
                 reader.unpin();
             }

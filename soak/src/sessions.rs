@@ -224,7 +224,7 @@ impl World for Sessions {
             for _ in 0..BURST {
                 self.step(worker);
             }
-            self.time.pass(BEGIN);
+            self.time.pass();
         })
     }
 

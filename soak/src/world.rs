@@ -4,6 +4,7 @@ use crate::worker::Worker;
 use halfshake::{ManualClock, Stats};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// One cache, its books, and what may be done with it.
@@ -29,33 +30,36 @@ pub(crate) trait World: Sync {
     fn end(&self) -> Result<(), String>;
 }
 
-/// Time that stands still while the books are checked.
+/// Time that stands still while the books are checked, and while the whole process does.
 #[derive(Debug)]
 pub(crate) struct Time {
     clock: Arc<ManualClock>,
     begun: Instant,
+    /// When time passed last, in nanoseconds since then.
+    passed: AtomicU64,
 }
+
+/// Most that passes at a time: a process that was stopped has not lived on.
+const MOST_PASSES: Duration = Duration::from_millis(50);
 
 impl Time {
     pub(crate) fn new(from: Duration) -> Self {
         let clock = ManualClock::new();
         clock.set(from);
-        Self { clock, begun: Instant::now() }
+        Self { clock, begun: Instant::now(), passed: AtomicU64::new(0) }
     }
 
     pub(crate) fn clock(&self) -> Arc<ManualClock> {
         self.clock.clone()
     }
 
-    /// Sets the clock to the time since the beginning. Who is late sets it back: caches bear that.
-    pub(crate) fn pass(&self, from: Duration) {
-        self.clock.set(from + self.begun.elapsed());
+    /// Lets the clock go on. Two threads at once may set it back a little: caches bear that.
+    pub(crate) fn pass(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let passed = now.saturating_sub(self.passed.fetch_max(now, Relaxed));
+        self.clock.advance(Duration::from_nanos(passed).min(MOST_PASSES));
     }
 }
-
-/// How far what a value says of its deadline may be from what the cache took: an inserting thread
-/// may lose its processor between asking for the time and inserting.
-pub(crate) const SLACK: Duration = Duration::from_secs(10);
 
 thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };

@@ -3,6 +3,7 @@
 use crate::tried::{Random, amount, is_long, resident, tried};
 use halfshake::session::{Answer, IdTagKey, IdTags, Namespace, Rejection, SessionCache, SessionId};
 use halfshake::{BytesCache, Maintenance};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
@@ -145,7 +146,15 @@ fn at(at: usize, n: u64, rest: u8) -> [u8; 32] {
 
 /// Inserts as many as there is capacity for; how many had to go early, since their set was full.
 fn crowded_out(capacity: u64, id: impl Fn(u64) -> [u8; 32]) -> u64 {
-    let cache = BytesCache::builder()
+    crowded_out_under(ahash::RandomState::new(), capacity, id)
+}
+
+fn crowded_out_under<S: BuildHasher + Send + Sync + 'static>(
+    hasher: S,
+    capacity: u64,
+    id: impl Fn(u64) -> [u8; 32],
+) -> u64 {
+    let cache = BytesCache::builder_with_hasher(hasher)
         .capacity(capacity)
         .maintenance(Maintenance::Embedder)
         .build()
@@ -155,6 +164,30 @@ fn crowded_out(capacity: u64, id: impl Fn(u64) -> [u8; 32]) -> u64 {
     }
     cache.validate();
     capacity - cache.len()
+}
+
+/// As a hash that somebody can see through: it adds the words up.
+#[derive(Default)]
+struct Adds(u64);
+
+impl Hasher for Adds {
+    fn finish(&self) -> u64 {
+        self.0.swap_bytes()
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.chunks(8) {
+            let word = word.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            self.0 = self.0.wrapping_add(word);
+        }
+    }
+}
+
+#[test]
+fn a_hash_that_can_be_seen_through_is_seen_to_crowd() {
+    let hasher = BuildHasherDefault::<Adds>::default();
+    let (_, id) = families()[3];
+    let crowded = crowded_out_under(hasher, 4_096, id);
+    assert!(crowded > 2_000, "{crowded} of 4096: the test above would not see it");
 }
 
 #[test]

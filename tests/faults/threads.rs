@@ -3,7 +3,7 @@
 
 use crate::tried::{INJECTED, Random, amount, silence_injected, tried};
 use crate::world::{Alive, lock, until};
-use halfshake::{Cache, Maintenance, Reader};
+use halfshake::{Cache, Maintenance, Reader, Refusal};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -138,8 +138,9 @@ fn use_until_the_end(cache: Values, round: &Round, random: &mut Random) {
         let key = random.below(12);
         match random.below(8) {
             0..=4 => {
-                let stored = cache.insert(key, round.alive.clone()).is_ok();
-                round.stored.fetch_add(u64::from(stored), SeqCst);
+                let stored = cache.insert(key, round.alive.clone()).map_err(|e| e.refusal);
+                assert_ne!(stored, Err(Refusal::Closed), "it has ended under who holds a handle");
+                round.stored.fetch_add(u64::from(stored.is_ok()), SeqCst);
             }
             5 => drop(cache.take(&key)),
             6 => _ = cache.remove(&key),

@@ -12,7 +12,8 @@ pub(crate) fn is_long() -> bool {
 
 /// Says what was tried: a row of the table in docs/RELIABILITY.md.
 pub(crate) fn tried(class: &str, fault: &str, number: &str, law: &str) {
-    println!("FAULT | {class} | {fault} | {number} | {law}");
+    // The harness may have begun the line.
+    println!("\nFAULT | {class} | {fault} | {number} | {law}");
 }
 
 /// SplitMix64.
