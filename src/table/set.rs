@@ -29,6 +29,12 @@
 //! saw the bit. A byte of the tags belongs to whoever has claimed its way, one claim after the
 //! other by the cell: who frees it releases, who claims it acquires.
 //!
+//! Only a publication releases (and [`Set::load_ordered`], hints). What unlinks writes nothing
+//! first that whoever reads the word needs; and unlinks, being read-modify-writes, pass on what
+//! publications before them released. That an unlink comes before what its owner does next is not
+//! this word's business: the unit goes through the pool (Release), the way through a ring (Release)
+//! and the epoch, the event is told by the owner itself.
+//!
 //! # ABA
 //!
 //! The control word never returns to an old value with a new meaning while a thread that saw the
@@ -232,16 +238,16 @@ impl<'t, O: Object> Set<'t, O> {
 
     /// Closes the set for ever and unlinks all that was live.
     pub(crate) fn close(self) -> impl Iterator<Item = Unlinked> + use<O> {
-        // AcqRel: Acquire pairs with the Release of `publish`, for the owner reads entries that it
-        // never loaded; Release orders the unlink before the unit of capacity is given back.
-        let old = self.meta.control.swap(CLOSED, Ordering::AcqRel);
+        // Acquire: pairs with the Release of `publish`, for the owner reads entries that it never
+        // loaded. It publishes nothing itself: see Orderings.
+        let old = self.meta.control.swap(CLOSED, Ordering::Acquire);
         ways_in(old & LIVE).map(Unlinked::new)
     }
 
     /// Unlinks all that is live.
     pub(crate) fn clear(self) -> impl Iterator<Item = Unlinked> + use<O> {
-        // AcqRel: as in `close`.
-        let old = self.meta.control.fetch_and(CLOSED, Ordering::AcqRel);
+        // Acquire: as in `close`.
+        let old = self.meta.control.fetch_and(CLOSED, Ordering::Acquire);
         ways_in(old & LIVE).map(Unlinked::new)
     }
 
@@ -484,9 +490,8 @@ impl<'g, O: Object> Live<'g, O> {
     /// until the guard goes.
     pub(crate) fn unlink(&self, ways: u64) -> impl Iterator<Item = Unlinked> + use<O> {
         debug_assert!(ways & !self.mask() == 0);
-        // AcqRel: Release orders what the owner does next after the unlink; Acquire keeps the chain
-        // of publications intact for whoever reads this value.
-        let old = self.set.meta.control.fetch_and(!ways, Ordering::AcqRel);
+        // Relaxed: it reads what the snapshot has acquired, and publishes nothing: see Orderings.
+        let old = self.set.meta.control.fetch_and(!ways, Ordering::Relaxed);
         ways_in(old & ways).map(Unlinked::new)
     }
 }
