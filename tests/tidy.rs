@@ -1,12 +1,15 @@
 //! The house rules that no compiler checks, on the sources as text.
 //!
 //! Each rule is a function from text to findings with its own tests, which show it bite; here they
-//! are let loose on the tree. A new file of `src/` needs a line in [`ROOMS`].
+//! are let loose on the tree. A new file of `src/` needs a line in [`ROOMS`]. Pages of `docs/` that
+//! are made of the sources are written with `HALFSHAKE_BLESS=1`, and fail when they are stale.
 
 #[path = "tidy/comments.rs"]
 mod comments;
 #[path = "tidy/layers.rs"]
 mod layers;
+#[path = "tidy/models.rs"]
+mod models;
 #[path = "tidy/paths.rs"]
 mod paths;
 #[path = "tidy/sizes.rs"]
@@ -15,6 +18,7 @@ mod sizes;
 mod source;
 
 use layers::Room;
+use models::Inventory;
 use source::{Finding, Source};
 use std::path::Path;
 use std::process::Command;
@@ -157,8 +161,10 @@ fn files() -> Vec<File> {
         .expect("git lists the files of the repository");
     assert!(listed.status.success(), "git: {}", String::from_utf8_lossy(&listed.stderr));
     let paths = String::from_utf8(listed.stdout).expect("paths are UTF-8");
+    let mut paths: Vec<&str> = paths.lines().collect();
+    paths.sort_unstable();
     let files: Vec<File> = paths
-        .lines()
+        .into_iter()
         .filter_map(|path| {
             let text = String::from_utf8(std::fs::read(root.join(path)).ok()?).ok()?;
             Some(File { path: path.to_owned(), text })
@@ -265,6 +271,45 @@ fn tests_wait_for_conditions() {
 #[test]
 fn no_file_names_a_path_of_one_machine() {
     none(files().iter().flat_map(|file| sizes::machine_paths(&file.path, &file.text)));
+}
+
+#[test]
+fn every_row_of_the_architecture_has_models_that_bite() {
+    none(Inventory::read(&files()).findings());
+}
+
+#[test]
+fn every_mutant_applies() {
+    let inventory = Inventory::read(&files());
+    let applies = |patch: &&str| {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let mut git = Command::new("git");
+        let checked = git.args(["apply", "--check", patch]).current_dir(root).output();
+        checked.expect("git can be run").status.success()
+    };
+    let stale: Vec<_> = inventory.patches().filter(|patch| !applies(patch)).collect();
+    assert!(stale.is_empty(), "these do not apply any more: {stale:?}");
+}
+
+#[test]
+fn the_page_of_models_is_what_the_models_say() {
+    is_page("docs/MODELS.md", &Inventory::read(&files()).document());
+}
+
+/// Whether a page that is made of the sources says what they say.
+#[track_caller]
+fn is_page(path: &str, made: &str) {
+    let at = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("HALFSHAKE_BLESS").is_some() {
+        std::fs::write(&at, made).expect("the page can be written");
+    }
+    let stands = std::fs::read_to_string(&at).unwrap_or_default();
+    let mut pairs = made.lines().zip(stands.lines().chain(std::iter::repeat("")));
+    assert!(
+        stands == made,
+        "{path} is stale, first here: {:?}\nHALFSHAKE_BLESS=1 cargo test --test tidy rewrites it",
+        pairs.find(|(made, stands)| made != stands)
+    );
 }
 
 #[test]

@@ -220,6 +220,11 @@ impl Sessions {
         self.cache.flush_all()
     }
 
+    /// Removes all sessions of the id's namespace.
+    pub fn flush_namespace(&self) -> u64 {
+        self.cache.flush_namespace(&namespace())
+    }
+
     /// Stores no sessions by itself from now on.
     pub fn store_nothing(&self) {
         self.cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_STORE);

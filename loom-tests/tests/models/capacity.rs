@@ -1,4 +1,11 @@
 //! The limits: never passed, never lost, in entries and in bytes.
+//!
+//! Property: free, granted and live units add up to the limit, so none is passed and none is lost;
+//! what waits for readers is bounded, too.
+//!
+//! Threads: two that insert, take or change the limit; a third one that observes or stands still.
+//!
+//! Not covered: limits of more than two; more than two inserts that wait for one another's bytes.
 
 use crate::{K, O, X, Y, cache_of, has_event, insert, is_stored, live, take, try_insert};
 use halfshake::RemovalCause::Taken;
@@ -122,6 +129,36 @@ fn weighing(bytes: u64, entries: &[(u64, u64, u32)]) -> Model {
     cache
 }
 
+/// While a reader stands still, what it keeps from being freed does not grow beyond the limit in
+/// bytes and what the inserts under way retire: others are refused, until it goes.
+///
+/// Threads: two, each of which replaces an entry of half the limit three times, in sets of their
+/// own; a third is pinned all the time.
+fn bytes_while_stalled(race: &Race) {
+    let cache = weighing(4, &[(K, 1, 2), (O, 2, 2)]);
+    let reader = cache.member();
+    let pin = cache.pin(&reader);
+    let replace = |key: u64, first: u64| {
+        role(move |cache: &Model, me: &_| {
+            let mut stored = 0;
+            for value in first..first + 3 {
+                stored += u64::from(is_stored(cache.insert_weighing(me, key, value, 2)));
+                let kept = cache.retired_weight();
+                assert!(kept <= 4 + 2 * 2, "above the bound: {kept}");
+            }
+            stored
+        })
+    };
+    let [a, b] = race.run(&cache, [replace(K, 10), replace(O, 20)]);
+    race.saw(if a + b == 4 { "both at once" } else { "one after the other" });
+    drop((pin, reader));
+    let me = cache.member();
+    cache.collect(&me);
+    assert!(is_stored(cache.insert_weighing(&me, K, 9, 2)), "no room after the grace period");
+    cache.check_law(&me);
+}
+model!(bytes_while_stalled, least 50);
+
 fn lower_to_one<T: Default + 'static>() -> Role<T> {
     role(|cache, me| {
         cache.set_limit(me, 1);
@@ -173,6 +210,24 @@ fn set_limit_reused(race: &Race) {
     assert_no_unit_is_lost(&cache, 1);
 }
 model!(set_limit_reused, least 40, preemptions 1);
+
+/// Whoever sees more entries than the old limit sees the new one: the limit holds at every instant,
+/// also while it is raised.
+///
+/// Threads: one raises the limit from 1 to 2, one inserts into another set, one observes.
+fn set_limit_observed(race: &Race) {
+    let cache = cache_of(1, &[(K, 1)]);
+    let raise = role(|cache, me| {
+        cache.set_limit(me, 2);
+    });
+    let observe = role(|cache, me| {
+        let seen = u64::from(cache.observe(me));
+        assert!(seen <= cache.limit(), "the limit was passed for an observer");
+    });
+    race.check(&cache, [raise, insert(O, 2), observe]);
+    race.saw(if live(&cache).len() == 2 { "two" } else { "one" });
+}
+model!(set_limit_observed, least 200, sees ["one", "two"]);
 
 /// Where the new entry of a key needs more bytes than the old one gives, others make room: the key
 /// is never absent.

@@ -1,10 +1,19 @@
 //! Removal events: who is told, when, and who retires the entry.
+//!
+//! Property: each entry that leaves is told of once, to the listener of the moment, by a thread
+//! that is not pinned; and its way is retired once, after the last holder's last look at it.
+//!
+//! Threads: one that unlinks, and one or two of those that deliver, set listeners or read.
+//!
+//! Not covered: the delivery thread's sleep (`tests/listener.rs` has it); a listener that panics
+//! while threads of the model wait for it, for loom can't switch threads in a panic.
 
-use crate::{K, X, cache_of, has_event, insert, live, take};
+use crate::{K, O, X, cache_of, has_event, insert, live, take};
 use halfshake::Delivery;
 use halfshake::RemovalCause::{Removed, Replaced, Taken};
-use halfshake::model::Model;
-use loom_tests::{Race, model, role};
+use halfshake::model::{Member, Model};
+use loom_tests::{Race, Role, model, role};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -68,6 +77,50 @@ fn listener_reenters(race: &Race) {
     assert_eq!(live(&cache), [2, 3]);
 }
 model!(listener_reenters, least 300);
+
+/// A listener that panics when an entry was removed or taken.
+fn panicking() -> halfshake::model::Callback {
+    Box::new(|_, _, _, cause| {
+        if [Removed, Taken].contains(&cause) {
+            // Past the hook, which would print.
+            resume_unwind(Box::new("the listener's"));
+        }
+    })
+}
+
+/// Does something that may panic; whether it did.
+fn caught<T>(act: impl Fn(&Model, &Member) -> T + 'static) -> Role<bool> {
+    role(move |cache, me| catch_unwind(AssertUnwindSafe(|| act(cache, me))).is_err())
+}
+
+/// The panic of a listener reaches who removed, and costs nothing else: the unit and the way of the
+/// entry are free again.
+///
+/// Threads: one removes, and its listener panics; one inserts into another set; limit 1.
+fn listener_panics(race: &Race) {
+    let cache = cache_of(1, &[(K, 1)]);
+    cache.listen(Some(panicking()));
+    let [panicked, _] = race.run(&cache, [caught(|cache, me| cache.remove(me, K)), insert(O, 2)]);
+    race.saw(if panicked { "panicked" } else { "evicted" });
+    assert_eq!(has_event(&cache, 1, Removed), panicked);
+    assert_eq!(live(&cache), [2]);
+    cache.check_law_after_panics(&cache.member(), u64::from(panicked));
+}
+model!(listener_panics, least 50, sees ["panicked", "evicted"]);
+
+/// As `listener_panics`, for a taken entry, which its taker would have kept.
+///
+/// Threads: one takes, and its listener panics; one reads slowly.
+fn listener_panics_take(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    cache.listen(Some(panicking()));
+    let get = role(|cache: &Model, me: &_| cache.get_slowly(me, K, X).is_some());
+    let [panicked, found] = race.run(&cache, [caught(|cache, me| cache.take(me, K)), get]);
+    race.saw(if found { "found" } else { "absent" });
+    assert!(panicked && has_event(&cache, 1, Taken));
+    cache.check_law_after_panics(&cache.member(), 1);
+}
+model!(listener_panics_take, least 20, sees ["found", "absent"]);
 
 /// What is handed over is told once, by whoever delivers, and then reclaimed.
 ///

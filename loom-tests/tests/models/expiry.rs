@@ -1,7 +1,15 @@
 //! Sweeps, and what they know of the sets.
+//!
+//! Property: a sweep removes what has expired and nothing else, each entry once; what the summary
+//! says of a set may be too much, and is never too little.
+//!
+//! Threads: one or two that sweep or tidy, against one or two that insert, look up, take or remove.
+//!
+//! Not covered: the walk over the sets, whose steps belong to whoever draws their number; the
+//! clock, which a model sets.
 
 use crate::{K, O, X, Y, has_event, insert, live, take};
-use halfshake::RemovalCause::{Expired, Replaced};
+use halfshake::RemovalCause::{Expired, Removed, Replaced};
 use halfshake::model::{Inserted, Model};
 use loom_tests::{Race, Role, model, role};
 
@@ -63,6 +71,42 @@ fn expire_two(race: &Race) {
     assert!(has_event(&cache, 3, Replaced));
 }
 model!(expire_two, least 100);
+
+/// A look-up finds an entry until it has expired, and may read it to the end though it is swept and
+/// reclaimed meanwhile.
+///
+/// Threads: one lets the time go by and sweeps, one reads slowly.
+fn expire_get(race: &Race) {
+    let cache = Model::new(4);
+    cache.insert_until(&cache.member(), K, 1, 5);
+    let time = role(|cache, me| {
+        // A step that is explored, for the clock's is none.
+        cache.observe(me);
+        cache.set_time(5);
+        cache.expire(me, 0);
+        None
+    });
+    let get = role(|cache, me| cache.get_slowly(me, K, X));
+    let [_, got] = race.check(&cache, [time, get]);
+    race.saw(if got.is_some() { "found" } else { "absent" });
+    assert_eq!((live(&cache), cache.events()), (vec![], vec![(1, Expired)]));
+}
+model!(expire_get, least 20, sees ["found", "absent"]);
+
+/// An insert, a removal and a sweep of one key: the expired entry leaves as such, once, and the new
+/// one is removed or stays.
+///
+/// Threads: three, on one key whose entry has expired.
+fn insert_remove_sweep(race: &Race) {
+    let cache = at_five(&[(K, 1, 5)]);
+    let remove = role(|cache, me| cache.remove(me, K));
+    let [_, removed, _] = race.check(&cache, [insert(K, 2), remove, sweep()]);
+    race.saw(if removed { "removed" } else { "stayed" });
+    assert!(has_event(&cache, 1, Expired), "{:?}", cache.events());
+    assert_eq!(has_event(&cache, 2, Removed), removed);
+    assert_eq!(live(&cache), if removed { vec![] } else { vec![2] });
+}
+model!(insert_remove_sweep, least 300, sees ["removed", "stayed"]);
 
 /// An expired entry can't be taken, before, while or after it is swept.
 ///

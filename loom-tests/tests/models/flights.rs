@@ -1,18 +1,23 @@
 //! The session cache, as it is, over an external store of one session: what left is not brought
 //! back, what is single use is used once, what is refused is gone.
 //!
-//! Not covered: several stripes, asynchronous callbacks (`tests/contract_async.rs` has them).
+//! Property: once a removal, a taking, a refusal or a flush has returned, no look-up that was out
+//! brings the session back; of those that take it one gets it.
+//!
+//! Threads: one or two that look up or take, against one that changes what is there.
+//!
+//! Not covered: several stripes; callbacks that panic, for loom can't switch threads in a panic
+//! (`tests/contract_panics.rs` has them).
 
 use halfshake::RemovalCause;
 use halfshake::session::model::{Found, Sessions};
 use loom_tests::{LoneRole, Race, model};
-use std::rc::Rc;
 
 /// The session that lies outside at first, and others.
-const NAME: u64 = 5;
+pub(crate) const NAME: u64 = 5;
 const OTHER: u64 = 6;
 
-fn acts<T: 'static>(
+pub(crate) fn acts<T: 'static>(
     sessions: &Sessions,
     act: impl FnOnce(&Sessions) -> T + 'static,
 ) -> LoneRole<T> {
@@ -106,6 +111,20 @@ fn flushed_meanwhile(race: &Race) {
 }
 model!(flushed_meanwhile, least 50, sees ["nothing to flush", "flushed", "outside"]);
 
+/// The same for a flush of the session's namespace.
+///
+/// Threads: one deletes outside and flushes the namespace, one looks up.
+fn namespace_flushed_meanwhile(race: &Race) {
+    let sessions = Sessions::new(NAME);
+    let flushes = acts(&sessions, |sessions| {
+        sessions.delete_outside();
+        if sessions.flush_namespace() == 0 { "nothing to flush" } else { "flushed" }
+    });
+    let roles = [flushes, resumes(&sessions)];
+    assert_eq!(race_of(race, sessions, roles), None, "it is back");
+}
+model!(namespace_flushed_meanwhile, least 50, sees ["nothing to flush", "flushed", "outside"]);
+
 /// A session that lies outside is taken once, and not found afterwards.
 ///
 /// Threads: one takes, one looks up.
@@ -163,23 +182,10 @@ fn taken_by<const N: usize>(race: &Race, sessions: &Sessions, roles: [LoneRole<&
     assert!(taken <= 1, "taken {taken} times");
 }
 
-/// A session that lies outside is taken by one at most, also if a look-up brings it inside.
+/// A session that lies inside and outside is taken by one at most, also if a look-up would bring it
+/// back inside.
 ///
 /// Threads: two that take, one that looks up.
-fn taken_beside_a_look_up(race: &Race) {
-    let sessions = Sessions::new(NAME);
-    let roles = [takes(&sessions), resumes(&sessions), takes(&sessions)];
-    taken_by(race, &sessions, roles);
-    sessions.end();
-}
-model!(
-    taken_beside_a_look_up, least 50, preemptions 1,
-    sees ["taken", "not taken", "nothing", "outside"]
-);
-
-/// The same where it lies inside at first, too.
-///
-/// Threads: the same.
 fn taken_inside_beside_a_look_up(race: &Race) {
     let sessions = Sessions::new(NAME);
     sessions.add(NAME);
@@ -192,7 +198,8 @@ model!(
     sees ["taken", "not taken", "nothing", "inside", "outside"]
 );
 
-/// The same with fewer threads, and more switches between them.
+/// A session that lies outside is taken by one at most, also if a look-up brings it inside: with
+/// fewer threads, and more switches between them.
 ///
 /// Threads: one takes; one looks up, then takes.
 fn taken_after_a_look_up(race: &Race) {
@@ -343,69 +350,6 @@ fn refused_unstored_meanwhile(race: &Race) {
     assert_eq!(race_of(race, sessions, roles), None, "refused, and back");
 }
 model!(refused_unstored_meanwhile, least 50, sees ["nothing", "outside"]);
-
-/// Those who join a look-up get its answer: nobody is left waiting.
-///
-/// Threads: two that look up, and wait for one another if they have to.
-fn joined(race: &Race) {
-    let sessions = Sessions::new(NAME);
-    let patient = || acts(&sessions, |sessions| sessions.resume_patiently());
-    let seen = race.run_alone([patient(), patient()]);
-    assert_eq!(seen, [Found::Outside(NAME); 2]);
-    assert_eq!(sessions.found(), Some(NAME));
-    race.saw(if sessions.asked() == 1 { "asked once" } else { "asked twice" });
-    sessions.end();
-}
-model!(joined, least 20, sees ["asked once"]);
-
-/// One who waits for another's look-up is woken when the answer is there, also if that one polls it
-/// no more.
-///
-/// Threads: one polls once, one polls twice if it is woken, the store answers.
-fn woken(race: &Race) {
-    let sessions = Sessions::new(0);
-    let later = sessions.ask_later();
-    let (first, second) = (Rc::new(sessions.wait()), Rc::new(sessions.wait()));
-    let (polls, waits) = (first.clone(), second.clone());
-    let roles: [LoneRole<Option<u64>>; 3] = [
-        Box::new(move || polls.poll_if_woken()),
-        Box::new(move || waits.poll_if_woken().or_else(|| waits.poll_if_woken())),
-        Box::new(move || {
-            later.answer(NAME);
-            None
-        }),
-    ];
-    let [_, got, _] = race.run_alone(roles);
-    race.saw(if got.is_some() { "at once" } else { "later" });
-    assert_eq!(got.or_else(|| second.poll_while_woken()), Some(NAME), "stranded");
-    drop((first, second));
-    sessions.end();
-}
-model!(woken, least 50, preemptions 3, sees ["at once", "later"]);
-
-/// The same if that one leaves instead.
-///
-/// Threads: one polls once and leaves, one polls twice if it is woken, the store answers.
-fn woken_by_who_leaves(race: &Race) {
-    let sessions = Sessions::new(0);
-    let later = sessions.ask_later();
-    let (first, second) = (sessions.wait(), Rc::new(sessions.wait()));
-    let waits = second.clone();
-    let roles: [LoneRole<Option<u64>>; 3] = [
-        Box::new(move || first.poll_if_woken()),
-        Box::new(move || waits.poll_if_woken().or_else(|| waits.poll_if_woken())),
-        Box::new(move || {
-            later.answer(NAME);
-            None
-        }),
-    ];
-    let [_, got, _] = race.run_alone(roles);
-    race.saw(if got.is_some() { "at once" } else { "later" });
-    assert_eq!(got.or_else(|| second.poll_while_woken()), Some(NAME), "stranded");
-    drop(second);
-    sessions.end();
-}
-model!(woken_by_who_leaves, least 50, preemptions 3, sees ["at once", "later"]);
 
 /// A session that is renewed when it is used does not come back if it was removed meanwhile.
 ///

@@ -1,4 +1,11 @@
 //! Inserts against one another, and against removals of the same key.
+//!
+//! Property: one entry of a key is live, at most; what an insert replaces is told of once; an
+//! insert that depends on what is there is decided by what is there when it publishes.
+//!
+//! Threads: two that insert, or one that inserts and one or two that remove or take.
+//!
+//! Not covered: three inserts of one key; `Eq` of a key that panics (`tests/panics.rs` has it).
 
 use crate::{K, X, cache_of, has_event, insert, live};
 use halfshake::RemovalCause::{Removed, Replaced, Taken};

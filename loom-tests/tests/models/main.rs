@@ -8,6 +8,7 @@ mod events;
 mod expiry;
 mod flights;
 mod inserts;
+mod joins;
 mod reads;
 mod real;
 mod removals;

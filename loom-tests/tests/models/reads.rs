@@ -1,4 +1,12 @@
 //! Look-ups against whatever changes what they look at.
+//!
+//! Property: a look-up finds an entry whole or not at all, never one that has expired, and may read
+//! it to the end of its guard; an observer sees no more entries than the limit.
+//!
+//! Threads: one that looks up, against one that inserts, replaces, takes, removes or evicts.
+//!
+//! Not covered: reader handles, which pin for longer (`real.rs` has `repin`); hits' hints, on which
+//! nothing depends.
 
 use crate::{K, O, X, cache_of, has_event, insert, live};
 use halfshake::RemovalCause::{Evicted, Replaced, Taken};

@@ -1,10 +1,19 @@
 //! Our use of crossbeam-epoch: few steps, all of its own explored.
 //!
+//! Property: as on the model epoch, what a guard has seen is not freed before the guard goes; and
+//! it is freed afterwards, with threads that work and without those that have ended.
+//!
+//! Threads: one that looks up or takes, and one that unlinks and frees.
+//!
+//! Not covered: three threads, for want of time; unlinks that come too late, and callbacks that run
+//! pinned: the real epoch's fences hide both, the model epoch shows them.
+//!
 //! What is retired here waits for `free`, which helps the collector through the three epochs that a
 //! grace period takes, so that memory is freed while the other thread runs. What is wrong with pins
 //! and deferrals shows at three preemptions: these models have few steps, and can afford them.
 
-use crate::{K, cache_of, insert, live, take};
+use crate::{K, cache_of, has_event, insert, live, take};
+use halfshake::RemovalCause::{Evicted, Flushed};
 use halfshake::model::{Member, Model};
 use loom_tests::{Race, model, role};
 
@@ -138,4 +147,65 @@ fn real_repin(race: &Race) {
     assert_eq!(taken, Some(1));
 }
 model!(real_repin, real, least 100, preemptions 3, batch 8,
+    sees ["found", "absent", "freed before the joins"]);
+
+/// As `real_get_take`, for a victim of the limit.
+///
+/// Threads: one looks up, one evicts and frees.
+fn real_get_evict(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let get = role(|cache, me| cache.get(me, K).is_some());
+    let evict_and_free = role(|cache, me| {
+        let evicted = cache.evict(me);
+        free(cache, me);
+        evicted
+    });
+    let [found, evicted] = race.check(&cache, [get, evict_and_free]);
+    race.saw(if found { "found" } else { "absent" });
+    assert!(evicted && has_event(&cache, 1, Evicted));
+}
+model!(real_get_evict, real, least 100, batch 8,
+    sees ["found", "absent", "freed before the joins"]);
+
+/// As `real_get_take`, for `clear`, which unlinks without a guard.
+///
+/// Threads: one looks up, one clears and frees.
+fn real_get_clear(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let get = role(|cache, me| cache.get(me, K).is_some());
+    let clear_and_free = role(|cache, me| {
+        cache.clear(me);
+        free(cache, me);
+        false
+    });
+    let [found, _] = race.check(&cache, [get, clear_and_free]);
+    race.saw(if found { "found" } else { "absent" });
+    assert!(has_event(&cache, 1, Flushed));
+}
+model!(real_get_clear, real, least 100, batch 8,
+    sees ["found", "absent", "freed before the joins"]);
+
+/// What a thread has handed to the collector is freed by others when it has ended.
+///
+/// Threads: one with a membership of its own takes, hands over and ends; one looks up and frees.
+fn real_thread_exit(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let own = cache.member();
+    cache.observe(&own);
+    let take_and_end = role(move |cache: &Model, _: &_| {
+        let taken = cache.take(&own, K);
+        cache.collect(&own);
+        drop(own);
+        taken
+    });
+    let get_and_free = role(|cache, me| {
+        let got = cache.get(me, K);
+        free(cache, me);
+        got
+    });
+    let [taken, got] = race.check(&cache, [take_and_end, get_and_free]);
+    race.saw(if got.is_some() { "found" } else { "absent" });
+    assert_eq!(taken, Some(1));
+}
+model!(real_thread_exit, real, least 100, batch 8,
     sees ["found", "absent", "freed before the joins"]);

@@ -1,4 +1,10 @@
 //! Removals against one another, and against what unlinks for want of room.
+//!
+//! Property: whatever unlinks an entry, one operation wins, and the entry leaves for its cause.
+//!
+//! Threads: two that unlink, by key, by identity or for room; a reader beside two that take.
+//!
+//! Not covered: more than two removals of one entry at a time, which one word decides, too.
 
 use crate::{K, X, Y, cache_of, has_event, insert, live, take};
 use halfshake::RemovalCause::{Evicted, Removed, Taken};

@@ -1,5 +1,14 @@
 //! Ways are used again after a grace period, and not before: readers, ABA, and want of room.
 //!
+//! Property: a way, a number of one and a block of memory each have one owner, from whoever unlinks
+//! to whoever claims; none is used again while somebody reads, and none is lost, not with a thread
+//! that ends or stands still either.
+//!
+//! Threads: one that reads or stands still, and one or two that free and want ways.
+//!
+//! Not covered: the maintenance thread's rounds (`tests/limits.rs` has them), and the memory of a
+//! large cache's own but for who has its blocks.
+//!
 //! Ways are claimed in circular order. `worn` prepares set 0 so that the next way in turn is the
 //! one that K lives in: whoever frees it too early gives it away at once.
 
@@ -138,6 +147,27 @@ fn idle_retirer(race: &Race) {
     cache.check_law(&idle);
 }
 model!(idle_retirer, least 500, batch 8);
+
+/// What a thread has retired is free for others when it has ended.
+///
+/// Threads: one replaces with a membership of its own, which ends; one inserts another key.
+fn thread_exit(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let replace_and_end = role(|cache, _| {
+        let own = cache.member();
+        for value in 2..4 {
+            assert!(is_stored(cache.insert(&own, K, value)));
+        }
+    });
+    let put = role(|cache, me| {
+        for value in 4..6 {
+            assert!(is_stored(cache.insert(me, X, value)), "a thread took ways with it");
+        }
+    });
+    race.check(&cache, [replace_and_end, put]);
+    assert_eq!(live(&cache), [3, 5]);
+}
+model!(thread_exit, least 100, preemptions 1, batch 8);
 
 /// What a thread retires is taken once, though it writes over what was taken before.
 ///

@@ -1,4 +1,13 @@
 //! What concerns the whole cache: clear, retain, shutdown.
+//!
+//! Property: what was there when it began is gone when it returns, with its events told; nothing
+//! else of a set goes by a predicate, and nothing comes after a shutdown.
+//!
+//! Threads: one that clears, retains or shuts down, against one that inserts, looks up, takes,
+//! delivers or shuts down, too.
+//!
+//! Not covered: the end of the cache's own threads (`tests/shutdown.rs` has it); caches of more
+//! than two sets.
 
 use crate::{K, O, X, cache_of, has_event, insert, live, take};
 use halfshake::RemovalCause::{Flushed, Shutdown};
@@ -112,6 +121,24 @@ fn shutdown_take(race: &Race) {
     assert_eq!(has_event(&cache, 1, Shutdown), taken.is_none());
 }
 model!(shutdown_take, least 20, sees ["taken", "shut down"]);
+
+/// A look-up that is under way may read its entry to the end; one that begins after the shutdown
+/// finds nothing.
+///
+/// Threads: one shuts down and looks up, one reads slowly.
+fn shutdown_get(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let shut_down = role(|cache, me| {
+        cache.shutdown(me);
+        assert_eq!(cache.get(me, K), None, "found after the shutdown");
+        None
+    });
+    let get = role(|cache, me| cache.get_slowly(me, K, X));
+    let [_, got] = race.check(&cache, [shut_down, get]);
+    race.saw(if got.is_some() { "found" } else { "absent" });
+    assert!(has_event(&cache, 1, Shutdown));
+}
+model!(shutdown_get, least 20, sees ["found", "absent"]);
 
 /// An entry that is taken and still held outlives the shutdown.
 ///
