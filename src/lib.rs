@@ -97,6 +97,9 @@ mod reader;
     expect(unsafe_code, reason = "guards of the real collector are leaked in a panic")
 )]
 mod reclaim;
+#[cfg(halfshake_loom)]
+#[doc(hidden)]
+pub mod remedies;
 mod removal;
 pub mod session;
 mod stats;

@@ -74,6 +74,7 @@ const ROOMS: &[Room] = &[
     safe("once", 5),
     safe("reader", 5),
     safe("model", 5),
+    safe("remedies", 5),
     safe("session", 6),
     safe("session/asynchronous", 6),
     safe("session/breaker", 6),

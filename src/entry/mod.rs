@@ -25,10 +25,13 @@ use memory::Allocated;
 pub(crate) use memory::Magazine;
 pub(crate) use record::Record;
 pub(crate) use slab::Home;
+#[cfg(not(halfshake_loom))]
 use watched::Watched;
 
-#[cfg(any(halfshake_loom, halfshake_shuttle))]
+#[cfg(halfshake_shuttle)]
 pub(crate) use watched::begin_model;
+#[cfg(halfshake_loom)]
+pub(crate) use watched::{Watched, begin_model};
 
 /// Addresses are kept in the low 48 bits of a cell, the tag above them.
 pub(crate) const ADDRESS_BITS: u32 = 48;

@@ -44,6 +44,8 @@ pub(super) use plain::*;
 #[cfg(any(halfshake_loom, halfshake_shuttle))]
 pub(super) use model::*;
 
+#[cfg(halfshake_loom)]
+pub(crate) use model::Watched;
 #[cfg(any(halfshake_loom, halfshake_shuttle))]
 pub(crate) use model::begin as begin_model;
 
