@@ -10,6 +10,7 @@ use crate::result::{Code, Failure, Outcome};
 use crate::session::{Key, Removed};
 use halfshake::session::{Namespace, SessionId};
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 
 /// The bytes of a pointer and a length.
 ///
@@ -38,12 +39,14 @@ pub(crate) unsafe fn bytes<'a>(
 ///
 /// # Safety
 /// The pointer is NULL, or good for so many bytes that nobody else touches for as long as `'a`.
-pub(crate) unsafe fn room<'a>(pointer: *mut c_void, size: usize) -> Option<&'a mut [u8]> {
+pub(crate) unsafe fn room<'a>(
+    pointer: *mut c_void,
+    size: usize,
+) -> Option<&'a mut [MaybeUninit<u8>]> {
     if pointer.is_null() || isize::try_from(size).is_err() {
         return None;
     }
-    // SAFETY: it is not NULL, and the caller vouches for the rest; any bytes are bytes, also those
-    // that nobody has written yet, which are only written here.
+    // SAFETY: it is not NULL, and the caller vouches for the rest; nobody need have written to it.
     Some(unsafe { std::slice::from_raw_parts_mut(pointer.cast(), size) })
 }
 

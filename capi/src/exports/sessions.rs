@@ -136,7 +136,9 @@ pub extern "C" fn halfshake_session_to_bytes(
             let message = format!("buffer: {} bytes are needed, {size} are there", bytes.len());
             return Err(Failure::new(Code::HALFSHAKE_SHORT_BUFFER, message));
         };
-        room.copy_from_slice(&bytes);
+        for (room, byte) in room.iter_mut().zip(bytes.iter()) {
+            room.write(*byte);
+        }
         Ok(())
     })
 }
