@@ -17,6 +17,9 @@
 //! property would need a full fence.
 //!
 //! `repin` never collects; `Guard::flush` does, and so does every 128th outermost `pin`.
+//!
+//! Unsafe is checked by: `real::real_get_take`, `real::real_thread_exit`; model builds
+//! alone have it.
 
 #[cfg(not(any(halfshake_loom, halfshake_shuttle)))]
 mod imp {

@@ -16,6 +16,8 @@ mod paths;
 mod sizes;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/unsafes.rs"]
+mod unsafes;
 
 use layers::Room;
 use models::Inventory;
@@ -295,6 +297,18 @@ fn every_mutant_applies() {
 #[test]
 fn the_page_of_models_is_what_the_models_say() {
     is_page("docs/MODELS.md", &Inventory::read(&files()).document());
+}
+
+#[test]
+fn every_unsafe_file_says_what_checks_it() {
+    let files = files();
+    let models = Inventory::read(&files).names();
+    none(unsafes::findings(&files, &models));
+}
+
+#[test]
+fn the_page_of_unsafe_is_what_the_comments_say() {
+    is_page("docs/UNSAFE.md", &unsafes::document(&files()));
 }
 
 /// Whether a page that is made of the sources says what they say.

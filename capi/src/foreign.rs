@@ -9,6 +9,8 @@
 //!
 //! The functions are called as `C-unwind`: an exception of C++ that crosses us is a bug of the
 //! program's, and with that ends it rather than being undefined.
+//!
+//! Unsafe is checked by: `capi/tests/c/threads.c`, `capi/tests/c/exception.cc`.
 
 use crate::session::{Answer, Fresh, Key, Purpose, Removed, Session};
 use crate::shell::Cache;

@@ -4,6 +4,8 @@
 //! The header demands that such a pointer is NULL or good for the bytes that its length tells,
 //! until the call is over; here that demand is all there is to lean on. Lengths are checked as far
 //! as they can be: NULL with a length, and what no object can be as long as.
+//!
+//! Unsafe is checked by: `capi/tests/c/wrong.c`, `capi/tests/c/abi.c`, `capi/tests/c/walk.c`.
 
 use crate::attach::options::AttachOptions;
 use crate::result::{Code, Failure, Outcome};

@@ -16,6 +16,8 @@
 //! Lock-free: a failed exchange means that another one succeeded.
 //!
 //! Loom: `depot_*`.
+//!
+//! Unsafe is checked by: `reuse::depot_takes`, `reuse::depot_gives`, `tests/own_memory.rs`.
 
 use crate::sync::Swap;
 use smallvec::SmallVec;

@@ -7,6 +7,8 @@
 //! to one thread: nothing is shared. At most 48 KiB are kept of each of 16 sizes; they go back when
 //! the thread ends, or first uses another cache after this one is gone. In a large cache they come
 //! from a [`Slab`] and go back there, in batches.
+//!
+//! Unsafe is checked by: `tests/own_memory.rs`, `tests/secrets.rs`, `tests/stress.rs`.
 
 use super::depot::{BATCH, Block};
 use super::slab::Slab;

@@ -28,6 +28,8 @@
 //! # Progress
 //!
 //! Lock-free, but for the system's own part when a chunk is mapped.
+//!
+//! Unsafe is checked by: `tests/own_memory.rs`, `tests/stress.rs`, and the tests below.
 
 use super::depot::{BATCH, Block, Blocks, Depot};
 use super::memory::CLASSES;

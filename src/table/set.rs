@@ -46,6 +46,8 @@
 //! `load`, `find`, `unlink` and `close` are wait-free; `publish` and `claim` are single attempts.
 //!
 //! Loom: `get_*`, `take_*`, `insert_*`, `replace_*`, `reuse_*`, `aba_*`, `claim_after_abandon`.
+//!
+//! Unsafe is checked by: `reads::get_remove`, `reuse::aba_take`, `tests/stress.rs`.
 
 use super::away::{Away, Graced, Unlinked};
 use super::hints::{Hints, after};

@@ -5,6 +5,8 @@
 //! All relaxed: a byte belongs to whoever has claimed its way, and the control word publishes it
 //! (see [`super::set`]). The other bytes of its word belong to others, so it is changed by a
 //! read-modify-write.
+//!
+//! Unsafe is checked by: `inserts::insert_another`, `reuse::aba_insert`, and the tests below.
 
 use crate::pages::Zeroed;
 use crate::sync::{AtomicU64, Ordering};

@@ -103,6 +103,11 @@ impl Inventory {
         self.mutants.iter().map(|mutant| mutant.file.as_str())
     }
 
+    /// The models, by file and name.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.models.iter().map(|model| model.name.clone()).collect()
+    }
+
     fn killers<'i>(&'i self, model: &'i str) -> impl Iterator<Item = &'i Mutant> {
         self.mutants.iter().filter(move |mutant| mutant.models.iter().any(|name| name == model))
     }

@@ -1,4 +1,6 @@
 //! The functions that the host's TLS library calls. No panic leaves them.
+//!
+//! Unsafe is checked by: `capi/tests/c/attach_threads.c`, `capi/tests/c/attach_upstream.c`.
 
 use super::library::{Connection, Context, Library, Negotiated};
 use super::symbols::{

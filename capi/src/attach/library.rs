@@ -1,4 +1,7 @@
 //! The host's TLS library, and its objects for as long as a callback has them.
+//!
+//! Unsafe is checked by: `capi/tests/c/attach.c`, `capi/tests/c/attach_threads.c`,
+//! `capi/tests/c/attach_contexts.c`.
 
 use super::callbacks;
 use super::symbols::{Events, ExData, Ssl, SslContext, SslSession, Symbols};

@@ -3,6 +3,8 @@
 //!
 //! Nothing here is linked. dlsym(3) finds what the program itself sees, so a function that only a
 //! plug-in sees (`RTLD_LOCAL`), or that lies in a program which does not export it, is missing.
+//!
+//! Unsafe is checked by: `capi/tests/c/attach_late.c`, `capi/tests/c/attach.c`.
 
 use crate::result::{Code, Failure, Outcome};
 use std::ffi::{CStr, c_int, c_long, c_uchar, c_uint, c_ulong, c_void};

@@ -1,4 +1,6 @@
 //! A cache under a context of a TLS library.
+//!
+//! Unsafe is checked by: `capi/tests/c/attach.c`, `capi/tests/c/wrong.c`.
 
 use super::arguments::given;
 use crate::attach::Plan;

@@ -1,4 +1,6 @@
 //! A cache: made, set up, ended.
+//!
+//! Unsafe is checked by: `capi/tests/c/wrong.c`, `capi/tests/c/abi.c`.
 
 use super::arguments::{given, held};
 use crate::foreign::Connection;

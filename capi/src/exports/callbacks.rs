@@ -1,4 +1,6 @@
 //! The three callbacks, and what the get callback answers with.
+//!
+//! Unsafe is checked by: `capi/tests/c/wrong.c`, `capi/tests/c/threads.c`.
 
 use super::arguments::{given, held};
 use crate::foreign::{self, Destructor, GetCallback, Hook, NewCallback, RemoveCallback, UserData};

@@ -1,4 +1,6 @@
 //! New sessions, flushes, and handshakes that are noted.
+//!
+//! Unsafe is checked by: `capi/tests/c/wrong.c`.
 
 use super::arguments::{given, held, known};
 use crate::foreign::Connection;

@@ -1,4 +1,6 @@
 //! Sessions as objects.
+//!
+//! Unsafe is checked by: `capi/tests/c/wrong.c`, `capi/tests/c/walk.c`.
 
 use super::arguments::{given, hand, held, id_of};
 use crate::raw;
