@@ -35,8 +35,28 @@ mod imp {
         }
 
         pub(crate) fn lock(&self) -> Locked<'_, T> {
-            let guard = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let guard = self.acquire();
             Locked { guard, _holding: crate::holding::Holding::begin() }
+        }
+    }
+
+    impl<T> Lock<T> {
+        #[cfg(not(halfshake_tsan))]
+        fn acquire(&self) -> std::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+
+        /// The thread sanitizer does not see how the standard library waits: that is not
+        /// instrumented. What is compiled into this crate, it sees.
+        #[cfg(halfshake_tsan)]
+        fn acquire(&self) -> std::sync::MutexGuard<'_, T> {
+            loop {
+                match self.0.try_lock() {
+                    Ok(guard) => return guard,
+                    Err(std::sync::TryLockError::Poisoned(e)) => return e.into_inner(),
+                    Err(std::sync::TryLockError::WouldBlock) => yield_now(),
+                }
+            }
         }
     }
 
