@@ -69,6 +69,7 @@ run_tests() {
     passed=$(awk '/^test result: ok\./ { sum += $4 } END { print sum + 0 }' "$log")
     rm -f "$log"
     ((passed >= least)) || fail "only $passed tests ran; at least $least were expected"
+    tests_passed=$passed
 }
 
 # Whether the ordinary toolchain has the standard library of a target.
