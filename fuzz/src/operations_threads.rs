@@ -1,8 +1,8 @@
 //! Any scripts of operations, of two or three threads at once on one cache of sessions: of all that
 //! was done to an id there is an order in which every answer is right.
 //!
-//! Input: three bytes of settings (capacity, threads, what the store outside does), then one
-//! operation after another, dealt out to the threads by turns: a byte that says which, and the
+//! Input: three bytes of settings (capacity and shards, threads, what the store outside does), then
+//! one operation after another, dealt out to the threads by turns: a byte that says which, and the
 //! bytes that it needs. What an input has too little of is 0.
 //!
 //! Asserted, after each script: an order explains the history of each id (`tests/history/`); each
@@ -61,6 +61,7 @@ enum Outside {
 #[derive(Debug)]
 pub struct Script {
     capacity: u64,
+    shards: usize,
     outside: Outside,
     threads: Vec<Vec<Op>>,
 }
@@ -68,7 +69,10 @@ pub struct Script {
 impl<'a> Arbitrary<'a> for Script {
     fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let mut byte = || u8::arbitrary(input).unwrap_or(0);
-        let capacity = 1 + u64::from(byte()) % MAX_CAPACITY;
+        let first = byte();
+        let capacity = 1 + u64::from(first) % MAX_CAPACITY;
+        // With one, all ids share a set, as often as not.
+        let shards = if first < 128 { 1 } else { 4 };
         let mut threads = vec![Vec::new(); 2 + usize::from(byte() % 2)];
         let outside = [Outside::Knows, Outside::KnowsSome, Outside::Unknown];
         let outside = outside[usize::from(byte()) % outside.len()];
@@ -79,7 +83,7 @@ impl<'a> Arbitrary<'a> for Script {
             }
             threads[n % count].push(operation(input));
         }
-        Ok(Self { capacity, outside, threads })
+        Ok(Self { capacity, shards, outside, threads })
     }
 }
 
@@ -148,6 +152,7 @@ fn build(script: &Script, log: &Arc<Log>, clock: &Arc<ManualClock>) -> SessionCa
     SessionCache::<bool>::builder()
         .capacity(script.capacity)
         .max_capacity(MAX_CAPACITY)
+        .shards(script.shards)
         .timeout(Duration::from_secs(1))
         .clock(clock.clone())
         .wall_clock(clock.clone())
