@@ -47,9 +47,10 @@ fn memory_goes_back_with_the_cache_while_its_threads_live_on() {
         // It keeps addresses of free blocks to its end.
         let thread = std::thread::spawn(move || {
             fill(&other, ENTRIES / 2..ENTRIES);
-            for key in ENTRIES / 2..ENTRIES / 2 + 1000 {
-                assert!(other.remove(&key.to_le_bytes()[..]));
-            }
+            let some = ENTRIES / 2..ENTRIES / 2 + 1000;
+            let removed = some.filter(|key| other.remove(&key.to_le_bytes()[..])).count();
+            // A set that is full evicts before the cache is.
+            assert!(removed > 900, "{removed} were there");
             other.run_maintenance(usize::MAX);
             drop(other);
             filled.send(()).unwrap();

@@ -19,8 +19,10 @@ use tried::{Random, amount, tried};
 const BACKEND: Backend = Backend::Rustls;
 /// Most look-ups that one connection may cost.
 const BUDGET: u64 = 4;
-/// Identities of one byte: as many as fit into a handshake message.
+/// Identities of one byte: as many as fit into a handshake message. None can be a ticket of ours.
 const IDENTITIES: u64 = 1_600;
+/// The same as long as ours.
+const LONG_IDENTITIES: u64 = 900;
 /// Threads that flood.
 const FLOODS: u64 = 4;
 
@@ -102,10 +104,22 @@ fn a_flood_of_unknown_ids_costs_each_one_look_up_and_no_good_client_its_session(
 }
 
 #[test]
-fn hellos_with_1600_identities_cost_four_look_ups_each() {
+fn hellos_with_1600_identities_cost_no_look_up_if_none_can_be_ours() {
+    hellos_cost::<1>(IDENTITIES, 0);
+}
+
+#[test]
+fn hellos_with_900_identities_like_ours_cost_four_look_ups_each() {
+    hellos_cost::<32>(LONG_IDENTITIES, BUDGET);
+}
+
+/// Floods with hellos of so many identities of `LEN` bytes each.
+fn hellos_cost<const LEN: usize>(count: u64, each: u64) {
     let hellos = amount(50, 10_000);
     let server = server();
-    let identities: Vec<[u8; 1]> = (0..IDENTITIES).map(|n| [n.to_le_bytes()[0]]).collect();
+    let identities: Vec<[u8; LEN]> = (0..count)
+        .map(|n| std::array::from_fn(|at| n.to_le_bytes().get(at).copied().unwrap_or(7)))
+        .collect();
     let many = offering(identities.iter().map(|identity| &identity[..]));
     let one = offering([&[1u8; 32][..]]);
     let plain = flood(&server, hellos, |_| one.clone());
@@ -118,18 +132,18 @@ fn hellos_with_1600_identities_cost_four_look_ups_each() {
     assert_eq!(offered, resumed, "good clients resume");
     server.wait_for_stat("/connections/open", |open| open == 0);
     let lookups = server.stat("/cache/lookups") - hellos;
-    assert_eq!(lookups, hellos * BUDGET + offered, "look-ups");
+    assert_eq!(lookups, hellos * each + offered, "look-ups");
     let refused = server.stat("/lookups_over_budget");
-    assert!(refused >= hellos * (IDENTITIES - BUDGET), "{refused} over the budget");
+    assert!(refused >= hellos * (count - BUDGET), "{refused} over the budget");
     server.stop();
     tried(
         "2",
-        "ClientHellos with 1,600 identities, `halfshake serve`",
+        &format!("ClientHellos with {count} identities of {LEN} bytes, `halfshake serve`"),
         &format!(
             "{hellos} of them, {refused} look-ups refused; {} ms, {} ms with one identity each",
             took.as_millis(),
             plain.as_millis()
         ),
-        "at most 4 look-ups each; every good client resumes",
+        &format!("{each} look-ups each; every good client resumes"),
     );
 }
