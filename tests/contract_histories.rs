@@ -6,6 +6,7 @@
 //! is not believed.
 
 mod history;
+mod random;
 mod sessions;
 
 use halfshake::RemovalCause;
@@ -178,7 +179,7 @@ fn round(seed: u64, threads: u64) -> Result<(), String> {
             scope.spawn(move || {
                 start.wait();
                 for n in 0..STEPS {
-                    let state = scrambled(seed, thread * STEPS + n);
+                    let state = random::nth(seed, thread * STEPS + n);
                     step(cache, clock, log, state);
                 }
             });
@@ -198,14 +199,6 @@ fn round(seed: u64, threads: u64) -> Result<(), String> {
         let told = events.iter().filter(|(of, _)| *of == id).map(|(_, event)| *event);
         check(&of.collect::<Vec<_>>(), &told.collect::<Vec<_>>())
     })
-}
-
-fn scrambled(seed: u64, n: u64) -> u64 {
-    // SplitMix64.
-    let z = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[test]

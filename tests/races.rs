@@ -13,10 +13,13 @@
 #![expect(unsafe_code, reason = "the planted race")]
 #![expect(clippy::disallowed_types, reason = "the library's room of atomics is not for tests")]
 
+mod random;
+
 use halfshake::session::{
     Answer, Modes, Namespace, Purpose, SessionCache, SessionId, Side, Verdict,
 };
 use halfshake::{BytesCache, Cache, Delivery, Maintenance, RemovalCause};
+use random::Random;
 use std::cell::UnsafeCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -28,23 +31,6 @@ const THREADS: u64 = 4;
 /// Operations of each thread in a part of a round.
 const OPERATIONS: u64 = 600;
 const MILLISECOND: Duration = Duration::from_millis(1);
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
 
 /// Runs one operation after the other on all threads at once.
 fn race<T: Send + Sync + 'static>(seed: u64, shared: T, operate: fn(&T, &mut Random)) -> Arc<T> {

@@ -1,30 +1,29 @@
 //! Numbers that a seed gives.
 
-/// SplitMix64.
+#[path = "../../tests/random/mod.rs"]
+mod splitmix;
+
+/// Those of the tests, and what plans need besides.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(splitmix::Random);
 
 impl Random {
     /// The same seed gives the same numbers; each `purpose` has its own.
     #[must_use]
     pub fn new(seed: u64, purpose: u64) -> Self {
-        let mut mixed = Self(seed ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        Self(mixed.next())
+        let mut mixed = splitmix::Random(seed ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        Self(splitmix::Random(mixed.next()))
     }
 
     /// Any number.
     #[expect(clippy::should_implement_trait, reason = "it has no end")]
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     /// A number below `n`.
     pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
+        self.0.below(n)
     }
 
     /// One of these.

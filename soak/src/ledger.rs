@@ -4,16 +4,16 @@
 //! how many there were, and of two mixtures of their numbers. One that is told of twice while
 //! another one is lost leaves the count right, and the mixtures wrong.
 
+#[path = "../../tests/random/mod.rs"]
+mod random;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 const STRIPES: usize = 16;
 
 /// SplitMix64's mixture.
 pub(crate) fn mix(n: u64) -> u64 {
-    let z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    random::nth(n, 1)
 }
 
 /// What a set of numbers comes to; equal for equal sets, in any order.

@@ -1,6 +1,10 @@
 //! Numbers that a seed gives, which is printed: `HALFSHAKE_SEED=N` gives the same ones again.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+#[path = "../random/mod.rs"]
+mod random;
+
+pub(crate) use random::Random;
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -16,23 +20,6 @@ pub(crate) fn seed() -> u64 {
 
 pub(crate) fn times(count: u64) -> u64 {
     count * from_environment("HALFSHAKE_STRESS").unwrap_or(1)
-}
-
-/// SplitMix64.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
 }
 
 /// Everything in one set, and half of it with one tag.

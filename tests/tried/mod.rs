@@ -1,6 +1,11 @@
 //! How much a test of a fault tries, and how it says so.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+#[path = "../random/mod.rs"]
+mod random;
+
+pub(crate) use random::Random;
+
 /// The short amount, or the long one.
 pub(crate) fn amount(short: u64, long: u64) -> u64 {
     if is_long() { long } else { short }
@@ -16,23 +21,7 @@ pub(crate) fn tried(class: &str, fault: &str, number: &str, law: &str) {
     println!("\nFAULT | {class} | {fault} | {number} | {law}");
 }
 
-/// SplitMix64.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
     /// An id as a client of another server would offer it.
     pub(crate) fn id(&mut self) -> [u8; 32] {
         let mut id = [0; 32];
