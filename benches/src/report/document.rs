@@ -1,9 +1,8 @@
 //! PERFORMANCE.md: its prose is written by people, its tables are made here, from the records.
 
 use super::goals::{Bound, Goal, Verdict, goals};
-use super::table::{number, spread};
+use super::table::{grouped, markdown_table, number, spread, workload_name};
 use super::{Handshakes, Record, Row, Spread, Table, sizes};
-use crate::workloads::Workload;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -176,13 +175,6 @@ impl Records {
     }
 }
 
-/// A workload's name, as the command line has it.
-#[must_use]
-pub(super) fn workload_name(workload: Workload) -> String {
-    let name = serde_json::to_value(workload).ok();
-    name.as_ref().and_then(|n| n.as_str()).unwrap_or_default().to_owned()
-}
-
 fn setting_text(record: &Record) -> String {
     let setting = &record.setting;
     let machine = setting.machine.iter().map(|(name, value)| format!("{name}: {value}"));
@@ -302,49 +294,9 @@ fn curve_cells(latency: &super::Latency) -> Vec<String> {
     cells
 }
 
-pub(super) fn markdown_table<S: AsRef<str>>(
-    head: &[S],
-    lines: impl IntoIterator<Item = Vec<String>>,
-) -> String {
-    let head: Vec<&str> = head.iter().map(AsRef::as_ref).collect();
-    let rule = "| --- ".to_owned() + &"| ---: ".repeat(head.len() - 1);
-    let mut text = format!("| {} |\n{rule}|\n", head.join(" | "));
-    for line in lines {
-        text += &format!("| {} |\n", line.join(" | "));
-    }
-    text
-}
-
-/// With a comma after each three digits.
-#[must_use]
-pub(super) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i != 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!(
-            [64, 1000, 65_536, 4_000_000].map(grouped),
-            ["64", "1,000", "65,536", "4,000,000"]
-        );
-    }
-
-    #[test]
-    fn workloads_are_named_as_on_the_command_line() {
-        assert_eq!(workload_name(Workload::CycleTimed), "cycle-timed");
-    }
 
     #[test]
     fn a_table_that_no_record_gives_is_an_error() {

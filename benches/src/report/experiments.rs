@@ -1,7 +1,7 @@
 //! Tables of experiments: what a step of the layout brought.
 
-use super::document::{Records, grouped, markdown_table, workload_name};
-use super::table::spread;
+use super::document::Records;
+use super::table::{grouped, markdown_table, spread, workload_name};
 use super::{Row, Spread, Table};
 use crate::workloads::Workload;
 

@@ -1,7 +1,6 @@
 //! The record of real handshakes, and its tables.
 
-use super::document::{grouped, markdown_table};
-use super::table::spread;
+use super::table::{grouped, markdown_table, spread};
 use super::{Setting, Spread, record};
 use crate::end_to_end::clients::Version;
 use crate::end_to_end::profile::Profile;

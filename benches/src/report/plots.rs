@@ -1,8 +1,9 @@
 //! Pictures: time against entries with the limits of the memory, bars of ratios and of bytes,
 //! curves of latency, and efficiency over threads.
 
-use super::document::{Records, grouped, workload_name};
+use super::document::Records;
 use super::goals::is_peer;
+use super::table::{grouped, workload_name};
 use super::{Latency, Row, Spread, Table};
 use crate::workloads::Workload;
 use anyhow::{Error, Result};

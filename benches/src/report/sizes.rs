@@ -1,7 +1,6 @@
 //! Tables in brief: of one workload, ratios alone, a column for each size.
 
-use super::document::{grouped, markdown_table, workload_name};
-use super::table::spread;
+use super::table::{grouped, markdown_table, spread, workload_name};
 use super::{Row, Table};
 use crate::workloads::Workload;
 

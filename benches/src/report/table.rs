@@ -1,6 +1,7 @@
 //! Tables for people.
 
 use super::{Row, Spread, Table};
+use crate::workloads::Workload;
 
 /// The table in Markdown.
 #[must_use]
@@ -84,5 +85,57 @@ pub(super) fn number(n: f64) -> String {
         n if n >= 100.0 => format!("{n:.0}"),
         n if n >= 10.0 => format!("{n:.1}"),
         n => format!("{n:.2}"),
+    }
+}
+
+pub(super) fn markdown_table<S: AsRef<str>>(
+    head: &[S],
+    lines: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let head: Vec<&str> = head.iter().map(AsRef::as_ref).collect();
+    let rule = "| --- ".to_owned() + &"| ---: ".repeat(head.len() - 1);
+    let mut text = format!("| {} |\n{rule}|\n", head.join(" | "));
+    for line in lines {
+        text += &format!("| {} |\n", line.join(" | "));
+    }
+    text
+}
+
+/// With a comma after each three digits.
+#[must_use]
+pub(super) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i != 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A workload's name, as the command line has it.
+#[must_use]
+pub(super) fn workload_name(workload: Workload) -> String {
+    let name = serde_json::to_value(workload).ok();
+    name.as_ref().and_then(|n| n.as_str()).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(
+            [64, 1000, 65_536, 4_000_000].map(grouped),
+            ["64", "1,000", "65,536", "4,000,000"]
+        );
+    }
+
+    #[test]
+    fn workloads_are_named_as_on_the_command_line() {
+        assert_eq!(workload_name(Workload::CycleTimed), "cycle-timed");
     }
 }
