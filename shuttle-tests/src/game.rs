@@ -38,6 +38,14 @@ impl Outcome {
     }
 }
 
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { operations, events, stored, refused, .. } = self;
+        write!(f, "{operations} operations on keys, {events} events, ")?;
+        write!(f, "{stored} inserts and {refused} refused")
+    }
+}
+
 /// Plays a plan.
 ///
 /// # Panics

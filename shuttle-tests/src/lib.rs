@@ -23,10 +23,21 @@ mod subject;
 mod threads;
 mod world;
 
+use std::hash::{BuildHasher, RandomState};
+
 pub use game::{Outcome, play};
 pub use kinds::{Kind, Meetings};
 pub use plan::{Plan, Shape};
 pub use random::Random;
+
+/// The seed to begin with: `HALFSHAKE_SEED`, or any.
+///
+/// # Panics
+/// If that is no number.
+#[must_use]
+pub fn first_seed() -> u64 {
+    from_environment("HALFSHAKE_SEED").unwrap_or_else(|| RandomState::new().hash_one("seed") >> 16)
+}
 
 /// A number that the environment gives.
 ///
