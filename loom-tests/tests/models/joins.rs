@@ -13,16 +13,20 @@ use halfshake::session::model::{Found, Sessions};
 use loom_tests::{LoneRole, Race, model};
 use std::rc::Rc;
 
+/// Two look up at once, and wait for one another if they have to.
+fn both_look_up(race: &Race, sessions: &Sessions, found: Found) {
+    let patient = || acts(sessions, |sessions| sessions.resume_patiently());
+    assert_eq!(race.run_alone([patient(), patient()]), [found; 2]);
+    race.saw(if sessions.asked() == 1 { "asked once" } else { "asked twice" });
+}
+
 /// Those who join a look-up get its answer: nobody is left waiting.
 ///
 /// Threads: two that look up, and wait for one another if they have to.
 fn joined(race: &Race) {
     let sessions = Sessions::new(NAME);
-    let patient = || acts(&sessions, |sessions| sessions.resume_patiently());
-    let seen = race.run_alone([patient(), patient()]);
-    assert_eq!(seen, [Found::Outside(NAME); 2]);
+    both_look_up(race, &sessions, Found::Outside(NAME));
     assert_eq!(sessions.found(), Some(NAME));
-    race.saw(if sessions.asked() == 1 { "asked once" } else { "asked twice" });
     sessions.end();
 }
 model!(joined, least 20, sees ["asked once"]);
@@ -32,10 +36,7 @@ model!(joined, least 20, sees ["asked once"]);
 /// Threads: two that look up, and wait for one another if they have to.
 fn joined_in_vain(race: &Race) {
     let sessions = Sessions::new(0);
-    let patient = || acts(&sessions, |sessions| sessions.resume_patiently());
-    let seen = race.run_alone([patient(), patient()]);
-    assert_eq!(seen, [Found::Nothing; 2]);
-    race.saw(if sessions.asked() == 1 { "asked once" } else { "asked twice" });
+    both_look_up(race, &sessions, Found::Nothing);
     sessions.end();
 }
 model!(joined_in_vain, least 20, sees ["asked once"]);
