@@ -41,6 +41,9 @@ pub(crate) enum Counter {
     DropPanics,
     PinnedDeliveries,
     Swept,
+    /// Events left to the delivery thread, and those of them that it has delivered.
+    HandedOver,
+    DeliveredLate,
     /// The first of nine, in the order of [`RemovalCause::ALL`].
     Removed,
 }
@@ -193,9 +196,11 @@ impl Blocks {
         )
     }
 
-    /// Ways that wait for the delivery thread.
-    pub(crate) fn handed(&self) -> u64 {
-        self.all().iter().map(|block| block.lists.handed.len()).sum()
+    /// Events that were left to the delivery thread and are not delivered yet.
+    pub(crate) fn undelivered(&self) -> u64 {
+        // The smaller one first: as in `retired`.
+        let delivered = self.count(Counter::DeliveredLate);
+        self.count(Counter::HandedOver).saturating_sub(delivered)
     }
 
     /// How long the longest pin of the present has lasted, in ticks.
@@ -290,7 +295,7 @@ pub struct Stats {
     pub sweeps: u64,
     /// How long the longest pin of the present has lasted.
     pub longest_pin: std::time::Duration,
-    /// Events that wait for the delivery thread.
+    /// Events that were left to the delivery thread, until their listener has returned.
     pub undelivered: u64,
 }
 

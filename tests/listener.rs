@@ -122,12 +122,13 @@ fn a_listener_that_blocks_the_delivery_thread_stops_neither_time_nor_sweeps() {
     gate.entered.recv().unwrap();
     clock.advance(SECOND);
     assert!(cache.get(&1).is_none());
-    until("the sweeper has handed the second over", || cache.stats().undelivered == 1);
+    until("the second waits for the first", || cache.stats().undelivered == 2);
     assert!(cache.remove(&2), "a caller delivers its own");
     assert_eq!(events.sorted(), [(2, 2, RemovalCause::Removed)]);
     gate.go.send(()).unwrap();
     until("both expired ones are told", || events.len() == 2);
-    until("all is counted", || cache.is_empty());
+    until("all is counted", || cache.stats().undelivered == 0);
+    assert!(cache.is_empty());
     cache.validate();
 }
 

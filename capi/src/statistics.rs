@@ -98,7 +98,7 @@ pub struct Statistics {
     pub in_flight: u64,
     /// Gauge: sessions that have left and whose memory waits for a reader.
     pub retired: u64,
-    /// Gauge: remove callbacks that wait for the cache's thread.
+    /// Gauge: remove callbacks that were left to the cache's thread and have not returned.
     pub undelivered: u64,
 }
 

@@ -105,7 +105,6 @@ pub(crate) fn settle(world: &dyn World) -> Result<(), String> {
     loop {
         world.maintain();
         let stats = world.stats();
-        // An event that is being delivered is no longer waiting: its entry still counts.
         let is_quiet = stats.undelivered == 0 && stats.retired_entries == 0;
         if is_quiet && stats.entries == world.walk() {
             return Ok(());

@@ -29,6 +29,8 @@ pub(crate) struct Owed<'e, O: Object, X: Send + Sync + 'static> {
     list: SmallVec<[(Away, RemovalCause, u64); 2]>,
     /// Deliver here, whatever the cache's [`Delivery`] is.
     here: bool,
+    /// These events were handed over; this is the delivery thread, or stands in for it.
+    handed: bool,
     /// The listener that was set when the operation began: it uses that one to the end.
     listener: Option<Seen<Listener<O, X>>>,
     /// The first panic of a listener; the others are counted like it, and dropped.
@@ -45,7 +47,16 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
 
     fn delivered(engine: &'e Arc<Engine<O, X>>, local: &'e Rc<Local>, here: bool) -> Self {
         let listener = if here { engine.listener() } else { None };
-        Self { engine, local, list: SmallVec::new(), here, listener, first: None, held: false }
+        Self {
+            engine,
+            local,
+            list: SmallVec::new(),
+            here,
+            handed: false,
+            listener,
+            first: None,
+            held: false,
+        }
     }
 
     /// Whether events are kept back, also where an operation would deliver them on its way.
@@ -145,6 +156,8 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             } else {
                 at.forget();
             }
+            // Last: it is garbage by now, so that no gauge misses it.
+            self.local.block.add(Counter::DeliveredLate, u64::from(self.handed));
         }
         if !self.here {
             self.engine.wake_deliverer();
@@ -159,6 +172,8 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
     }
 
     fn hand_over(&self, at: Away, cause: RemovalCause) {
+        // First, so that the delivery thread is never ahead.
+        self.local.block.add(Counter::HandedOver, 1);
         self.engine.table.hand_over(&self.local.block.lists, at, cause as u8);
         self.local.paid();
     }
@@ -325,6 +340,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let mut delivered = 0;
         for block in self.blocks.all().iter() {
             let mut owed = Owed::delivered(self, local, true);
+            owed.handed = true;
             for (at, cause) in self.table.take_handed(&block.lists) {
                 owed.push_charged(at, RemovalCause::ALL[usize::from(cause)], 0);
             }

@@ -184,7 +184,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             // Relaxed: a gauge.
             sweeps: self.cursor.load(Ordering::Relaxed) / sets,
             longest_pin: Duration::from_millis(self.blocks.longest_pin(now)),
-            undelivered: self.blocks.handed(),
+            undelivered: self.blocks.undelivered(),
             ..self.blocks.read()
         }
     }

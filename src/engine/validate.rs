@@ -78,8 +78,8 @@ where
         );
     }
 
-    /// Unlinked entries whose events wait for the delivery thread.
+    /// Unlinked entries whose events were left to the delivery thread.
     fn unannounced(&self) -> u64 {
-        self.blocks.handed()
+        self.blocks.undelivered()
     }
 }

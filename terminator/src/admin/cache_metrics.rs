@@ -144,7 +144,7 @@ fn gauges(stats: &Stats) -> [(&'static str, &'static str, u64); 6] {
         ("tls_session_cache_epoch_pending_bytes", "Their weight in bytes", stats.retired_bytes),
         (
             "tls_session_cache_undelivered",
-            "Removal events that wait for their delivery",
+            "Removal events that were left to the cache's thread and are not delivered yet",
             stats.undelivered,
         ),
     ]
