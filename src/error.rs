@@ -110,6 +110,14 @@ pub enum BadSetting {
     /// The sweep interval is below one tick.
     #[error("sweep_interval: at least one millisecond is needed")]
     SweepInterval,
+    /// More ids than may be remembered as unknown.
+    #[error("remember_unknown: {ids} ids are more than the {most} that are remembered at most")]
+    UnknownIds {
+        /// What was asked for.
+        ids: usize,
+        /// The most that is possible.
+        most: usize,
+    },
     /// A thread could not be started.
     #[error("maintenance: the operating system refused a thread: {message}")]
     Thread {
@@ -130,6 +138,12 @@ pub struct ConfigError {
 impl ConfigError {
     pub(crate) fn new(settings: Vec<BadSetting>) -> Self {
         Self { settings }
+    }
+
+    /// The same, and what a layer above has found.
+    pub(crate) fn and(mut self, setting: Option<BadSetting>) -> Self {
+        self.settings.extend(setting);
+        self
     }
 
     /// The bad settings, at least one.

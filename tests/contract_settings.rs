@@ -6,7 +6,7 @@ mod world;
 use halfshake::RemovalCause::{self, Evicted, Expired, Flushed, Replaced};
 use halfshake::session::{Answer, Modes, Namespace, Newly, NotStored, SessionCache, SessionId};
 use halfshake::session::{Side, Stage, Times};
-use halfshake::{Maintenance, ManualClock, Refusal};
+use halfshake::{BadSetting, Maintenance, ManualClock, Refusal};
 use sessions::{BEGIN, Call, TLS12, id, namespace, rig, rig_with};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -344,4 +344,23 @@ fn removals_are_counted_by_cause() {
     let counts = [Evicted, RemovalCause::Removed, RemovalCause::Faulty, Flushed]
         .map(|cause| engine.removed_by(cause));
     assert_eq!((counts, engine.removed_total()), ([1, 1, 1, 1], 4));
+}
+
+#[test]
+fn ids_that_no_memory_is_for_are_a_bad_setting_beside_the_others() {
+    let second = Duration::from_secs(1);
+    let most = 1 << 20;
+    for ids in [most + 1, usize::MAX / 2 + 2, usize::MAX] {
+        let build = || SessionCache::<()>::builder().remember_unknown(ids, second);
+        let bad = BadSetting::UnknownIds { ids, most };
+        let Err(error) = build().capacity(10).build() else { panic!("{ids} ids") };
+        assert_eq!(error.settings(), [bad.clone()]);
+        assert!(error.to_string().contains(&ids.to_string()), "{error}");
+        let Err(error) = build().build() else { panic!("{ids} ids") };
+        assert_eq!(error.settings(), [BadSetting::NoCapacity, bad]);
+    }
+    for ids in [0, 1, most] {
+        let build = SessionCache::<()>::builder().remember_unknown(ids, second);
+        build.capacity(10).build().unwrap().validate();
+    }
 }

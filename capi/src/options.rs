@@ -39,9 +39,6 @@ pub const HALFSHAKE_DELIVERY_CALLER: u32 = 0;
 /// is done, so a callback that is too slow leads to HALFSHAKE_NO_ROOM.
 pub const HALFSHAKE_DELIVERY_THREAD: u32 = 1;
 
-/// They are allocated at once.
-const UNKNOWN_IDS_MOST: usize = 1 << 20;
-
 /// What a cache is made with. Call halfshake_options_init first, then change what you like;
 /// `capacity` has no default. All times are in milliseconds.
 #[repr(C)]
@@ -158,10 +155,6 @@ impl Options {
                 HALFSHAKE_DELIVERY_THREAD => Delivery::Thread,
                 other => return Err(meaningless("delivery", other)),
             });
-        if self.unknown_ids > UNKNOWN_IDS_MOST {
-            let message = format!("unknown_ids: at most {UNKNOWN_IDS_MOST} are remembered");
-            return Err(Failure::new(Code::HALFSHAKE_BAD_SETTING, message));
-        }
         if self.reserved != 0 {
             return Err(meaningless("reserved", self.reserved));
         }

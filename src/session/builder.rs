@@ -9,13 +9,13 @@ use super::flights::Flights;
 use super::id::ID_MAX;
 use super::modes::Modes;
 use super::record::milliseconds;
-use super::unknown::Unknown;
+use super::unknown::{MOST_IDS, Unknown};
 use super::{SessionCache, Shared};
 use crate::builder::{Builder, Maintenance};
 use crate::cache::BytesCache;
 use crate::clock::{Clock, Time, WallClock};
 use crate::engine::Delivery;
-use crate::error::ConfigError;
+use crate::error::{BadSetting, ConfigError};
 use crate::hash::random_state;
 use crate::sync::{AtomicU32, Lock, PlainU64};
 use std::sync::Arc;
@@ -160,8 +160,8 @@ impl<C: 'static> SessionBuilder<C> {
     }
 
     /// For how long, 2 s at most, an id that the get callback does not know is a miss without
-    /// another call, and how many such ids are remembered (8 bytes each). By default 4,096 for a
-    /// second. A zero switches it off.
+    /// another call, and how many such ids are remembered (8 bytes each), 1,048,576 at most. By
+    /// default 4,096 for a second. A zero switches it off.
     ///
     /// An id that is put into this cache is forgotten at once. One that another process puts into
     /// a shared store is not.
@@ -266,6 +266,14 @@ impl<C: 'static> SessionBuilder<C> {
     pub fn build(self) -> Result<SessionCache<C>, ConfigError> {
         let (compat, (capacity, max)) = (self.compat, self.capacity);
         let most = max.unwrap_or(capacity);
+        let engine = self.engine.capacity(compat.capacity(capacity, most)).max_capacity(most);
+        let ids = self.unknown.0;
+        let bad = (ids > MOST_IDS).then_some(BadSetting::UnknownIds { ids, most: MOST_IDS });
+        let store = match (engine.build(), bad) {
+            (Ok(store), None) => store,
+            (Ok(_), Some(bad)) => return Err(bad.into()),
+            (Err(others), bad) => return Err(others.and(bad)),
+        };
         let wall = self.wall.unwrap_or_else(|| Arc::new(WallClock));
         let shared = Arc::new(Shared {
             callbacks: self.callbacks,
@@ -288,8 +296,6 @@ impl<C: 'static> SessionBuilder<C> {
             flights: Flights::new(),
             counters: Counters::new(),
         });
-        let engine = self.engine.capacity(compat.capacity(capacity, most)).max_capacity(most);
-        let store = engine.build()?;
         store.core.keep_expired(compat.keeps_expired(self.modes));
         let cache = SessionCache { shared, store };
         // Nothing can have left before anybody has the cache.

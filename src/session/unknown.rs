@@ -18,6 +18,8 @@ const TIME_BITS: u32 = 24;
 const TIME: u64 = (1 << TIME_BITS) - 1;
 /// Milliseconds in a unit of time.
 const UNIT: u64 = 32;
+/// Of more ids nobody is asked twice within two seconds; and it is 8 MiB.
+pub(super) const MOST_IDS: usize = 1 << 20;
 /// An id is remembered for no longer.
 pub(super) const LONGEST: Duration = Duration::from_secs(2);
 

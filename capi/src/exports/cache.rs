@@ -51,6 +51,7 @@ pub extern "C" fn halfshake_cache_new(
 fn bad_setting(wrong: &ConfigError) -> Failure {
     let in_c = |setting: &BadSetting| match setting {
         BadSetting::NoCapacity => "capacity: set it, to 1 or more".to_owned(),
+        BadSetting::UnknownIds { most, .. } => format!("unknown_ids: {most} at most"),
         other => other.to_string(),
     };
     let settings: Vec<String> = wrong.settings().iter().map(in_c).collect();
