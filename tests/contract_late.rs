@@ -6,6 +6,7 @@ use halfshake::RemovalCause::{RefusedByNew, Removed, Replaced};
 use halfshake::session::{Answer, Modes, Newly, NotStored, Purpose, Side, Times, Verdict};
 use halfshake::{Clock, Maintenance, ManualClock, RemovalCause};
 use sessions::{BEGIN, Cache, Rig, TLS12, id, namespace, rig_with};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
@@ -241,4 +242,33 @@ fn what_has_landed_too_late_goes_also_if_it_was_renewed() {
     assert!(!rig.holds(1), "removed, and back");
     rig.cache.clear_get_callback();
     rig.cache.clear_remove_callback();
+}
+
+/// One after the other, each when the clock is read and the cache is as `due` says.
+fn then(hook: &Arc<Hook>, cache: Cache, mut acts: VecDeque<Act>) {
+    let Some(act) = acts.pop_front() else { return };
+    let (again, next) = (hook.clone(), cache.clone());
+    let act = move || {
+        act();
+        then(&again, next, acts);
+    };
+    *hook.act.lock().expect("no test panics under it") = Some(Box::new(act));
+    *hook.cache.lock().expect("no test panics under it") = Some(cache);
+}
+
+#[test]
+fn look_up_that_answers_later_ends_also_if_its_session_came_and_went() {
+    let (rig, hook) = hooked(|cache| cache.stats().in_flight == 1);
+    rig.cache.set_async_get_callback(|_, _| async { Answer::unknown() });
+    let (cache, session) = (rig.cache.clone(), rig.session(1));
+    let puts = move || cache.add(&session).unwrap();
+    let cache = rig.cache.clone();
+    let removes = move || assert!(cache.remove(&namespace(), &[1; 32]));
+    // It is on the board: it looks whether there is one, copies it, and looks once more.
+    let acts: [Act; 3] = [Box::new(puts), Box::new(|| {}), Box::new(removes)];
+    then(&hook, rig.cache.clone(), acts.into());
+    assert_eq!(rig.resume(1), None, "removed, and found");
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did not do all");
+    assert_eq!(rig.cache.stats().in_flight, 0, "still on its way");
+    assert_eq!(rig.resume(1), None, "the answer of a look-up that is over");
 }

@@ -62,6 +62,14 @@ pub(super) enum Begun<'c> {
     Waits(Seat),
 }
 
+/// What is inside once a look-up is on the board.
+enum Late<'c> {
+    Nothing,
+    Found(Resumed<'c>),
+    /// It was there, and is no more.
+    HasLeft,
+}
+
 /// What the callback said.
 pub(super) enum Said {
     Now(Answer),
@@ -159,59 +167,71 @@ impl<C: 'static> SessionCache<C> {
         if self.expired_hides(modes, question.key) {
             return Begun::Over(None);
         }
-        let Some(callback) = self.may_ask(question) else { return Begun::Over(None) };
-        let counters = &self.shared.counters;
-        let seat = Outcome::open();
+        let mut callback = self.may_ask(question);
+        if callback.is_none() {
+            return Begun::Over(None);
+        }
         let key = question.key.bytes();
-        let flight = match self.board(key, &seat) {
-            Ok(flight) => flight,
-            Err(begun) => return begun,
-        };
-        // Again, after boarding: whoever changes them marks the flights that he finds, and those
-        // that board later see what he did (the board's lock).
-        let stores = modes.store_inside() && self.modes().store_inside();
-        let bringing = Bringing(seat.outcome());
-        // It may have been put since it was looked for: what is inside hides what is outside.
-        let mut callback = Some(callback);
-        if modes.look_inside() && self.store.contains(key) {
-            // Its end, if it was replaced meanwhile, must not find the thread pinned.
-            callback = None;
-            let found = self.store.get(key).map(|found| Resumed(Found::Inside(found)));
-            if let Some(copy) = found.as_ref().map(Resumed::to_session) {
-                // Nothing is pinned when those who have joined are woken.
-                drop(found);
-                seat.outcome().tell(Some(copy));
-                // One look-up: it was a miss a moment ago, and then a hit.
-                counters.count(Count::OwnMisses);
-                counters.count(Count::OwnHits);
-                if let Some(found) = self.store.get(key) {
-                    return Begun::Over(Some(Resumed(Found::Inside(found))));
+        loop {
+            let seat = Outcome::open();
+            let flight = match self.board(key, &seat) {
+                Ok(flight) => flight,
+                Err(begun) => return begun,
+            };
+            // Again, after boarding: whoever changes them marks the flights that he finds, and
+            // those that board later see what he did (the board's lock).
+            let stores = modes.store_inside() && self.modes().store_inside();
+            let bringing = Bringing(seat.outcome());
+            // It may have been put since it was looked for: what is inside hides what is outside.
+            if modes.look_inside() && self.store.contains(key) {
+                // Its end, if it was replaced meanwhile, must not find the thread pinned.
+                callback = None;
+                match self.look_inside_once_more(key, seat.outcome()) {
+                    Late::Found(found) => return Begun::Over(Some(found)),
+                    // Who has joined has an answer, so what comes now is another look-up.
+                    Late::HasLeft => continue,
+                    Late::Nothing => {}
                 }
-                // It has left meanwhile: it may be outside.
             }
-        }
-        let Some(callback) = callback.or_else(|| self.shared.callbacks.get.load_full()) else {
-            return Begun::Over(None);
-        };
-        if !self.lets_through() {
-            return Begun::Over(None);
-        }
-        let since = Stopwatch::start();
-        let said = {
-            let _inside = Inside::of(&flight);
-            self.ask(question, &callback, Purpose::Resume)
-        };
-        match said {
-            Said::Now(answer) => {
-                let answer = self.arrive(seat.outcome(), flight, stores, since, answer);
-                Begun::Over(self.use_answer(answer))
+            let Some(callback) = callback.or_else(|| self.shared.callbacks.get.load_full()) else {
+                return Begun::Over(None);
+            };
+            if !self.lets_through() {
+                return Begun::Over(None);
             }
-            Said::Later(future) => {
-                std::mem::forget(bringing);
-                seat.load(Cargo { future, flight, stores, since });
-                Begun::Waits(seat)
-            }
+            let since = Stopwatch::start();
+            let said = {
+                let _inside = Inside::of(&flight);
+                self.ask(question, &callback, Purpose::Resume)
+            };
+            return match said {
+                Said::Now(answer) => {
+                    let answer = self.arrive(seat.outcome(), flight, stores, since, answer);
+                    Begun::Over(self.use_answer(answer))
+                }
+                Said::Later(future) => {
+                    std::mem::forget(bringing);
+                    seat.load(Cargo { future, flight, stores, since });
+                    Begun::Waits(seat)
+                }
+            };
         }
+    }
+
+    /// What is inside after all; those who have joined are told of it, too.
+    fn look_inside_once_more(&self, key: &[u8], outcome: &Outcome) -> Late<'_> {
+        let counters = &self.shared.counters;
+        let found = self.store.get(key).map(|found| Resumed(Found::Inside(found)));
+        let Some(copy) = found.as_ref().map(Resumed::to_session) else { return Late::Nothing };
+        // Nothing is pinned when those who have joined are woken.
+        drop(found);
+        outcome.tell(Some(copy));
+        // One look-up: it was a miss a moment ago, and then a hit.
+        counters.count(Count::OwnMisses);
+        counters.count(Count::OwnHits);
+        let found = self.store.get(key).map(|found| Resumed(Found::Inside(found)));
+        // If it has left meanwhile, it may be outside.
+        found.map_or(Late::HasLeft, Late::Found)
     }
 
     /// Puts a look-up on the board, unless another one may be joined, or it may not wait for one.
