@@ -226,13 +226,16 @@ impl<C: 'static> SessionCache<C> {
 
     /// Replaces the modes, the whole set; the answer is the set before. Operations under way go by
     /// the set that they saw; but what a look-up outside brings back is stored by none of them once
-    /// this has returned with storing switched off.
+    /// this has returned with storing switched off. Who sees the new set (by
+    /// [`modes`](Self::modes), or an operation that goes by it) sees what this thread has done
+    /// before: a cache that is filled first and looked at afterwards is full for everybody.
     ///
     /// What is stored stays (switched off, it is not found): flush it if it should go.
     pub fn set_modes(&self, modes: Modes) -> Modes {
         let one_at_a_time = self.shared.changing_modes.lock();
-        // AcqRel: pairs with the Acquire in `rules`. (Look-ups outside see it by the board's lock.)
-        let old = self.shared.modes.swap(self.shared.compat.rules(modes).bits(), Ordering::AcqRel);
+        // Release: pairs with the Acquire in `rules`. (Look-ups outside see it by the board's lock;
+        // what those before have done, this thread has by the lock that it holds.)
+        let old = self.shared.modes.swap(self.shared.compat.rules(modes).bits(), Ordering::Release);
         // Under the lock, for the two are to say the same.
         self.store.core.keep_expired(self.shared.compat.keeps_expired(modes));
         drop(one_at_a_time);

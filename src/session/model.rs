@@ -235,6 +235,16 @@ impl Sessions {
         self.cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_LOOKUP);
     }
 
+    /// Looks for sessions in the internal cache from now on.
+    pub fn look_inside(&self) {
+        self.cache.set_modes(Modes::SERVER);
+    }
+
+    /// Whether that is in force.
+    pub fn looks_inside(&self) -> bool {
+        self.cache.modes() == Modes::SERVER
+    }
+
     /// Renews sessions when they are used, and lets half of their timeout go by.
     pub fn renew_from_now_on(&self) {
         self.cache.set_modes(Modes::SERVER | Modes::UPDATE_TIME);

@@ -390,6 +390,30 @@ fn switched_off(race: &Race) {
 }
 model!(switched_off, least 50, sees ["stored before", "empty"]);
 
+/// Who sees that sessions are looked for inside sees what was put there before that was so.
+///
+/// Threads: one puts, then has what is inside looked at; one looks whether that is so, then up.
+fn filled_then_looked_at(race: &Race) {
+    let sessions = Sessions::new(0);
+    sessions.look_outside_alone();
+    let fills = acts(&sessions, |sessions| {
+        sessions.add(NAME);
+        sessions.look_inside();
+        "filled"
+    });
+    let looks = acts(&sessions, |sessions| {
+        if !sessions.looks_inside() {
+            return "too early";
+        }
+        assert_eq!(sessions.found(), Some(NAME), "looked at, and not filled");
+        "full"
+    });
+    let seen = race.run_alone([fills, looks]);
+    race.saw(seen[1]);
+    sessions.end();
+}
+model!(filled_then_looked_at, least 5, sees ["too early", "full"]);
+
 /// An id that was unknown is known once it was put, outside and then inside.
 ///
 /// Threads: one puts; one looks up, and may find nothing.
