@@ -71,6 +71,7 @@ where
     maintenance: Maintenance,
     delivery: Delivery,
     shards: Option<usize>,
+    fewest_sets: u64,
     preallocated: u64,
 }
 
@@ -127,6 +128,7 @@ where
             maintenance: Maintenance::default(),
             delivery: Delivery::default(),
             shards: None,
+            fewest_sets: FEWEST_SETS,
             preallocated: 0,
         }
     }
@@ -200,6 +202,13 @@ where
         Self { shards: Some(shards), ..self }
     }
 
+    /// Smaller tables than anybody should have: for tests in which keys have to share sets.
+    #[cfg(any(test, feature = "validate"))]
+    #[doc(hidden)]
+    pub fn fewest_sets(self, fewest_sets: u64) -> Self {
+        Self { fewest_sets, ..self }
+    }
+
     /// Memory for entries that is there from the beginning, in bytes: mapped when the cache is
     /// built, on huge pages where the system has them, and touched. By default 0: memory is mapped
     /// as it is needed.
@@ -219,11 +228,12 @@ where
     }
 
     fn geometry(&self, max: u64) -> Geometry {
-        let sets = (max.saturating_mul(WAYS_PER_ENTRY)).div_ceil(u64::from(WAYS)).max(FEWEST_SETS);
+        let sets =
+            (max.saturating_mul(WAYS_PER_ENTRY)).div_ceil(u64::from(WAYS)).max(self.fewest_sets);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = self.shards.unwrap_or_else(|| {
             let wanted = (processors * 2).next_power_of_two().min(MOST_SHARDS);
-            let most = usize::try_from(sets / FEWEST_SETS).unwrap_or(usize::MAX);
+            let most = usize::try_from(sets / FEWEST_SETS).unwrap_or(usize::MAX).max(1);
             wanted.min(1 << most.ilog2())
         });
         // A wrong number is told as such, not also as a wrong capacity.

@@ -27,7 +27,11 @@ pub const TARGETS: [Target; 7] = [
     ("get_callback", |input| _ = read(input, get_callback::Script::run)),
     ("openssl_session", openssl_session::run),
     ("operations", |input| _ = read(input, operations::Script::run)),
-    ("operations_threads", |input| _ = read(input, operations_threads::Script::run)),
+    ("operations_threads", |input| {
+        for _ in 0..operations_threads::TIMES {
+            read(input, operations_threads::Script::run);
+        }
+    }),
     ("rustls_store", |input| _ = read(input, rustls_store::Script::run)),
     ("session_record", session_record::run),
 ];

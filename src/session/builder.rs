@@ -221,6 +221,13 @@ impl<C: 'static> SessionBuilder<C> {
         self.engine(|engine| engine.shards(shards))
     }
 
+    /// See `Builder::fewest_sets`.
+    #[cfg(any(test, feature = "validate"))]
+    #[doc(hidden)]
+    pub fn fewest_sets(self, sets: u64) -> Self {
+        self.engine(|engine| engine.fewest_sets(sets))
+    }
+
     /// See [`SessionCache::set_new_callback`].
     pub fn new_callback(
         self,

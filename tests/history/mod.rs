@@ -174,6 +174,9 @@ impl<'h> Search<'h> {
                 None => entries.push(Entry { deadline, event: None, shared: false }),
                 Some(number) if matches!(op.action, Action::MayInsert(_)) => {
                     numbers.insert(value, number);
+                    // Whoever came first has brought it, or one who came later, while it was out.
+                    let known = entries[number].deadline;
+                    entries[number].deadline = (known.0.min(deadline.0), known.1.max(deadline.1));
                     entries[number].shared = true;
                 }
                 Some(_) => return Err(format!("{value} was stored twice")),

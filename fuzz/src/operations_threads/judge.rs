@@ -1,0 +1,126 @@
+//! Whether what happened keeps to the contract.
+
+use super::super::history::{Event, How, check};
+use super::world::{Gone, Notes, Seen, Told, World, name_of};
+use super::{Kind, MOST_IDS, Played, Script};
+use halfshake::RemovalCause;
+use std::collections::{HashMap, HashSet};
+
+/// The threads have ended.
+pub(super) fn judge(world: &World, script: &Script) -> Played {
+    let cache = &world.cache;
+    // What has expired is not found, so it goes first: the rest can be counted.
+    _ = cache.run_maintenance(usize::MAX);
+    cache.validate();
+    let left: HashSet<_> = cache.sessions().map(|left| name_of(left.payload())).collect();
+    let before = world.log.notes().told.len();
+    assert!(left.len() as u64 <= cache.capacity(), "more than the limit: {script:?}");
+    // Before the shutdown, which waits for events, also for such as never come.
+    let stored = cache.stats().engine.inserts;
+    let there = (left.len() + before) as u64;
+    assert_eq!(stored, there, "not each session is there, or was told of: {script:?}");
+    cache.shutdown();
+    let ended = world.log.notes().told.split_off(before);
+    let lived: HashSet<_> = ended.iter().map(|told| told.name).collect();
+    assert_eq!(left, lived, "not what was there was told of at the end: {script:?}");
+    world.log.notes().told.extend(ended);
+    cache.validate();
+    let stats = cache.stats().engine;
+    let notes = std::mem::take(&mut *world.log.notes());
+    for cause in RemovalCause::ALL {
+        let told = notes.told.iter().filter(|told| told.cause == cause).count() as u64;
+        assert_eq!(stats.removed_by(cause), told, "counted and told of as {cause}: {script:?}");
+    }
+    if let Err(why) = judge_notes(&notes, world.lands(), world.keeps(), stats.inserts) {
+        panic!("{why}\n{script:?}");
+    }
+    Played {
+        operations: notes.operations.len() as u64,
+        events: notes.told.len() as u64,
+        spans: notes.spans,
+    }
+}
+
+/// `lands`: a look-up outside may store; `keeps`: also what was stored before.
+pub(super) fn judge_notes(
+    notes: &Notes,
+    lands: bool,
+    keeps: bool,
+    stored: u64,
+) -> Result<(), String> {
+    if stored != notes.told.len() as u64 {
+        return Err("not one event for each session that was stored".to_owned());
+    }
+    judge_takes(notes)?;
+    judge_gone(notes, keeps)?;
+    // Where a name comes back, a history does not know which of its entries is meant.
+    if keeps {
+        return Ok(());
+    }
+    for id in 0..MOST_IDS {
+        let of = notes.operations.iter().filter(|(of, _)| *of == id).map(|(_, op)| *op);
+        let told = notes.told.iter().filter(|told| told.id == id && !is_late(told, notes));
+        let told: Vec<_> = told.map(|told| event(told, notes, lands)).collect();
+        check(&of.collect::<Vec<_>>(), &told).map_err(|why| format!("id {id}: {why}"))?;
+    }
+    Ok(())
+}
+
+/// What a look-up outside brought and stored, and had expired before anybody could use it.
+fn is_late(told: &Told, notes: &Notes) -> bool {
+    let is_used = || notes.seen.iter().any(|seen| seen.name == told.name);
+    told.may_lapse && told.cause == RemovalCause::Expired && !is_used() && told.is_from_outside
+}
+
+fn event(told: &Told, notes: &Notes, lands: bool) -> Event {
+    let how = match (told.cause, told.by) {
+        (RemovalCause::Replaced, _) if told.may_lapse => How::ReplacedOrVanished,
+        (RemovalCause::Replaced, _) => How::Replaced,
+        // A taker gives up what another one may have, too.
+        (RemovalCause::Taken, _) if notes.taken_inside.contains(&told.name) => How::Taken,
+        (RemovalCause::Removed, Some((Kind::RemoveExact, _))) => How::Removed,
+        // What has landed meanwhile goes with it.
+        (RemovalCause::Removed | RemovalCause::Faulty, _) if !lands => How::Removed,
+        (RemovalCause::Expired, _) => How::Expired,
+        _ => How::Vanished,
+    };
+    let since = told.by.map_or(0, |(_, called)| called);
+    Event { value: told.name, since, at: told.at, clock: told.clock, how }
+}
+
+fn judge_takes(notes: &Notes) -> Result<(), String> {
+    let mut taken = HashMap::new();
+    for seen in notes.seen.iter().filter(|seen| seen.is_taken) {
+        if let Some(other) = taken.insert(seen.name, seen) {
+            return Err(format!("taken twice: {other:?} {seen:?}"));
+        }
+        let until = notes.told_new.get(&seen.name);
+        if until.is_some_and(|until| seen.returned < *until) {
+            return Err(format!("taken while the new callback is told of it: {seen:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// No resurrection.
+fn judge_gone(notes: &Notes, keeps: bool) -> Result<(), String> {
+    let was_there = |gone: &Gone, seen: &Seen| {
+        notes.born.get(&seen.name).is_some_and(|born| *born < gone.called)
+    };
+    let is_meant = |gone: &Gone, seen: &Seen| match gone.name {
+        // Outside it may be written down only now, where another one has its id inside.
+        Some(name) if keeps => name == seen.name && was_there(gone, seen),
+        Some(name) => name == seen.name,
+        None => was_there(gone, seen),
+    };
+    for gone in &notes.gone {
+        let late = notes.seen.iter().find(|seen| {
+            let of_id = gone.id.is_none_or(|id| id == seen.id);
+            of_id && seen.called > gone.returned && is_meant(gone, seen)
+        });
+        if let Some(late) = late {
+            return Err(format!("gone, and back: {gone:?} {late:?}"));
+        }
+    }
+    Ok(())
+}

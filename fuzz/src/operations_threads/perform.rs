@@ -1,0 +1,288 @@
+//! What a thread does to the cache, and what can be said of each answer.
+
+use super::super::history::{Action, NEVER, Operation};
+use super::threads::{During, during, pause, set_during};
+use super::world::{
+    FROM_OUTSIDE, Gone, Seen, TIMEOUT, TLS12, World, lock, name_of, namespace, session, ticks,
+};
+use super::{Kind, MAX_CAPACITY, Op, Span};
+use halfshake::RemovalCause;
+use halfshake::session::{Modes, Newly, NotStored, Side};
+use std::time::Duration;
+
+impl World {
+    pub(super) fn perform(&self, op: Op) -> Span {
+        let (called, tick) = (self.log.next(), ticks(&self.clock));
+        set_during(Some(During { kind: op.kind, called, told: 0 }));
+        let at = At { world: self, op, called, tick };
+        at.perform();
+        let told = during().map_or(0, |during| during.told);
+        let is_mute = !RemovalCause::ALL.iter().any(|cause| op.kind.tells_of(*cause));
+        assert!(!is_mute || told == 0, "{op:?} told of something");
+        set_during(None);
+        (op.kind, called, self.log.next())
+    }
+}
+
+/// One operation under way.
+struct At<'w> {
+    world: &'w World,
+    op: Op,
+    called: u64,
+    tick: u64,
+}
+
+impl At<'_> {
+    fn perform(&self) {
+        let Self { world, op, called, .. } = *self;
+        let (cache, id, key) = (&world.cache, [op.id; 32], namespace());
+        match op.kind {
+            Kind::Add => self.add(),
+            Kind::New | Kind::NewRefused => self.negotiate(op.kind == Kind::NewRefused),
+            Kind::Find => _ = self.find(called),
+            Kind::Resume => self.resume(),
+            Kind::Take => self.take(),
+            Kind::Remove => self.remove(|| cache.remove(&key, &id)),
+            Kind::ConnectionFailed => self.remove(|| cache.connection_failed(&key, &id)),
+            Kind::RemoveExact => self.remove_exact(),
+            Kind::FlushAll => self.flush(|| cache.flush_all()),
+            Kind::FlushNamespace => self.flush(|| cache.flush_namespace(&key)),
+            Kind::FlushSessions => {
+                let flushed = cache.flush_sessions(cache.wall_now());
+                assert_eq!(flushed, self.told(), "flushed, and told of");
+            }
+            Kind::SetCapacity => {
+                let most = 1 + u64::from(op.more) % MAX_CAPACITY;
+                cache.set_capacity(most).map(drop).expect("a good limit");
+            }
+            Kind::Modes => self.change_modes(),
+            Kind::Callbacks => self.change_callbacks(),
+            Kind::Advance => {
+                pause(0);
+                let clock = lock(&world.log.clock);
+                clock.advance(Duration::from_millis(u64::from(op.more) * 8));
+            }
+            Kind::Maintain => _ = cache.run_maintenance(usize::MAX),
+            Kind::Walk => self.walk(),
+            Kind::Wait => pause(op.more % 64),
+        }
+    }
+
+    /// Events that the operation has told so far.
+    fn told(&self) -> u64 {
+        during().map_or(0, |during| during.told)
+    }
+
+    /// Notes what was done to an id; when that is over.
+    fn note_of(&self, id: u8, called: u64, action: Action) -> u64 {
+        let returned = self.world.log.next();
+        let clock = (self.tick, ticks(&self.world.clock));
+        let timeout = u64::try_from(TIMEOUT.as_millis()).unwrap_or(NEVER);
+        let operation = Operation { called, returned, clock, timeout, action };
+        self.world.log.notes().operations.push((id, operation));
+        returned
+    }
+
+    fn note(&self, action: Action) -> u64 {
+        self.note_of(self.op.id, self.called, action)
+    }
+
+    /// Notes that a session was there, and can be found from now on.
+    fn stored(&self, action: Action) {
+        let returned = self.note(action);
+        let mut notes = self.world.log.notes();
+        notes.born.insert(self.called, returned);
+        if !self.world.keeps() {
+            // What was there before is out, and what is on its way does not come.
+            let (id, called) = (Some(self.op.id), self.called);
+            notes.gone.push(Gone { id, name: None, called, returned });
+        }
+    }
+
+    fn gone(&self, name: Option<u64>, called: u64) {
+        let returned = self.world.log.next();
+        let gone = Gone { id: Some(self.op.id), name, called, returned };
+        self.world.log.notes().gone.push(gone);
+    }
+
+    fn saw(&self, name: u64, called: u64, is_taken: bool) {
+        let returned = self.world.log.next();
+        let seen = Seen { id: self.op.id, name, called, returned, is_taken };
+        self.world.log.notes().seen.push(seen);
+    }
+
+    fn add(&self) {
+        let cache = &self.world.cache;
+        match cache.add(&session(cache, self.op.id, self.called, TLS12)) {
+            Ok(()) => self.stored(Action::Insert(self.called)),
+            // The time went by meanwhile: nothing is stored, and what was there goes.
+            Err(NotStored::Expired) => _ = self.note(Action::Clear),
+            Err(NotStored::Off) => assert!(self.world.changes_modes, "off"),
+            Err(NotStored::Refused(_)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn negotiate(&self, refuses: bool) {
+        let cache = &self.world.cache;
+        let new = session(cache, self.op.id, self.called, TLS12);
+        match cache.new_session(&refuses, Side::Server, &new) {
+            Newly::Stored => self.stored(Action::Insert(self.called)),
+            Newly::NotStored(NotStored::Expired) => _ = self.note(Action::Clear),
+            Newly::NotStored(NotStored::Off | NotStored::NoInternalStore) => {
+                assert!(self.world.changes_modes, "off");
+            }
+            Newly::NotStored(NotStored::Refused(_)) => {}
+            Newly::Refused => {
+                assert!(refuses, "refused by nobody");
+                // Either: the callback refuses also what had expired, and was not stored.
+                let over = new.times().not_after() <= cache.wall_now();
+                self.note(match over {
+                    true => Action::MayInsertOverOrClear(self.called),
+                    false => Action::MayInsertOver(self.called),
+                });
+                self.gone(Some(self.called), self.called);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What is inside: its name, and whether the store outside has made it.
+    fn find(&self, called: u64) -> Option<(u64, bool)> {
+        let found = self.world.cache.find(&namespace(), &[self.op.id; 32]);
+        let found = found.map(|f| (name_of(f.payload()), f.version() == FROM_OUTSIDE));
+        self.note_of(self.op.id, called, Action::Get(found.map(|(name, _)| name)));
+        if let Some((name, _)) = found {
+            self.saw(name, called, false);
+        }
+        found
+    }
+
+    fn resume(&self) {
+        let found = self.world.cache.resume(&false, &namespace(), &[self.op.id; 32]);
+        let name = found.as_ref().map(|found| name_of(found.payload()));
+        let is_made_outside = |version| version == FROM_OUTSIDE;
+        match found.map(|found| (found.is_external(), is_made_outside(found.version()))) {
+            Some((false, _)) => _ = self.note(Action::Get(name)),
+            Some((true, true)) => self.note_outside(name),
+            // One that the look-up which was joined has found inside, a while ago.
+            Some((true, false)) => {}
+            // It was not there when it was looked for, if it was.
+            None if !self.world.changes_modes => _ = self.note(Action::Get(None)),
+            None => {}
+        }
+        if let Some(name) = name {
+            self.saw(name, self.called, false);
+        }
+    }
+
+    fn note_outside(&self, name: Option<u64>) {
+        name.into_iter().for_each(|name| _ = self.note(Action::MayInsert(name)));
+    }
+
+    fn take(&self) {
+        let (world, called) = (self.world, self.called);
+        let taken = world.cache.take(&false, &namespace(), &[self.op.id; 32]);
+        let Some(taken) = taken else {
+            // While the new callback is told of a session, it is there, and can't be taken.
+            if !world.changes_modes && !world.has_new {
+                self.note(Action::Take(None));
+            }
+            return;
+        };
+        let name = name_of(taken.payload());
+        if !taken.is_external() {
+            self.note(Action::Take(Some(name)));
+            world.log.notes().taken_inside.push(name);
+        }
+        drop(taken);
+        self.saw(name, called, true);
+        self.gone(Some(name), called);
+        if !world.keeps() {
+            self.gone(None, called);
+        }
+    }
+
+    /// By id. A caller who wants it gone everywhere deletes it outside first.
+    fn remove(&self, remove: impl FnOnce() -> bool) {
+        lock(&self.world.log.outside).remove(&self.op.id);
+        let removed = remove();
+        assert_eq!(removed, self.told() > 0, "removed, and told of");
+        // What has landed meanwhile goes, too: so it may be two.
+        if !removed || !self.world.lands() {
+            self.note(Action::Remove(removed));
+        }
+        self.gone(None, self.called);
+    }
+
+    fn remove_exact(&self) {
+        let found = self.world.cache.find(&namespace(), &[self.op.id; 32]);
+        let Some((name, handle)) = found.map(|f| (name_of(f.payload()), f.handle())) else {
+            self.note(Action::Get(None));
+            return;
+        };
+        self.note(Action::Get(Some(name)));
+        self.saw(name, self.called, false);
+        pause(1);
+        let called = self.world.log.next();
+        let removed = self.world.cache.remove_exact(&handle.expect("it is inside"));
+        assert_eq!(removed, self.told() > 0, "removed, and told of");
+        self.note_of(self.op.id, called, Action::RemoveExact(name, removed));
+        if removed {
+            self.gone(Some(name), called);
+        }
+    }
+
+    fn flush(&self, flush: impl FnOnce() -> u64) {
+        lock(&self.world.log.outside).clear();
+        let flushed = flush();
+        assert_eq!(flushed, self.told(), "flushed, and told of");
+        let (called, returned) = (self.called, self.world.log.next());
+        self.world.log.notes().gone.push(Gone { id: None, name: None, called, returned });
+    }
+
+    fn change_modes(&self) {
+        const OTHERS: [Modes; 4] =
+            [Modes::OFF, Modes::NO_INTERNAL_STORE, Modes::NO_INTERNAL_LOOKUP, Modes::NO_INTERNAL];
+        let (world, cache) = (self.world, &self.world.cache);
+        let other = OTHERS[usize::from(self.op.more % 4)];
+        let modes = if other == Modes::OFF { other } else { Modes::SERVER | other };
+        cache.set_modes(modes);
+        let before = self.find(world.log.next());
+        pause(self.op.more / 4);
+        let after = self.find(world.log.next());
+        let stores = other == Modes::NO_INTERNAL_LOOKUP;
+        let has_landed =
+            after != before && after.is_some_and(|(_, is_from_outside)| is_from_outside);
+        let is_known = world.changes_modes_once && !stores;
+        assert!(!(is_known && has_landed), "{after:?} has landed while storing was off");
+        cache.set_modes(Modes::SERVER);
+    }
+
+    fn change_callbacks(&self) {
+        let (world, cache) = (self.world, &self.world.cache);
+        match self.op.more % 6 {
+            0 => world.set_new_callback(),
+            1 => _ = cache.clear_new_callback(),
+            2 => world.set_get_callback(),
+            3 => _ = cache.clear_get_callback(),
+            4 => world.set_async_get_callback(),
+            _ => world.set_remove_callback(),
+        }
+    }
+
+    fn walk(&self) {
+        let world = self.world;
+        let mut found: Vec<(u8, u64)> = Vec::new();
+        for session in world.cache.sessions() {
+            found.push((session.id().as_bytes()[0], name_of(session.payload())));
+        }
+        for (id, name) in found {
+            assert!(id < world.ids, "an id that nobody has used");
+            self.note_of(id, self.called, Action::Get(Some(name)));
+        }
+        let stats = world.cache.stats().engine;
+        assert!(stats.capacity <= MAX_CAPACITY, "the limit");
+        _ = (world.cache.namespace_stats(&namespace()), world.cache.len(), world.cache.modes());
+    }
+}

@@ -1,0 +1,100 @@
+//! Each rule, broken once.
+
+use super::super::history::{Action, NEVER, Operation};
+use super::Kind;
+use super::judge::judge_notes;
+use super::world::{Gone, Notes, Seen, Told};
+use halfshake::RemovalCause;
+
+const NAME: u64 = 7;
+
+/// One session, which is put, told of at 30 and gone.
+fn one(cause: RemovalCause) -> Notes {
+    let action = Action::Insert(NAME);
+    let (called, returned) = (NAME, 10);
+    let operation = Operation { called, returned, clock: (0, 0), timeout: NEVER, action };
+    let by = Some((Kind::Take, 20));
+    let (may_lapse, is_from_outside) = (false, false);
+    let told = Told { id: 0, name: NAME, cause, by, at: 30, clock: 0, may_lapse, is_from_outside };
+    let mut notes = Notes::default();
+    notes.operations.push((0, operation));
+    notes.told.push(told);
+    notes.born.insert(NAME, returned);
+    notes
+}
+
+fn taken(called: u64) -> Seen {
+    Seen { id: 0, name: NAME, called, returned: called + 20, is_taken: true }
+}
+
+fn why(notes: &Notes) -> String {
+    judge_notes(notes, false, false, 1).expect_err("a rule is broken")
+}
+
+#[test]
+fn a_session_that_left_with_one_event_is_fine() {
+    let notes = one(RemovalCause::Evicted);
+    assert_eq!(judge_notes(&notes, false, false, 1), Ok(()));
+    assert_eq!(judge_notes(&notes, true, true, 1), Ok(()));
+}
+
+#[test]
+fn a_lost_event_is_seen() {
+    let notes = one(RemovalCause::Evicted);
+    assert!(judge_notes(&notes, false, false, 2).is_err());
+}
+
+#[test]
+fn a_second_event_is_seen() {
+    let mut notes = one(RemovalCause::Evicted);
+    notes.told.push(Told { at: 31, ..notes.told[0] });
+    let refused = judge_notes(&notes, false, false, 2).expect_err("told twice");
+    assert!(refused.contains("twice"), "{refused}");
+}
+
+#[test]
+fn a_second_taker_is_seen() {
+    let mut notes = one(RemovalCause::Taken);
+    notes.seen.extend([taken(20), taken(21)]);
+    assert!(why(&notes).contains("taken twice"));
+}
+
+#[test]
+fn a_take_that_nobody_was_told_of_as_such_is_seen() {
+    let mut notes = one(RemovalCause::Evicted);
+    let action = Action::Take(Some(NAME));
+    notes
+        .operations
+        .push((0, Operation { called: 20, returned: 40, action, ..notes.operations[0].1 }));
+    notes.taken_inside.push(NAME);
+    assert!(why(&notes).contains("no order explains"));
+}
+
+#[test]
+fn a_taker_who_does_not_wait_for_the_new_callback_is_seen() {
+    let mut notes = one(RemovalCause::Taken);
+    notes.seen.push(taken(20));
+    notes.told_new.insert(NAME, 50);
+    assert!(why(&notes).contains("while the new callback is told"));
+}
+
+#[test]
+fn a_session_that_comes_back_is_seen() {
+    for name in [None, Some(NAME)] {
+        let mut notes = one(RemovalCause::Removed);
+        notes.gone.push(Gone { id: Some(0), name, called: 20, returned: 35 });
+        notes.seen.push(Seen { is_taken: false, ..taken(36) });
+        assert!(why(&notes).contains("gone, and back"));
+        // Who looked before it was gone may have found it.
+        notes.seen[0].called = 34;
+        assert!(judge_notes(&notes, false, true, 1).is_ok());
+    }
+}
+
+#[test]
+fn an_early_expiry_is_seen() {
+    let mut notes = one(RemovalCause::Expired);
+    notes.operations[0].1.timeout = 5;
+    notes.told[0].clock = 4;
+    assert!(why(&notes).contains("before its deadline"));
+}
