@@ -237,8 +237,12 @@ mod waiting {
         Builder as ThreadBuilder, JoinHandle, Thread, ThreadId, park_timeout,
     };
 
+    pub(crate) fn current_thread() -> Thread {
+        std::thread::current()
+    }
+
     pub(crate) fn this_thread() -> ThreadId {
-        std::thread::current().id()
+        current_thread().id()
     }
 
     /// Before an access that shuttle explores and others need not.

@@ -1,7 +1,7 @@
 //! Plays a plan, and judges what came of it.
 
 use crate::history::{Action, Event, NEVER, Operation, check};
-use crate::kinds::Meetings;
+use crate::kinds::{Kind, Meetings};
 use crate::plan::{Plan, Shape};
 use crate::player::{Log, Player};
 use crate::subject::{Bytes, CacheOf, Pairs, Place, Subject};
@@ -24,7 +24,10 @@ pub struct Outcome {
     /// Inserts that were.
     pub refused: u64,
     /// Which operations were under way at the same time.
-    pub meetings: Meetings,
+    pub meetings: Meetings<Kind>,
+    /// The same of session caches; their operations and events are counted with the others.
+    #[cfg(halfshake_shuttle)]
+    pub meetings_of_sessions: Meetings<crate::sessions::Kind>,
 }
 
 impl Outcome {
@@ -35,6 +38,8 @@ impl Outcome {
         self.stored += other.stored;
         self.refused += other.refused;
         self.meetings.add_all(&other.meetings);
+        #[cfg(halfshake_shuttle)]
+        self.meetings_of_sessions.add_all(&other.meetings_of_sessions);
     }
 }
 
@@ -147,7 +152,9 @@ fn judge<S: Subject>(plan: &Plan, shared: Shared<S>, logs: Vec<Log>) -> Outcome 
         events: told.len() as u64,
         stored: logs.iter().map(|log| log.stored).sum(),
         refused: logs.iter().map(|log| log.refused).sum(),
-        meetings: meetings(&logs),
+        #[cfg(halfshake_shuttle)]
+        meetings_of_sessions: Meetings::default(),
+        meetings: Meetings::of(logs.iter().map(|log| &log.spans[..])),
     }
 }
 
@@ -174,23 +181,4 @@ fn judge_end(left: &[(u64, u64)], told: &[Told]) {
     names.sort_unstable();
     left.sort_unstable();
     assert!(names == left, "{left:?} were left, and told of: {told:?}");
-}
-
-fn meetings(logs: &[Log]) -> Meetings {
-    let mut meetings = Meetings::default();
-    for (at, log) in logs.iter().enumerate() {
-        for other in &logs[at + 1..] {
-            let mut from = 0;
-            for (kind, begun, ended) in &log.spans {
-                // Both are in order: what ended before this one began meets no later one.
-                while other.spans.get(from).is_some_and(|(.., ended)| ended < begun) {
-                    from += 1;
-                }
-                let under_way =
-                    other.spans[from..].iter().take_while(|(_, begun, _)| begun < ended);
-                under_way.for_each(|(other, ..)| meetings.add(*kind, *other));
-            }
-        }
-    }
-    meetings
 }

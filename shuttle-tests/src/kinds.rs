@@ -2,6 +2,7 @@
 
 use crate::random::Random;
 use halfshake::RemovalCause;
+use std::marker::PhantomData;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident,)*) => {
@@ -133,25 +134,63 @@ impl Kind {
     }
 }
 
-/// How often two operations were under way at the same time.
-#[derive(Clone, Debug)]
-pub struct Meetings(Vec<u64>);
+/// Operations that can be told apart by their number.
+pub trait Numbered: Copy + 'static {
+    /// All of them, in order.
+    const ALL: &'static [Self];
 
-impl Default for Meetings {
-    fn default() -> Self {
-        Self(vec![0; Kind::ALL.len() * Kind::ALL.len()])
+    /// Where it stands among them.
+    fn number(self) -> usize;
+}
+
+impl Numbered for Kind {
+    const ALL: &'static [Self] = Self::ALL;
+
+    fn number(self) -> usize {
+        self as usize
     }
 }
 
-impl Meetings {
-    fn at(one: Kind, other: Kind) -> usize {
-        let (low, high) = (one.min_of(other), one.max_of(other));
-        low * Kind::ALL.len() + high
+/// How often two operations were under way at the same time.
+#[derive(Clone, Debug)]
+pub struct Meetings<K>(Vec<u64>, PhantomData<K>);
+
+impl<K: Numbered> Default for Meetings<K> {
+    fn default() -> Self {
+        Self(vec![0; K::ALL.len() * K::ALL.len()], PhantomData)
+    }
+}
+
+impl<K: Numbered> Meetings<K> {
+    /// Of what each player did, one after the other: from when until when.
+    pub(crate) fn of<'s>(spans: impl Iterator<Item = &'s [(K, u64, u64)]>) -> Self {
+        let (spans, mut meetings) = (spans.collect::<Vec<_>>(), Self::default());
+        for (at, own) in spans.iter().enumerate() {
+            for other in &spans[at + 1..] {
+                let mut from = 0;
+                for (kind, begun, ended) in *own {
+                    // Both are in order: what ended before this one began meets no later one.
+                    while other.get(from).is_some_and(|(.., ended)| ended < begun) {
+                        from += 1;
+                    }
+                    let under_way = other[from..].iter().take_while(|(_, begun, _)| begun < ended);
+                    under_way.for_each(|(other, ..)| meetings.add(*kind, *other));
+                }
+            }
+        }
+        meetings
+    }
+
+    /// How many operations there are.
+    #[must_use]
+    pub fn kinds(&self) -> usize {
+        K::ALL.len()
     }
 
     /// One meeting more.
-    pub fn add(&mut self, one: Kind, other: Kind) {
-        self.0[Self::at(one, other)] += 1;
+    fn add(&mut self, one: K, other: K) {
+        let (one, other) = (one.number(), other.number());
+        self.0[one.min(other) * K::ALL.len() + one.max(other)] += 1;
     }
 
     /// Those of another table, too.
@@ -161,8 +200,8 @@ impl Meetings {
 
     /// Each two, with how often they met, the rarest first.
     #[must_use]
-    pub fn pairs(&self) -> Vec<(u64, Kind, Kind)> {
-        let all = Kind::ALL;
+    pub fn pairs(&self) -> Vec<(u64, K, K)> {
+        let all = K::ALL;
         let pair =
             |one: usize, other: usize| (self.0[one * all.len() + other], all[one], all[other]);
         let mut pairs: Vec<_> = (0..all.len())
@@ -170,15 +209,5 @@ impl Meetings {
             .collect();
         pairs.sort_by_key(|(met, ..)| *met);
         pairs
-    }
-}
-
-impl Kind {
-    fn min_of(self, other: Self) -> usize {
-        (self as usize).min(other as usize)
-    }
-
-    fn max_of(self, other: Self) -> usize {
-        (self as usize).max(other as usize)
     }
 }

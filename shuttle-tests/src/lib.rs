@@ -6,6 +6,8 @@
 //! scheduler chooses, before each access to a shared word, who goes on, and a seed says all that
 //! happens.
 //!
+//! `schedules` plays on session caches, too: scripts of the fuzz target `operations_threads`.
+//!
 //! Besides its history, each game is judged by `validate`, by who may tell of which cause, by what
 //! is told after a shutdown, by what the end of the cache tells, and by the entries that are still
 //! alive after it.
@@ -14,11 +16,17 @@ mod game;
 #[path = "../../tests/history/mod.rs"]
 mod history;
 mod kinds;
+#[cfg(halfshake_shuttle)]
+#[path = "../../fuzz/src/operations_threads/mod.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "a module of the fuzz targets, too")]
+mod operations_threads;
 mod plan;
 mod player;
 mod random;
 #[cfg(halfshake_shuttle)]
 pub mod schedules;
+#[cfg(halfshake_shuttle)]
+mod sessions;
 mod subject;
 mod threads;
 mod world;
@@ -26,7 +34,7 @@ mod world;
 use std::hash::{BuildHasher, RandomState};
 
 pub use game::{Outcome, play};
-pub use kinds::{Kind, Meetings};
+pub use kinds::{Kind, Meetings, Numbered};
 pub use plan::{Plan, Shape};
 pub use random::Random;
 

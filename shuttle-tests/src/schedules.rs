@@ -4,6 +4,7 @@
 use crate::game::{Outcome, play};
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::sessions;
 use halfshake::model::{Epoch, begin};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
@@ -15,6 +16,23 @@ use std::sync::{Arc, Mutex};
 const MOST_STEPS: usize = 1_000_000;
 /// Steps of one operation, roughly: priorities change at any of those of a plan.
 const STEPS: u64 = 40;
+/// Steps of a script of sessions, roughly.
+const SESSION_STEPS: u64 = 4_000;
+
+/// Each third seed plays on a session cache.
+#[must_use]
+pub fn is_of_sessions(seed: u64) -> bool {
+    seed.is_multiple_of(3)
+}
+
+/// What a seed plays, in words.
+#[must_use]
+pub fn describe(seed: u64) -> String {
+    match is_of_sessions(seed) {
+        true => format!("{:#?}", sessions::script(seed)),
+        false => format!("{:#?}", Plan::short(seed)),
+    }
+}
 
 thread_local! {
     /// The seed of the run on this thread.
@@ -53,7 +71,10 @@ impl Seeds {
         match random.below(4) {
             0 | 1 => {
                 let falls = 1 + random.below(5);
-                let steps = Plan::short(seed).operations() as u64 * STEPS;
+                let steps = match is_of_sessions(seed) {
+                    true => SESSION_STEPS,
+                    false => Plan::short(seed).operations() as u64 * STEPS,
+                };
                 let falls_at = (0..falls).map(|_| random.below(steps)).collect();
                 // High priorities are drawn from above; those that fell follow one another below.
                 Choice::Priorities { of: HashMap::new(), falls_at, lowest: 1 << 32 }
@@ -133,7 +154,10 @@ pub fn run(first: u64, count: u64, by: u64) -> Outcome {
         let mut random = Random::new(SEED.get(), 4);
         let epoch = if random.one_in(4) { Epoch::Real } else { Epoch::Model };
         begin(epoch, 1 + random.below(3));
-        let outcome = play(&Plan::short(SEED.get()));
+        let outcome = match is_of_sessions(SEED.get()) {
+            true => sessions::play(sessions::script(SEED.get())),
+            false => play(&Plan::short(SEED.get())),
+        };
         outcomes.lock().expect("no run has failed").add(&outcome);
     });
     let sum = sum.lock().expect("no run has failed");

@@ -98,7 +98,7 @@ use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
 /// Enough that two look-ups which are out at the same time rarely share one.
-const STRIPES: usize = if cfg!(halfshake_loom) { 1 } else { 64 };
+const STRIPES: usize = if cfg!(any(halfshake_loom, halfshake_shuttle)) { 1 } else { 64 };
 
 /// The flights of one cache. `T` is what its joiners wait on.
 #[derive(Debug)]

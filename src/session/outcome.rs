@@ -28,7 +28,7 @@ use super::flights::Departed;
 use super::record::Session;
 use crate::clock::Stopwatch;
 use crate::panics::discard;
-use crate::sync::{Lock, Ordering, PlainBool};
+use crate::sync::{Lock, Ordering, PlainBool, Thread, current_thread, park_timeout};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -260,7 +260,7 @@ impl Drop for Seat {
 /// Wakes a thread. That it is woken is noted, too: whatever it does while it polls may park it, and
 /// use up what `unpark` leaves.
 struct Unpark {
-    thread: std::thread::Thread,
+    thread: Thread,
     woken: PlainBool,
 }
 
@@ -277,7 +277,7 @@ pub(super) fn block_on<T>(
     timeout: Duration,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, TimedOut> {
-    let unpark = Arc::new(Unpark { thread: std::thread::current(), woken: PlainBool::new(false) });
+    let unpark = Arc::new(Unpark { thread: current_thread(), woken: PlainBool::new(false) });
     let waker = Waker::from(unpark.clone());
     let begin = Stopwatch::start();
     loop {
@@ -294,7 +294,7 @@ pub(super) fn block_on<T>(
             if unpark.woken.swap(false, Ordering::Acquire) {
                 break;
             }
-            std::thread::park_timeout(left);
+            park_timeout(left);
         }
     }
 }

@@ -25,8 +25,12 @@ pub(crate) fn step() {
     }
 }
 
+pub(crate) fn current_thread() -> Thread {
+    shuttle::thread::current()
+}
+
 pub(crate) fn this_thread() -> ThreadId {
-    shuttle::thread::current().id()
+    current_thread().id()
 }
 
 pub(crate) fn yield_now() {

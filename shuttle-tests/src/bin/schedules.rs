@@ -14,7 +14,9 @@ fn main() {
 
 #[cfg(halfshake_shuttle)]
 mod scheduled {
-    use shuttle_tests::{Kind, Outcome, Plan, first_seed, from_environment, schedules};
+    use shuttle_tests::{
+        Kind, Meetings, Numbered, Outcome, first_seed, from_environment, schedules,
+    };
     use std::time::Instant;
 
     const WORKERS: u64 = 2;
@@ -24,7 +26,7 @@ mod scheduled {
     pub(super) fn main() {
         end_at_the_first_panic();
         if let Some(seed) = from_environment("SHUTTLE_SEED") {
-            println!("{:#?}", Plan::short(seed));
+            println!("{}", schedules::describe(seed));
             let outcome = schedules::run(seed, 1, 1);
             println!("{} operations on keys: no rule is broken", outcome.operations);
             return;
@@ -45,16 +47,19 @@ mod scheduled {
             sum.add(&worker.join().expect("a panic ends the process"));
         }
         println!("{sum}, in {:.1} s", begun.elapsed().as_secs_f64());
-        report_pairs(number, &sum);
+        report_pairs(number, &sum.meetings);
+        report_pairs(number, &sum.meetings_of_sessions);
         println!(
-            "EVIDENCE: every pair of {} operations at the same time leaves a history that an order \
-             explains | shuttle, random and by priorities | {number} schedules | none refused",
-            Kind::ALL.len()
+            "EVIDENCE: every pair of {} operations of the engine, and of {} of session caches, at \
+             the same time leaves a history that an order explains | shuttle, random and by \
+             priorities | {number} schedules | none refused",
+            Kind::ALL.len(),
+            sum.meetings_of_sessions.kinds(),
         );
     }
 
-    fn report_pairs(number: u64, sum: &Outcome) {
-        let pairs = sum.meetings.pairs();
+    fn report_pairs<K: Numbered + std::fmt::Debug>(number: u64, meetings: &Meetings<K>) {
+        let pairs = meetings.pairs();
         let (rarest, one, other) = pairs[0];
         println!(
             "{} pairs of operations; the rarest, {one:?} and {other:?}, met {rarest} times",
