@@ -3,8 +3,10 @@
 # PERFORMANCE.md's tables and pictures from the records. All rows in one run: the check of the
 # tables refuses rows of different commits or machines.
 #
-#   benches/run.sh                         all of them: forty minutes on a quiet machine
-#   benches/run.sh ROW...                  W1 to W12, L, O, S, or E (real handshakes)
+#   benches/run.sh                         all of them: three quarters of an hour on a quiet
+#                                          machine
+#   benches/run.sh ROW...                  W1 to W12, L, O, S, B (the layout not taken), or
+#                                          E (real handshakes)
 #   benches/run.sh --quick [ROW...]        a first look, with fewer rounds and fewer entries: about
 #                                          seven minutes; its records stay in the target folder
 #   VALUE_BYTES=200 benches/run.sh         longer values, into benches/record/rows-200/
@@ -20,7 +22,7 @@ target=${CARGO_TARGET_DIR:-benches/target}
 case ${VALUE_BYTES:-128} in
     128)
         features=() folder=benches/record
-        rows=(W1 W2 W3 W4 W5 W6 W7 W8 W9 W10 W11 W12 L O S E)
+        rows=(W1 W2 W3 W4 W5 W6 W7 W8 W9 W10 W11 W12 L O S B E)
         ;;
     200)
         features=(--features value-200) folder=benches/record/rows-200

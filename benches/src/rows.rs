@@ -1,5 +1,6 @@
 //! The rows of the comparison: which workloads, at which sizes, with whom, and how much of it.
 
+use crate::contestants::layouts::{A, B2, Layout};
 use crate::workloads::Workload;
 use clap::ValueEnum;
 
@@ -36,6 +37,8 @@ pub enum Row {
     O,
     /// What a session cache costs.
     S,
+    /// Entries in place, the layout that was not taken.
+    B,
 }
 
 /// A part of a row.
@@ -51,7 +54,7 @@ pub struct Step {
     pub operations: u64,
     /// Rounds in the full run.
     pub rounds: usize,
-    /// Who takes part; everybody if there is nobody here.
+    /// Who takes part; everybody but those apart if there is nobody here.
     pub who: &'static [&'static str],
 }
 
@@ -167,6 +170,53 @@ const WRITERS: &[&str] = &[
 
 const SESSIONS: &[&str] = &["halfshake cache, a session's bytes", "halfshake sessions"];
 
+/// Entries in place beside ours, each in its fastest way.
+const B_READERS: &[&str] = &[
+    "(nobody)",
+    "halfshake pinned, bytes",
+    "halfshake pinned, pairs",
+    A::NAME,
+    B2::NAME,
+    "(one line)",
+    "(two lines)",
+];
+
+const B_BATCHERS: &[&str] = &[
+    "(nobody)",
+    "halfshake reader, bytes",
+    "halfshake reader, pairs",
+    A::NAME,
+    B2::NAME,
+    "(one line)",
+    "(two lines)",
+];
+
+const B_MISSERS: &[&str] = &[
+    "(nobody)",
+    "halfshake pinned, bytes",
+    "halfshake pinned, pairs",
+    A::NAME,
+    B2::NAME,
+    "(one line of an index)",
+];
+
+const B_MISS_BATCHERS: &[&str] = &[
+    "(nobody)",
+    "halfshake reader, bytes",
+    "halfshake reader, pairs",
+    A::NAME,
+    B2::NAME,
+    "(one line of an index)",
+];
+
+const B_WRITERS: &[&str] =
+    &["(nobody)", "halfshake, bytes, listener", "halfshake, pairs, listener", A::NAME, B2::NAME];
+
+const B_FOOTPRINTS: &[&str] = &["halfshake, bytes", "halfshake, pairs", A::NAME, B2::NAME];
+
+/// Who takes part only where they are named.
+const APART: &[&str] = &[A::NAME, B2::NAME];
+
 /// Sizes at which operations are measured by themselves.
 const SIZES: [u64; 3] = [64, 1 << 16, 1 << 20];
 
@@ -189,6 +239,14 @@ impl Step {
     fn rounds(self, rounds: usize) -> Self {
         Self { rounds, ..self }
     }
+}
+
+/// Whether a contestant takes part, of a step's list and of what the command line asks for.
+#[must_use]
+pub fn takes_part(name: &str, who: &[&str], only: &[String]) -> bool {
+    let named = only.iter().any(|some| name.contains(some.as_str()));
+    let listed = if who.is_empty() { named || !APART.contains(&name) } else { who.contains(&name) };
+    listed && (named || only.is_empty())
 }
 
 impl Row {
@@ -249,7 +307,58 @@ impl Row {
                 .flat_map(|w| SIZES.map(|entries| step(w, entries, 100_000).only_full()))
                 .filter(|step| step.workload.suits(step.entries))
                 .collect(),
+            Self::B => entries_in_place(),
             Self::S => SIZES.map(|entries| step(W::Hit, entries, 100_000).by(SESSIONS)).to_vec(),
+        }
+    }
+}
+
+fn entries_in_place() -> Vec<Step> {
+    use Workload as W;
+    const SMALL: u64 = 1 << 16;
+    let hits = [SMALL, 300_000, MILLION].map(|n| step(W::Hit, n, 100_000).by(B_READERS));
+    let mut all = hits.to_vec();
+    all.push(step(W::Hit, 4 * MILLION, 100_000).by(B_READERS).only_full());
+    all.push(step(W::Batch, 2 * MILLION, 200_000).by(B_BATCHERS).only_full());
+    all.push(step(W::Miss, 4 * MILLION, 200_000).by(B_MISSERS).only_full());
+    all.push(step(W::MissBatch, 4 * MILLION, 200_000).by(B_MISS_BATCHERS).only_full());
+    for workload in [W::Fill, W::Insert, W::InsertTwo, W::Replace, W::Take, W::CycleTimed] {
+        all.push(step(workload, SMALL, 100_000).by(B_WRITERS));
+        all.push(step(workload, 1 << 20, 100_000).by(B_WRITERS).only_full());
+    }
+    // As many as an eighth of the entries: nothing that leaves is freed meanwhile.
+    for entries in [SMALL, 1 << 20] {
+        all.push(step(W::InsertStalled, entries, entries / 8).by(B_WRITERS));
+    }
+    all.push(step(W::Footprint, MILLION, 0).rounds(3).by(B_FOOTPRINTS).smaller(250_000));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_apart_takes_part_only_where_it_is_named() {
+        let only = |some: &str| vec![some.to_owned()];
+        assert!(!takes_part(B2::NAME, &[], &[]));
+        assert!(!takes_part(B2::NAME, &["(nobody)"], &only("layout")));
+        assert!(!takes_part(B2::NAME, B_WRITERS, &only("halfshake")));
+        assert!(takes_part(B2::NAME, B_WRITERS, &[]));
+        assert!(takes_part(B2::NAME, &[], &only("layout B2")));
+        assert!(takes_part("(nobody)", &[], &[]) && !takes_part("(nobody)", &[], &only("lru")));
+    }
+
+    #[test]
+    fn everybody_who_is_named_is_there() {
+        use clap::ValueEnum;
+        for row in Row::value_variants() {
+            for Step { workload, who, .. } in row.steps().iter().filter(|s| !s.who.is_empty()) {
+                let scale = crate::workloads::Scale { entries: 1024, operations: 16 };
+                let all = workload.entrants(scale);
+                let missing = who.iter().find(|name| all.iter().all(|e| e.name != **name));
+                assert_eq!(missing, None, "{row:?}, {workload:?}");
+            }
         }
     }
 }

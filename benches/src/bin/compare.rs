@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use halfshake_benches::report::{Record, Setting, Table, markdown};
 use halfshake_benches::rounds::{self, Entrant};
-use halfshake_benches::rows::{QUICK_ROUNDS, Row, Step};
+use halfshake_benches::rows::{QUICK_ROUNDS, Row, Step, takes_part};
 use halfshake_benches::workloads::{Scale, Workload, alone};
 use std::path::PathBuf;
 
@@ -109,12 +109,7 @@ fn parts(arguments: &Arguments) -> Vec<Part> {
 
 fn measure(part: &Part, only: &[String], random: &mut fastrand::Rng) -> Table {
     let mut entrants = part.workload.entrants(part.scale);
-    if !part.who.is_empty() {
-        Entrant::retain(&mut entrants, |name| part.who.contains(&name));
-    }
-    if !only.is_empty() {
-        Entrant::retain(&mut entrants, |name| only.iter().any(|some| name.contains(some.as_str())));
-    }
+    Entrant::retain(&mut entrants, |name| takes_part(name, part.who, only));
     let names: Vec<_> = entrants.iter().map(|e| (e.name.clone(), e.reference)).collect();
     let outcome = rounds::run(entrants, part.rounds, random);
     let mut table = Table::new(part.workload, part.scale.entries, &names, &outcome);

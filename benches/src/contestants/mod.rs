@@ -2,6 +2,7 @@
 
 pub mod caches;
 pub mod each;
+pub mod layouts;
 pub mod limits;
 pub mod maps;
 pub mod more;
@@ -30,11 +31,26 @@ pub trait Contestant: Send + Sync + 'static {
         None
     }
 
+    /// A reader that stands still in its pin until it is dropped, if the contestant has pins.
+    fn reader_that_stalls(&self) -> Option<Box<dyn Stalled + '_>> {
+        None
+    }
+
+    /// How many inserts were refused so far, if it counts them.
+    fn refused(&self) -> Option<u64> {
+        None
+    }
+
     /// How many removed entries wait for readers, if it knows.
     fn retired(&self) -> Option<u64> {
         None
     }
 }
+
+/// A reader that stands still.
+pub trait Stalled {}
+
+impl<T> Stalled for T {}
 
 fn live(entries: usize) -> Option<u64> {
     u64::try_from(entries).ok()

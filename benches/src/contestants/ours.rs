@@ -1,6 +1,6 @@
 //! Halfshake: entries of bytes or of a key and a value type, through a reader or the cache.
 
-use super::{Contestant, Lookups, Operations, TIMEOUT};
+use super::{Contestant, Lookups, Operations, Stalled, TIMEOUT};
 use crate::keys::{Key, Value, word};
 use halfshake::{BytesCache, Cache, Maintenance, ManualClock, Pinned, Reader};
 use std::sync::Arc;
@@ -136,6 +136,15 @@ impl Contestant for Bytes {
     fn retired(&self) -> Option<u64> {
         Some(self.cache.stats().retired_entries)
     }
+    fn reader_that_stalls(&self) -> Option<Box<dyn Stalled + '_>> {
+        let mut reader = self.cache.reader();
+        reader.contains(&[][..]);
+        Some(Box::new(reader))
+    }
+    fn refused(&self) -> Option<u64> {
+        let stats = self.cache.stats();
+        Some(stats.refused_no_room + stats.refused_full)
+    }
 }
 
 impl Operations for BytesHandle<'_> {
@@ -179,6 +188,15 @@ impl Contestant for Pairs {
     }
     fn retired(&self) -> Option<u64> {
         Some(self.cache.stats().retired_entries)
+    }
+    fn reader_that_stalls(&self) -> Option<Box<dyn Stalled + '_>> {
+        let mut reader = self.cache.reader();
+        reader.contains(&Key::default());
+        Some(Box::new(reader))
+    }
+    fn refused(&self) -> Option<u64> {
+        let stats = self.cache.stats();
+        Some(stats.refused_no_room + stats.refused_full)
     }
 }
 

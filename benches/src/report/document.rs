@@ -122,6 +122,7 @@ impl Records {
             }
             "sizes" => sizes::tables(&self.row(second?)?.tables),
             "own-memory" => self.own_memory(),
+            "layouts" => self.layouts(),
             "handshakes" => self.handshakes.as_ref().map(Handshakes::costs),
             "handshakes-lost" => self.handshakes.as_ref().map(Handshakes::losses),
             _ => None,
@@ -237,7 +238,7 @@ fn precise(s: Spread) -> String {
 }
 
 /// Everybody in a table of a row: time, ratio, and what else there is.
-fn row_table(table: &Table) -> String {
+pub(super) fn row_table(table: &Table) -> String {
     let figures: Vec<&String> = {
         let mut all: Vec<&String> = table.rows.iter().flat_map(|r| r.figures.keys()).collect();
         all.sort();

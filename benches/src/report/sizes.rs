@@ -4,10 +4,12 @@ use super::table::{grouped, markdown_table, spread, workload_name};
 use super::{Row, Table};
 use crate::workloads::Workload;
 
-/// All workloads of a record, in their order.
+/// All workloads of a record that took time, in their order.
 pub(super) fn tables(all: &[Table]) -> Option<String> {
+    let timed = |table: &Table| table.rows.iter().any(|row| row.thread_ns.median > 0.0);
+    let chunks = all.chunk_by(|a, b| a.workload == b.workload);
     let of_one: Vec<String> =
-        all.chunk_by(|a, b| a.workload == b.workload).filter_map(table).collect();
+        chunks.filter(|some| some.iter().all(timed)).filter_map(table).collect();
     (!of_one.is_empty()).then(|| of_one.join("\n"))
 }
 
@@ -50,10 +52,10 @@ fn cell(row: &Row) -> String {
 
 /// What is found or stored, unless it is nearly all; of misses it is nothing.
 fn share(row: &Row, workload: Workload) -> String {
-    use Workload::{Fill, Insert, InsertTwo, Miss, MissBatch, Replace};
+    use Workload::{Fill, Insert, InsertStalled, InsertTwo, Miss, MissBatch, Replace};
     let what = match workload {
         Miss | MissBatch => return String::new(),
-        Fill | Insert | InsertTwo | Replace => "stored",
+        Fill | Insert | InsertStalled | InsertTwo | Replace => "stored",
         _ => "found",
     };
     let share = row.found.filter(|share| *share < 0.995);

@@ -43,7 +43,10 @@ impl Work for Cycle {
             move |_| {
                 let mut handle = contestant.handle();
                 handshakes(&mut handle, &mut tickets, operations / 2, life);
-                handshakes(&mut handle, &mut tickets, operations, life)
+                let refused = contestant.refused();
+                let mut sample = handshakes(&mut handle, &mut tickets, operations, life);
+                sample.figures.extend(writes::refusals(&contestant, refused, 2 * operations));
+                sample
             }
         })
     }

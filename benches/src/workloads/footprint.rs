@@ -24,6 +24,8 @@ pub struct Footprint {
     pub rss_kib: u64,
     /// Of the process's memory, that on huge pages.
     pub anon_huge_kib: u64,
+    /// The share of the inserts that were refused.
+    pub refused: f64,
 }
 
 /// The process of one contestant.
@@ -42,13 +44,15 @@ impl Work for Alone {
                 let watch = Watch::start();
                 let contestant = make();
                 let live = churn(&contestant, entries, unlimited);
+                let refused = writes::refusals(&contestant, Some(0), (1 + CHURN) * entries);
                 let after = Memory::now();
                 let rss = after.rss_kib.saturating_sub(before.rss_kib);
-                let figures = vec![
+                let mut figures = vec![
                     ("live", exact(live)),
                     ("rss, KiB", exact(rss)),
                     ("on huge pages, KiB", exact(after.anon_huge_kib)),
                 ];
+                figures.extend(refused);
                 Sample { operations: live, spent: watch.spent(), figures, ..Sample::default() }
             }
         })
@@ -92,11 +96,12 @@ fn ask(name: &str, scale: Scale) -> Sample {
     let found = child(name, scale.entries).expect("this program runs");
     let payload = found.live * u64::try_from(size_of::<Key>() + size_of::<Value>()).unwrap_or(0);
     let beyond = exact(found.rss_kib * 1024) - exact(payload);
-    let figures = vec![
+    let mut figures = vec![
         ("bytes beyond key and value", beyond / exact(found.live.max(1))),
         ("entries", exact(found.live)),
         ("MiB on huge pages", exact(found.anon_huge_kib) / 1024.0),
     ];
+    figures.extend((found.refused != 0.0).then_some((writes::REFUSED, found.refused)));
     Sample { operations: found.live, figures, ..Sample::default() }
 }
 
@@ -121,12 +126,13 @@ pub fn alone(name: &str, entries: u64) -> Result<Footprint> {
     let figures = &outcome.samples[0][0].figures;
     let figure = |wanted| {
         let found = figures.iter().find(|(name, _)| *name == wanted);
-        found.map_or(0, |(_, value)| whole(*value))
+        found.map_or(0.0, |(_, value)| *value)
     };
     Ok(Footprint {
-        live: figure("live"),
-        rss_kib: figure("rss, KiB"),
-        anon_huge_kib: figure("on huge pages, KiB"),
+        live: whole(figure("live")),
+        rss_kib: whole(figure("rss, KiB")),
+        anon_huge_kib: whole(figure("on huge pages, KiB")),
+        refused: figure(writes::REFUSED),
     })
 }
 

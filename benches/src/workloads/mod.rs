@@ -19,6 +19,7 @@ use crate::rounds::Entrant;
 use clap::ValueEnum;
 pub use footprint::{Footprint, alone};
 use serde::{Deserialize, Serialize};
+pub use writes::REFUSED;
 
 /// A workload by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub enum Workload {
     Insert,
     /// The same, two at a time; counted singly.
     InsertTwo,
+    /// The same, one at a time, beside a reader that stands still.
+    InsertStalled,
     /// Inserts of keys that are there.
     Replace,
     /// Takes of keys that are there.
@@ -126,6 +129,7 @@ impl Workload {
             Self::Fill => writers(&writes(Kind::Fill), slack(limit)),
             Self::Insert => writers(&writes(Kind::Insert), limit),
             Self::InsertTwo => writers(&writes(Kind::InsertTwo), limit),
+            Self::InsertStalled => writers(&writes(Kind::Stalled), limit),
             Self::Replace => writers(&writes(Kind::Replace), slack(limit)),
             Self::Take => writers(&writes(Kind::Take), slack(limit)),
             Self::Cycle => cyclers(&cycle::Cycle { scale, life: None }, limit),

@@ -5,6 +5,7 @@ use super::footprint::Alone;
 use super::{Scale, Work, slack};
 use crate::contestants::Nobody;
 use crate::contestants::caches::{Lru, Moka, Quick};
+use crate::contestants::layouts::{A, B2, Layout, StandIn};
 use crate::contestants::limits::{IndexLine, OneLine, TwoLines};
 use crate::contestants::maps::{Dashmap, Fifo, Papaya, PapayaPinning};
 use crate::contestants::more::{Foyer, MiniMoka, Segments, TinyUfo};
@@ -50,6 +51,8 @@ pub(super) fn readers(work: &impl Work, entries: u64) -> Vec<Entrant> {
         work.enter("(one line)", 1, move || OneLine::new(entries)),
         work.enter("(two lines)", 1, move || TwoLines::new(entries)),
         work.enter("(one line of an index)", 1, move || IndexLine::new(entries)),
+        work.enter(A::NAME, 1, move || StandIn::<A>::new(room)),
+        work.enter(B2::NAME, 1, move || StandIn::<B2>::new(room)),
         work.enter("papaya, guard held", 1, move || Papaya::new(n)),
         work.enter("papaya, pin each", 1, move || PapayaPinning(Papaya::new(n))),
         work.enter("scc HashIndex, guard held", 1, move || Index::new(n)),
@@ -88,6 +91,8 @@ pub(super) fn writers(work: &impl Work, limit: u64) -> Vec<Entrant> {
         work.enter("halfshake, bytes, listener", 1, move || Bytes::new(limit, caller, true)),
         work.enter("halfshake, pairs, listener", 1, move || Pairs::new(limit, caller, true)),
         work.enter("halfshake, bytes, own thread", 1, move || Bytes::new(limit, thread, false)),
+        work.enter(A::NAME, 1, move || StandIn::<A>::new(limit)),
+        work.enter(B2::NAME, 1, move || StandIn::<B2>::new(limit)),
         work.enter("halfshake cache, a session's bytes", 1, move || SameBytes::new(limit)),
         work.enter("halfshake sessions", 1, move || Sessions::new(limit)),
         work.enter("16 mutexes of lru", 1, move || Lru::<Value>::new(n)),
@@ -131,6 +136,8 @@ pub(super) fn footprints(scale: Scale) -> Vec<Entrant> {
     vec![
         work.enter("halfshake, bytes", 1, move || Bytes::new(limit, caller, false)),
         work.enter("halfshake, pairs", 1, move || Pairs::new(limit, caller, false)),
+        work.enter(A::NAME, 1, move || StandIn::<A>::new(limit)),
+        work.enter(B2::NAME, 1, move || StandIn::<B2>::new(limit)),
         map.enter("papaya", 1, move || PapayaPinning(Papaya::new(n))),
         map.enter("scc HashIndex", 1, move || Index::new(n)),
         map.enter("dashmap", 1, move || Dashmap::new(n)),

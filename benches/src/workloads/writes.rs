@@ -13,6 +13,8 @@ pub(super) enum Kind {
     InsertTwo,
     Replace,
     Take,
+    /// As `Insert`, beside a reader that stands still while it is measured.
+    Stalled,
 }
 
 pub(super) struct Writes {
@@ -34,28 +36,51 @@ impl Work for Writes {
         }
         Entrant::new(name, move || {
             let (contestant, salt) = (make(), fresh_salt());
-            let at_limit = matches!(kind, Kind::Insert | Kind::InsertTwo);
+            let at_limit = matches!(kind, Kind::Insert | Kind::InsertTwo | Kind::Stalled);
             let first = entries + if at_limit { entries / 4 } else { 0 };
             age(&mut contestant.handle(), entries);
             insert(&mut contestant.handle(), salt, first);
             let mut next = salt + first;
             move |seed: u64| {
                 let mut handle = contestant.handle();
-                let mut pass = |seed, operations| {
-                    let sample = match kind {
-                        Kind::Fill | Kind::Insert => insert(&mut handle, next, operations),
+                let mut pass = |seed, operations, measured| {
+                    let _stalled = (kind == Kind::Stalled && measured)
+                        .then(|| contestant.reader_that_stalls());
+                    let refused = contestant.refused();
+                    let mut sample = match kind {
+                        Kind::Fill | Kind::Insert | Kind::Stalled => {
+                            insert(&mut handle, next, operations)
+                        }
                         Kind::InsertTwo => insert_two(&mut handle, next, operations / 2),
                         Kind::Replace => replace(&mut handle, salt, entries, seed, operations),
                         Kind::Take => take(&mut handle, salt, entries, seed, operations),
                     };
                     next += operations;
+                    sample.figures.extend(refusals(&contestant, refused, operations));
                     sample
                 };
-                pass(!seed, operations / 2);
-                pass(seed, operations)
+                pass(!seed, operations / 2, false);
+                pass(seed, operations, true)
             }
         })
     }
+}
+
+/// The share of some inserts that were refused since so many had been, if any was.
+pub(super) fn refusals<C: Contestant>(
+    contestant: &C,
+    before: Option<u64>,
+    inserts: u64,
+) -> Option<(&'static str, f64)> {
+    let refused = contestant.refused()? - before?;
+    (refused != 0).then(|| (REFUSED, part(refused) / part(inserts)))
+}
+
+/// The name of that figure.
+pub const REFUSED: &str = "refused, share of inserts";
+
+fn part(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Fills the contestant and takes everything out in random order. The memory of a server that has
