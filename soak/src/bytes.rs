@@ -4,11 +4,11 @@ use crate::ledger::{Ledger, Mistake, Sum, mix, same};
 use crate::worker::Worker;
 use crate::world::{Time, World, armed, panic_if_armed, settle, unless_nested};
 use halfshake::{BytesCache, Delivery, Reader, Refusal, Removal, RemovalCause, Stats};
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 use std::time::Duration;
 
 const KEY: usize = 32;
-const HEAD: usize = 40;
+const HEAD: usize = 48;
 const MOST_VALUE: u64 = 256;
 /// A few are far longer.
 const LONG: usize = 5000;
@@ -51,7 +51,9 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 /// What a value says of itself.
 struct Said {
     number: u64,
-    deadline_ms: u64,
+    /// Its deadline is neither later than the one nor earlier than the other.
+    latest_ms: u64,
+    earliest_ms: u64,
 }
 
 /// Reads a value under a key that is known.
@@ -59,20 +61,28 @@ struct Said {
 /// # Panics
 /// If it is not what was stored under that key: a violation.
 fn read(key: &[u8], value: &[u8]) -> Said {
-    let [number, deadline_ms, check] = [0, 8, 16].map(|at| word(value, at));
+    let [number, latest_ms, check] = [0, 8, 16].map(|at| word(value, at));
     let end = value.len().checked_sub(8).map_or(0, |at| word(value, at));
     assert!(
         check == mix(number ^ word(key, 0)) && end == !check && word(value, 24) == word(key, 8),
         "a value that was not stored under its key: number {number:x}, {} bytes",
         value.len()
     );
-    Said { number, deadline_ms }
+    Said { number, latest_ms, earliest_ms: word(value, 32) }
 }
 
 fn listener(ledger: &Arc<Ledger>, keys: u64) -> impl Fn(&Removal<'_, [u8], [u8]>) + use<> {
     let ledger = ledger.clone();
     move |gone| {
         let said = read(gone.key(), gone.value());
+        if gone.cause() == RemovalCause::Expired {
+            let now = gone.cache().now();
+            assert!(
+                now >= Duration::from_millis(said.earliest_ms),
+                "number {:x} expired at {now:?}, before its deadline, {said}",
+                said.number
+            );
+        }
         ledger.tell(said.number, gone.cause() == RemovalCause::Taken);
         // Some of them use the cache.
         match mix(said.number) % 512 {
@@ -120,24 +130,34 @@ impl Bytes {
         Ok(Self { plan, cache, ledger, time })
     }
 
-    /// How far what a value says of its deadline may be from what the cache took: an inserting
-    /// thread may lose its processor between asking for the time and inserting. By the system's
-    /// time the whole process may, for as long as somebody stops it.
+    /// How far what a value says of its deadline may be from what the cache took. Time stands
+    /// still while something is inserted, but the system's does not: there the inserting thread,
+    /// or the whole process, may lose its processor for as long as somebody stops it.
     fn slack(&self) -> Duration {
-        Duration::from_secs(if self.plan.system_time { 1_800 } else { 10 })
+        if self.plan.system_time { Duration::from_secs(1_800) } else { Duration::ZERO }
     }
 
-    /// Makes a value for a key in the worker's buffer.
+    /// Holds the time while something is inserted.
+    fn hold(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        self.time.as_ref().map(Time::hold)
+    }
+
+    /// Makes a value for a key in the worker's buffer. Time is held.
     fn make(&self, worker: &mut Worker, key: &[u8], timeout: Duration) -> u64 {
         let number = worker.number();
-        let deadline = self.cache.now().saturating_add(timeout).as_millis();
+        let ends = |now: u64| {
+            let end = Duration::from_millis(now).saturating_add(timeout).as_millis();
+            u64::try_from(end).unwrap_or(u64::MAX)
+        };
+        // The cache has seen no more of the time than there is.
+        let seen = u64::try_from(self.cache.now().as_millis()).unwrap_or(u64::MAX);
+        let latest = ends(self.time.as_ref().map_or(seen, Time::now_ms));
         let extra = if worker.once_in(1024) { LONG as u64 } else { MOST_VALUE - HEAD as u64 };
         let len = HEAD + usize::try_from(worker.below(extra)).unwrap_or(0);
         let check = mix(number ^ word(key, 0));
         let buffer = &mut worker.buffer;
         buffer.clear();
-        let deadline = u64::try_from(deadline).unwrap_or(u64::MAX);
-        for word in [number, deadline, check, word(key, 8)] {
+        for word in [number, latest, check, word(key, 8), ends(seen)] {
             buffer.extend_from_slice(&word.to_le_bytes());
         }
         buffer.resize(len - 8, 0);
@@ -157,6 +177,7 @@ impl Bytes {
         let n = worker.key(self.plan.keys);
         let (key, cache) = (key_of(n), &self.cache);
         let timeout = timeout(worker);
+        let held = self.hold();
         let number = self.make(worker, &key, timeout.unwrap_or(TIME_TO_LIVE));
         let value = std::mem::take(&mut worker.buffer);
         let way = worker.below(16);
@@ -167,12 +188,14 @@ impl Bytes {
             (None, 6..=7) => reader.insert(&key, &value).map(|()| true),
             (None, _) => cache.insert(&key, &value).map(|()| true),
         });
+        drop(held);
         worker.buffer = value;
         self.stored(number, answer);
     }
 
     fn insert_many(&self, worker: &mut Worker) {
         let mut made = Vec::with_capacity(BATCH);
+        let _held = self.hold();
         for _ in 0..BATCH {
             let key = key_of(worker.key(self.plan.keys));
             let number = self.make(worker, &key, TIME_TO_LIVE);
@@ -194,7 +217,7 @@ impl Bytes {
         self.ledger.hits.count(1);
         let said = read(key, value);
         assert!(!self.ledger.misreads(), "a value that was misread on purpose");
-        let latest = Duration::from_millis(said.deadline_ms).saturating_add(self.slack());
+        let latest = Duration::from_millis(said.latest_ms).saturating_add(self.slack());
         assert!(now < latest, "number {:x} was found at {now:?}, {said}", said.number);
         Some(said.number)
     }
@@ -317,7 +340,7 @@ impl Bytes {
         for found in self.cache.iter() {
             let said = read(found.key(), found.value());
             live.add(said.number);
-            let latest = Duration::from_millis(said.deadline_ms).saturating_add(self.slack());
+            let latest = Duration::from_millis(said.latest_ms).saturating_add(self.slack());
             if now >= latest {
                 return Err(format!("number {:x} is there at {now:?}, {said}", said.number));
             }
@@ -340,7 +363,7 @@ impl Bytes {
 
 impl std::fmt::Display for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "and its deadline was about {} ms", self.deadline_ms)
+        write!(f, "and its deadline was {} to {} ms", self.earliest_ms, self.latest_ms)
     }
 }
 

@@ -62,12 +62,20 @@ impl Shared {
         words[2].fetch_add(mix(!number), Relaxed);
     }
 
+    /// Takes one back.
+    pub(crate) fn take_back(&self, number: u64) {
+        let words = &self.0[stripe()].0;
+        words[0].fetch_sub(1, Relaxed);
+        words[1].fetch_sub(mix(number), Relaxed);
+        words[2].fetch_sub(mix(!number), Relaxed);
+    }
+
     /// Counts only.
     pub(crate) fn count(&self, n: u64) {
         self.0[stripe()].0[0].fetch_add(n, Relaxed);
     }
 
-    /// Takes one back: how many there are now.
+    /// Counts one less: how many there are now.
     pub(crate) fn discount(&self) {
         self.0[stripe()].0[0].fetch_sub(1, Relaxed);
     }
@@ -77,6 +85,29 @@ impl Shared {
             let [count, first, second] = [0, 1, 2].map(|i: usize| words[i].load(Relaxed));
             sum.and(Sum { count, first, second })
         })
+    }
+}
+
+/// The names of which many were told lately, to see one that comes again. For those of which nobody
+/// knows whether they were stored.
+#[derive(Debug)]
+pub(crate) struct Lately(Box<[AtomicU64]>);
+
+impl Lately {
+    const NAMES: usize = 1 << 16;
+
+    /// # Panics
+    /// If it has been told before: a violation.
+    pub(crate) fn tell(&self, name: u64) {
+        let at = usize::try_from(mix(name)).unwrap_or(0) % Self::NAMES;
+        let before = self.0[at].swap(name, Relaxed);
+        assert!(before != name, "{name:x} was told of twice");
+    }
+}
+
+impl Default for Lately {
+    fn default() -> Self {
+        Self((0..Self::NAMES).map(|_| AtomicU64::new(u64::MAX)).collect())
     }
 }
 
@@ -105,6 +136,8 @@ pub(crate) struct Ledger {
     pub(crate) hits: Shared,
     pub(crate) refused: Shared,
     pub(crate) panics: Shared,
+    /// Values that were made and not dropped, where they are counted.
+    pub(crate) alive: Shared,
     mistake: Option<Mistake>,
     calls: AtomicU64,
 }
@@ -175,6 +208,22 @@ mod tests {
         sum.add(6);
         assert_eq!(shared.sum().count, sum.count);
         assert_ne!(shared.sum(), sum);
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_there() {
+        let shared = Shared::default();
+        (0..10).for_each(|number| shared.add(number));
+        (0..10).for_each(|number| shared.take_back(number));
+        assert_eq!(shared.sum(), Sum::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "told of twice")]
+    fn a_name_that_comes_again_is_a_panic() {
+        let lately = Lately::default();
+        (0..1000).for_each(|name| lately.tell(name));
+        lately.tell(900);
     }
 
     #[test]

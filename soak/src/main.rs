@@ -10,12 +10,13 @@ mod pairs;
 mod plot;
 mod run;
 mod sessions;
+mod watch;
 mod worker;
 mod world;
 
 use clap::Parser;
 use ledger::Mistake;
-use measure::{Window, drift, exact, resident_slope};
+use measure::{Slope, Window, drift, exact, resident_slope};
 use run::Length;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -26,11 +27,11 @@ use std::time::Duration;
 #[derive(Debug, Parser)]
 #[command(after_help = "Exit status: 0 no violation; 1 a violation, which is told with its seed.")]
 struct Arguments {
-    /// How long, in minutes.
+    /// For how long at least, in minutes.
     #[arg(long, value_name = "M", default_value_t = 1.0)]
     minutes: f64,
 
-    /// Stop earlier once so many operations are done; a batch counts one for each key.
+    /// And until so many operations are done; a batch counts one for each key.
     #[arg(long, value_name = "N")]
     operations: Option<u64>,
 
@@ -53,6 +54,18 @@ struct Arguments {
     /// Make a mistake, to see it found.
     #[arg(long, value_name = "MISTAKE", value_enum)]
     plant: Option<Mistake>,
+
+    /// In which cache.
+    #[arg(long, value_name = "CACHE", default_value = run::WORLDS[0], value_parser = run::WORLDS)]
+    plant_in: String,
+
+    /// Put only this cache under load.
+    #[arg(long, value_name = "CACHE", value_parser = run::WORLDS)]
+    only: Option<String>,
+
+    /// What takes this many seconds, a window or a check, hangs, and that is a violation.
+    #[arg(long, value_name = "S", default_value_t = 300.0)]
+    patience: f64,
 }
 
 /// A run that is shorter says nothing about growth.
@@ -64,28 +77,32 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let named = |name: &str| run::WORLDS.into_iter().find(|known| *known == name);
     let length = Length {
         time: Duration::from_secs_f64(arguments.minutes * 60.0),
         operations: arguments.operations,
         window: Duration::from_secs_f64(arguments.every),
         threads: arguments.threads.unwrap_or(processors),
         seed,
-        mistake: arguments.plant,
+        mistake: arguments.plant.zip(named(&arguments.plant_in)),
+        only: arguments.only.as_deref().and_then(named),
     };
     println!("soak: seed {seed}, {} threads, a check every {} s", length.threads, arguments.every);
-    run::silence_injected();
+    watch::begin(seed, Duration::from_secs_f64(arguments.every + arguments.patience));
     let (violation, windows) = match run::run(length, tell) {
         Ok(windows) => (growth(&windows), windows),
         Err((violation, windows)) => (Some(violation), windows),
     };
+    if let Some(violation) = &violation {
+        watch::say(violation);
+    }
     if let Some(folder) = &arguments.record
         && let Err(error) = record(&windows, folder)
     {
         eprintln!("soak: {}: {error}", folder.display());
         return ExitCode::FAILURE;
     }
-    if let Some(violation) = violation {
-        eprintln!("VIOLATION: {violation}; seed {seed}");
+    if violation.is_some() {
         return ExitCode::FAILURE;
     }
     println!("{}", evidence(&windows));
@@ -107,7 +124,8 @@ fn tell(window: &Window) {
     );
 }
 
-/// Whether memory has grown, as surely as such a line can be drawn.
+/// Whether memory has grown by more than it may, as surely as such a line can be drawn: the slope
+/// less two of its errors. A slow leak takes a long run to be told from the noise.
 fn growth(windows: &[Window]) -> Option<String> {
     let found = resident_slope(windows)?;
     let lasted = windows.last().map_or(0.0, |last| last.seconds);
@@ -125,12 +143,16 @@ fn record(windows: &[Window], folder: &Path) -> Result<(), String> {
 fn evidence(windows: &[Window]) -> String {
     let last = windows.last().cloned().unwrap_or_default();
     let (from, to) = drift(windows);
-    let memory = resident_slope(windows).map_or("too short to tell".into(), |found| {
-        format!("{:+.2} ± {:.2} MiB in 10 min", found.slope, found.error)
-    });
+    let memory = match resident_slope(windows).filter(|_| last.seconds >= LEAST_TO_JUDGE) {
+        None => "memory not judged: too short".into(),
+        Some(Slope { slope, error }) => format!(
+            "memory {slope:+.2} ± {error:.2} MiB in 10 min (surely more than {MOST_GROWTH:.0} is \
+             refused)"
+        ),
+    };
     format!(
         "EVIDENCE: nothing is lost under everything at once | soak | {} operations, {} checks, \
-         {:.0} min | conservation error 0, memory {memory}, p99.9 {:.1} to {:.1} µs",
+         {:.0} min | conservation error 0, {memory}, p99.9 {:.1} to {:.1} µs",
         last.operations,
         windows.len(),
         last.seconds / 60.0,

@@ -6,8 +6,9 @@ use crate::ledger::Mistake;
 use crate::measure::{Window, exact, resident_kib};
 use crate::pairs::Pairs;
 use crate::sessions::Sessions;
+use crate::watch::{self, said};
 use crate::worker::{Worker, latencies};
-use crate::world::{INJECTED, World};
+use crate::world::World;
 use halfshake::{Delivery, Stats};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -18,8 +19,8 @@ use std::time::{Duration, Instant};
 const RENEWED_AFTER: u64 = 12;
 /// Between two looks at the gauges of a window.
 const GLANCE: Duration = Duration::from_millis(50);
-/// A burst is over in microseconds: who takes this long hangs.
-const HANGS: Duration = Duration::from_secs(300);
+/// After a violation, threads have this long to end.
+const UNWINDS: Duration = Duration::from_secs(5);
 /// What inserts under way may add to the bytes of a cache.
 const UNDER_WAY: u64 = 1 << 20;
 
@@ -31,7 +32,10 @@ pub(crate) struct Length {
     pub(crate) window: Duration,
     pub(crate) threads: usize,
     pub(crate) seed: u64,
-    pub(crate) mistake: Option<Mistake>,
+    /// And in which world it is made.
+    pub(crate) mistake: Option<(Mistake, &'static str)>,
+    /// The only world that is put under load.
+    pub(crate) only: Option<&'static str>,
 }
 
 /// In memory of its own (a large cache), and under a manual clock: what lives is checked.
@@ -53,93 +57,107 @@ const SMALL: Plan = Plan {
     system_time: true,
 };
 
+/// As `LARGE`, and never renewed.
+const KEPT: Plan = Plan { name: "bytes, kept", ..LARGE };
+
+/// The names of all worlds.
+pub(crate) const WORLDS: [&str; 6] =
+    ["bytes", "bytes, delivered", "pairs", "sessions", "bytes, kept", "sessions, kept"];
+
 /// A world, and how many bursts it gets of each turn.
 struct Share {
     world: Box<dyn World>,
     bursts: u32,
+    /// Whether it lives as long as the run.
+    kept: bool,
 }
 
-fn worlds(mistake: Option<Mistake>) -> Result<Vec<Share>, String> {
-    let share = |world, bursts| Share { world, bursts };
-    Ok(vec![
-        share(Box::new(Bytes::new(LARGE, mistake)?), 5),
-        share(Box::new(Bytes::new(SMALL, None)?), 4),
-        share(Box::new(Pairs::new(None)?), 4),
-        share(Box::new(Sessions::new(None)?), 3),
-    ])
+impl Share {
+    fn new(n: usize, mistake: Option<(Mistake, &str)>) -> Result<Self, String> {
+        let name = WORLDS[n];
+        let mistake = mistake.and_then(|(mistake, of)| (of == name).then_some(mistake));
+        let world: (Box<dyn World>, u32) = match n {
+            0 => (Box::new(Bytes::new(LARGE, mistake)?), 5),
+            1 => (Box::new(Bytes::new(SMALL, mistake)?), 4),
+            2 => (Box::new(Pairs::new(mistake)?), 4),
+            3 => (Box::new(Sessions::new(name, mistake)?), 3),
+            4 => (Box::new(Bytes::new(KEPT, mistake)?), 1),
+            _ => (Box::new(Sessions::new(name, mistake)?), 1),
+        };
+        Ok(Self { world: world.0, bursts: world.1, kept: n >= 4 })
+    }
 }
 
-/// Panics that are part of the load say nothing.
-pub(crate) fn silence_injected() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if panic.payload().downcast_ref::<&str>() != Some(&INJECTED) {
-            usual(panic);
-        }
-    }));
-}
-
-/// Runs, and tells of each window. `Err`: the first violation, with all windows before it.
+/// Runs, and tells of each window. `Err`: the first violation, with all windows before it. The
+/// caches are leaked then: their end might wait for ever.
 pub(crate) fn run(
     length: Length,
-    mut tell: impl FnMut(&Window),
+    tell: impl FnMut(&Window),
 ) -> Result<Vec<Window>, (String, Vec<Window>)> {
+    let (mut shares, mut windows) = (Vec::new(), Vec::new());
+    match run_on(&mut shares, &mut windows, length, tell) {
+        Ok(()) => Ok(windows),
+        Err(violation) => {
+            std::mem::forget(shares);
+            Err((violation, windows))
+        }
+    }
+}
+
+fn run_on(
+    shares: &mut Vec<Share>,
+    windows: &mut Vec<Window>,
+    length: Length,
+    mut tell: impl FnMut(&Window),
+) -> Result<(), String> {
     let begun = Instant::now();
-    let mut windows: Vec<Window> = Vec::new();
     let mut workers: Vec<Worker> =
         (0..).take(length.threads).map(|number| Worker::new(number, length.seed)).collect();
-    let mut shares = Vec::new();
     for round in 0.. {
-        let mut done = || -> Result<Window, String> {
-            if round % RENEWED_AFTER == 0 {
-                renew(&mut shares, length.mistake)?;
-            }
-            let mut window = load(&shares, &mut workers, length.window)?;
-            for share in &shares {
-                checked(share.world.name(), || share.world.check())?;
-            }
-            window.seconds = begun.elapsed().as_secs_f64();
-            window.operations = workers.iter().map(|worker| worker.operations).sum();
-            window.resident_kib = resident_kib();
-            let before = windows.last().map_or(0, |last| last.operations);
-            window.rate = exact(window.operations - before) / length.window.as_secs_f64();
-            Ok(window)
-        };
-        let window = match done() {
-            Ok(window) => window,
-            Err(violation) => return Err((violation, windows)),
-        };
+        if round % RENEWED_AFTER == 0 {
+            renew(shares, length.mistake)?;
+            let spared = |share: &&mut Share| length.only.is_some_and(|n| n != share.world.name());
+            shares.iter_mut().filter(spared).for_each(|share| share.bursts = 0);
+        }
+        let mut window = load(shares, &mut workers, length.window)?;
+        for share in &*shares {
+            checked(share.world.name(), || share.world.check())?;
+        }
+        window.seconds = begun.elapsed().as_secs_f64();
+        window.operations = workers.iter().map(|worker| worker.operations).sum();
+        window.resident_kib = resident_kib();
+        let before = windows.last().map_or(0, |last| last.operations);
+        window.rate = exact(window.operations - before) / length.window.as_secs_f64();
         tell(&window);
-        let enough = length.operations.is_some_and(|most| window.operations >= most);
+        let enough = length.operations.is_none_or(|least| window.operations >= least);
         windows.push(window);
-        if enough || begun.elapsed() >= length.time {
+        if enough && begun.elapsed() >= length.time {
             break;
         }
     }
-    for share in &shares {
-        if let Err(violation) = checked(share.world.name(), || share.world.end()) {
-            return Err((violation, windows));
-        }
-    }
-    Ok(windows)
-}
-
-fn renew(shares: &mut Vec<Share>, mistake: Option<Mistake>) -> Result<(), String> {
-    for share in shares.drain(..) {
+    for share in &*shares {
         checked(share.world.name(), || share.world.end())?;
     }
-    *shares = worlds(mistake)?;
     Ok(())
 }
 
-/// What a panic says.
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
+fn renew(shares: &mut Vec<Share>, mistake: Option<(Mistake, &str)>) -> Result<(), String> {
+    for (n, _) in WORLDS.iter().enumerate() {
+        match shares.get_mut(n) {
+            None => shares.push(Share::new(n, mistake)?),
+            Some(share) if share.kept => {}
+            Some(share) => {
+                checked(share.world.name(), || share.world.end())?;
+                *share = Share::new(n, mistake)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A check that panics has found something, too.
 fn checked(name: &str, check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    watch::now_at(name);
     let ended = catch_unwind(AssertUnwindSafe(check));
     let result = ended.unwrap_or_else(|panic| Err(said(&*panic)));
     result.map_err(|what| format!("{name}: {what}"))
@@ -147,6 +165,7 @@ fn checked(name: &str, check: impl FnOnce() -> Result<(), String>) -> Result<(),
 
 /// One window of load: every thread goes round all worlds. The threads end with it.
 fn load(shares: &[Share], workers: &mut [Worker], time: Duration) -> Result<Window, String> {
+    watch::now_at("under load");
     let begun = Instant::now();
     let over = AtomicBool::new(false);
     let running = AtomicUsize::new(workers.len());
@@ -176,10 +195,10 @@ fn load(shares: &[Share], workers: &mut [Worker], time: Duration) -> Result<Wind
         over.store(true, Relaxed);
         let ended = Instant::now();
         while running.load(Relaxed) > 0 {
-            if ended.elapsed() > HANGS {
-                // Nobody can be waited for: the threads are kept for whoever looks.
-                eprintln!("VIOLATION: an operation hangs");
-                std::process::exit(1);
+            // The threads may wait for what will not come: they would be joined in vain.
+            let found = violation.lock().unwrap_or_else(|e| e.into_inner()).clone();
+            if let Some(what) = found.filter(|_| ended.elapsed() > UNWINDS) {
+                watch::violation(&what);
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -245,8 +264,9 @@ fn glance(shares: &[Share], window: &mut Window) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::silence_injected;
 
-    fn length(mistake: Option<Mistake>) -> Length {
+    fn length(mistake: Option<(Mistake, &'static str)>) -> Length {
         Length {
             time: Duration::from_secs(1),
             operations: None,
@@ -254,6 +274,7 @@ mod tests {
             threads: 3,
             seed: 1,
             mistake,
+            only: None,
         }
     }
 
@@ -268,16 +289,20 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_ends_the_run_and_is_named() {
+    fn every_mistake_ends_the_run_and_is_named_in_whichever_world_it_is_made() {
         silence_injected();
-        for (mistake, name) in [
-            (Mistake::Lost, "the law"),
-            (Mistake::Twice, "the law"),
-            (Mistake::Swapped, "the law"),
-            (Mistake::Wrong, "on purpose"),
-        ] {
-            let (violation, windows) = run(length(Some(mistake)), |_| ()).unwrap_err();
-            assert!(violation.contains(name) && windows.is_empty(), "{mistake:?}: {violation}");
+        for name in WORLDS {
+            let mistakes = [
+                (Mistake::Lost, "the law"),
+                (Mistake::Twice, "the law"),
+                (Mistake::Swapped, "the law"),
+                (Mistake::Wrong, "on purpose"),
+            ];
+            for (mistake, says) in mistakes {
+                let (violation, windows) = run(length(Some((mistake, name))), |_| ()).unwrap_err();
+                assert!(violation.contains(says), "{mistake:?} in {name}: {violation}");
+                assert!(windows.is_empty(), "{mistake:?} in {name}: not at once");
+            }
         }
     }
 }

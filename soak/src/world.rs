@@ -1,10 +1,10 @@
 //! What every kind of cache under load has.
 
+use crate::watch;
 use crate::worker::Worker;
-use halfshake::{ManualClock, Stats};
+use halfshake::{Clock, ManualClock, Stats};
 use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 /// One cache, its books, and what may be done with it.
@@ -30,34 +30,55 @@ pub(crate) trait World: Sync {
     fn end(&self) -> Result<(), String>;
 }
 
-/// Time that stands still while the books are checked, and while the whole process does.
+/// Time that stands still while the books are checked, while the whole process does, and while
+/// something is inserted: so what an entry says of its own deadline is no earlier than what the
+/// cache goes by. (A cache's own view of the time may still come after, and move meanwhile.)
 #[derive(Debug)]
 pub(crate) struct Time {
     clock: Arc<ManualClock>,
     begun: Instant,
-    /// When time passed last, in nanoseconds since then.
-    passed: AtomicU64,
+    /// When time passed last.
+    passed: Mutex<Duration>,
+    still: RwLock<()>,
 }
 
 /// Most that passes at a time: a process that was stopped has not lived on.
 const MOST_PASSES: Duration = Duration::from_millis(50);
+/// And the least: who inserts is seldom held up.
+const LEAST_PASSES: Duration = Duration::from_micros(500);
 
 impl Time {
     pub(crate) fn new(from: Duration) -> Self {
         let clock = ManualClock::new();
         clock.set(from);
-        Self { clock, begun: Instant::now(), passed: AtomicU64::new(0) }
+        Self { clock, begun: Instant::now(), passed: Mutex::default(), still: RwLock::default() }
     }
 
     pub(crate) fn clock(&self) -> Arc<ManualClock> {
         self.clock.clone()
     }
 
-    /// Lets the clock go on. Two threads at once may set it back a little: caches bear that.
+    /// Lets the clock go on, unless somebody does already.
     pub(crate) fn pass(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let passed = now.saturating_sub(self.passed.fetch_max(now, Relaxed));
-        self.clock.advance(Duration::from_nanos(passed).min(MOST_PASSES));
+        let Ok(mut passed) = self.passed.try_lock() else { return };
+        let now = self.begun.elapsed();
+        let since = now.saturating_sub(*passed);
+        if since < LEAST_PASSES {
+            return;
+        }
+        let _alone = self.still.write().unwrap_or_else(PoisonError::into_inner);
+        self.clock.advance(since.min(MOST_PASSES));
+        *passed = now;
+    }
+
+    /// No time passes while this is held. Not to be asked for twice by one thread.
+    pub(crate) fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.still.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In whole milliseconds, as caches count.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.now().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -99,6 +120,9 @@ pub(crate) fn unless_nested(call: impl FnOnce()) {
     }
 }
 
+/// What does not come to rest in this time, or in half of the run's patience, never will.
+const RESTS: Duration = Duration::from_secs(60);
+
 /// Waits until every event is delivered and all memory is reclaimed.
 pub(crate) fn settle(world: &dyn World) -> Result<(), String> {
     let begun = Instant::now();
@@ -109,8 +133,8 @@ pub(crate) fn settle(world: &dyn World) -> Result<(), String> {
         if is_quiet && stats.entries == world.walk() {
             return Ok(());
         }
-        if begun.elapsed() > Duration::from_secs(60) {
-            return Err(format!("nothing comes to rest: {stats:?}"));
+        if begun.elapsed() > RESTS.min(watch::patience() / 2) {
+            return Err(format!("an event or an entry never comes back: {stats:?}"));
         }
         std::thread::yield_now();
     }

@@ -363,9 +363,8 @@ where
     }
 
     /// Changes the limit of entries, down or up to [`max_capacity`](Self::max_capacity). In force
-    /// at once; what is above it is evicted before this returns, but for what inserts under way
-    /// hold, and what other threads are evicting for the same reason ([`Resize::pending`]): that
-    /// follows.
+    /// at once; what is above it is evicted before this returns, but for entries of inserts under
+    /// way ([`Resize::pending`]), which follow.
     ///
     /// # Errors
     /// If the limit is 0 or above the maximum; nothing has changed then.
@@ -432,8 +431,7 @@ where
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resize {
-    /// Entries above the new limit that inserts under way still hold, or that others are evicting;
-    /// maintenance evicts what they leave.
+    /// Entries above the new limit that inserts under way still hold; maintenance evicts them.
     pub pending: u64,
 }
 
