@@ -1,11 +1,52 @@
 //! `histories [NUMBER]`: plays so many plans on threads of the system, and checks their histories.
 //!
 //! `HALFSHAKE_SEED=N` begins with that plan (the same operations, not the same interleaving);
-//! `HALFSHAKE_OPERATIONS=N` is the length of a history, 1,000 if it is not given.
+//! `HALFSHAKE_OPERATIONS=N` is the length of a history, 1,000 if it is not given;
+//! `HALFSHAKE_SECONDS=N` ends earlier, after so long.
+//!
+//! Any panic, of any thread, ends the process with the seed; so does a history that comes to no
+//! end. A cache with a broken law may wait for ever for an event that never comes, so nothing is
+//! dropped then.
 
 use shuttle_tests::{Outcome, Plan, first_seed, from_environment, play};
+use std::io::Write;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// A history takes milliseconds.
+const HANGS: Duration = Duration::from_secs(60);
+
+static SEED: AtomicU64 = AtomicU64::new(0);
+
+fn end() -> ! {
+    // In one piece: other threads may be panicking, too.
+    let line = format!("\nHALFSHAKE_SEED={} plays the same operations again\n", SEED.load(Relaxed));
+    _ = std::io::stderr().write_all(line.as_bytes());
+    std::process::exit(101);
+}
+
+fn end_at_the_first_panic_or_hang() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        tell(info);
+        end();
+    }));
+    std::thread::spawn(|| {
+        let (mut seed, mut since) = (SEED.load(Relaxed), Instant::now());
+        loop {
+            std::thread::sleep(Duration::from_millis(500));
+            let now = SEED.load(Relaxed);
+            if now != seed {
+                (seed, since) = (now, Instant::now());
+            }
+            if since.elapsed() > HANGS {
+                eprintln!("it hangs: an operation, or an event that never comes");
+                end();
+            }
+        }
+    });
+}
 
 fn main() -> ExitCode {
     if cfg!(halfshake_shuttle) {
@@ -16,22 +57,24 @@ fn main() -> ExitCode {
     let operations = from_environment("HALFSHAKE_OPERATIONS").unwrap_or(1_000);
     let first = first_seed();
     println!("{number} histories of {operations} operations, from seed {first} on");
-    let (begun, mut sum) = (Instant::now(), Outcome::default());
+    let most = from_environment("HALFSHAKE_SECONDS").map(Duration::from_secs);
+    let (begun, mut sum, mut played) = (Instant::now(), Outcome::default(), 0);
+    SEED.store(first, Relaxed);
+    end_at_the_first_panic_or_hang();
     for seed in (first..).take(number) {
-        let plan = Plan::long(seed, operations);
-        let played = std::panic::catch_unwind(|| play(&plan));
-        let Ok(outcome) = played else {
-            eprintln!("HALFSHAKE_SEED={seed} plays the same operations again");
-            return ExitCode::FAILURE;
-        };
-        sum.add(&outcome);
+        SEED.store(seed, Relaxed);
+        sum.add(&play(&Plan::long(seed, operations)));
+        played += 1;
+        if most.is_some_and(|most| begun.elapsed() >= most) {
+            break;
+        }
     }
     println!("{sum}, in {:.1} s", begun.elapsed().as_secs_f64());
     let never = sum.meetings.pairs().into_iter().take_while(|(met, ..)| *met == 0).count();
     println!("pairs of operations that were never under way at the same time: {never}");
     println!(
         "EVIDENCE: each key's history has an order that explains it, with one event for each entry \
-         that left | history checker on threads of the system | {number} histories of {operations} \
+         that left | history checker on threads of the system | {played} histories of {operations} \
          operations | none refused"
     );
     ExitCode::SUCCESS
