@@ -12,10 +12,18 @@
 //! that the same step, or an earlier one, unlinked; so the limit is not passed at any instant. A
 //! [`Grant`] is what an operation holds; dropping it gives everything back, also in a panic.
 //!
+//! Whoever evicts for a debt first takes a unit of it on ([`Budget::take_on`]), so that two who pay
+//! at once do not both pay the same one: an entry too many would go.
+//!
 //! # Orderings
 //!
 //! Release when units are given back, Acquire when they are reserved: an observer that sees the
 //! entry for which a unit was reserved also sees the unlink that had freed it.
+//!
+//! A payer counts until what it has evicted is released. Who counts himself in (Acquire) sees what
+//! those have released who have counted themselves out (Release), and leaves as much of the debt to
+//! those who still count. Who counts himself out (Acquire) sees the debts of those who relied on
+//! him, and looks again.
 //!
 //! # Progress
 //!
@@ -79,11 +87,14 @@ pub(crate) struct Budget {
     entries: CachePadded<Pool>,
     /// Absent where bytes are not limited: nothing is then counted here.
     bytes: Option<CachePadded<Pool>>,
+    /// Units of the debt that somebody is about to pay.
+    paying: AtomicU64,
 }
 
 impl Budget {
     pub(crate) fn new(entries: u64, bytes: u64) -> Self {
-        Self { entries: Pool::new(entries), bytes: (bytes != UNLIMITED).then(|| Pool::new(bytes)) }
+        let bytes = (bytes != UNLIMITED).then(|| Pool::new(bytes));
+        Self { entries: Pool::new(entries), bytes, paying: AtomicU64::new(0) }
     }
 
     pub(crate) fn limit(&self) -> u64 {
@@ -105,6 +116,31 @@ impl Budget {
         u64::try_from(-self.entries.free.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
+    /// Takes on a unit of the debt; `None` if as many are being paid as there are. Whoever pays
+    /// goes on until there is no more to take on (or leaves the rest to the sweeper), so that
+    /// others may rely on it.
+    pub(crate) fn take_on(&self) -> Option<Payment<'_>> {
+        while self.debt() != 0 {
+            // Acquire: pairs with the Release of `count_out`.
+            let ahead = self.paying.fetch_add(1, Ordering::Acquire);
+            if self.debt() > ahead {
+                return Some(Payment(self));
+            }
+            let others = self.count_out();
+            if self.debt() <= others {
+                return None; // the last of them to count himself out looks again
+            }
+        }
+        None
+    }
+
+    /// How many others pay, or look whether they should.
+    fn count_out(&self) -> u64 {
+        // Release: pairs with the Acquire of `take_on`; what was released is seen. Acquire: pairs
+        // with the Release of those who relied on this one; their debt is seen.
+        self.paying.fetch_sub(1, Ordering::AcqRel) - 1
+    }
+
     /// For `validate`: what is free of both limits.
     #[cfg(any(test, halfshake_loom, feature = "validate"))]
     pub(crate) fn free(&self) -> (i64, Option<i64>) {
@@ -124,6 +160,21 @@ impl Budget {
 
     pub(crate) fn grant(&self) -> Grant<'_> {
         Grant { budget: self, entries: 0, bytes: 0 }
+    }
+}
+
+/// A unit of the debt that an operation has taken on, until it has released an entry's unit for it,
+/// or given up.
+#[derive(Debug)]
+#[must_use = "dropping it lets others pay"]
+pub(crate) struct Payment<'b>(&'b Budget);
+
+impl Drop for Payment<'_> {
+    fn drop(&mut self) {
+        if cfg!(halfshake_loom) && std::thread::panicking() {
+            return; // a loom step while unwinding aborts the process
+        }
+        self.0.count_out();
     }
 }
 
@@ -221,5 +272,22 @@ mod tests {
         assert!(!budget.grant().covers(0, 0, 1));
         budget.release(1, 0);
         assert!(budget.grant().covers(0, 0, 1));
+    }
+
+    #[test]
+    fn a_debt_is_taken_on_once() {
+        let budget = Budget::new(2, UNLIMITED);
+        assert!(budget.take_on().is_none(), "nothing is owed");
+        let mut held = vec![budget.grant(), budget.grant()];
+        assert!(held.iter_mut().all(|grant| grant.covers(0, 0, 1)));
+        budget.set_limit(0);
+        assert_eq!(budget.debt(), 2);
+        let (one, two) = (budget.take_on().unwrap(), budget.take_on().unwrap());
+        assert!(budget.take_on().is_none(), "both are being paid");
+        drop(held.pop());
+        drop(one);
+        assert!(budget.take_on().is_none(), "the other one is still being paid");
+        drop(two);
+        assert!(budget.take_on().is_some(), "it was given up");
     }
 }

@@ -363,8 +363,9 @@ where
     }
 
     /// Changes the limit of entries, down or up to [`max_capacity`](Self::max_capacity). In force
-    /// at once; what is above it is evicted before this returns, but for entries of inserts under
-    /// way ([`Resize::pending`]), which follow.
+    /// at once; what is above it is evicted before this returns, but for what inserts under way
+    /// hold, and what other threads are evicting for the same reason ([`Resize::pending`]): that
+    /// follows.
     ///
     /// # Errors
     /// If the limit is 0 or above the maximum; nothing has changed then.
@@ -431,7 +432,8 @@ where
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resize {
-    /// Entries above the new limit that inserts under way still hold; maintenance evicts them.
+    /// Entries above the new limit that inserts under way still hold, or that others are evicting;
+    /// maintenance evicts what they leave.
     pub pending: u64,
 }
 

@@ -176,15 +176,15 @@ where
         let mut owed = Owed::for_sweep(self, local, hand_over);
         let mut anywhere = 0u64;
         for _ in 0..most {
-            if self.budget.debt() == 0 {
-                break;
-            }
+            let Some(payment) = self.budget.take_on() else { break };
             // Golden ratio: consecutive victims come from sets far apart.
             anywhere = anywhere.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let now = self.time.now();
             let victim = self.evict_elsewhere(local, None, now, anywhere);
             let Some((at, cause)) = victim else { break };
             self.owe_one(&mut owed, at, cause);
+            // Paid: a listener may change the limit, and pay.
+            drop(payment);
             owed.run();
         }
         owed.finish()

@@ -182,6 +182,43 @@ fn set_limit_insert(race: &Race) {
 }
 model!(set_limit_insert, least 50, sees ["paid"]);
 
+/// Two who lower the limit evict together what is above it, and nothing else.
+///
+/// Threads: two lower the limit from 2 to 1.
+fn set_limit_twice(race: &Race) {
+    let cache = cache_of(2, &[(K, 1), (O, 2)]);
+    race.check(&cache, [lower_to_one::<()>(), lower_to_one()]);
+    assert_eq!(live(&cache).len(), 1, "not what the limit allows");
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(set_limit_twice, least 50);
+
+/// Of two who pay one debt neither leaves to the other what nobody pays then.
+///
+/// Threads: two lower the limit from 3 to 1.
+fn set_limit_relied(race: &Race) {
+    let cache = cache_of(3, &[(K, 1), (O, 2), (X, 3)]);
+    race.check(&cache, [lower_to_one::<()>(), lower_to_one()]);
+    assert_eq!(live(&cache).len(), 1, "not what the limit allows");
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(set_limit_relied, least 50);
+
+/// The same of a debt that came while the other one was about to have paid.
+///
+/// Threads: one lowers the limit from 3 to 2, one to 1; or one of them raises it again.
+fn set_limit_lowered_again(race: &Race) {
+    let cache = cache_of(3, &[(K, 1), (O, 2), (X, 3)]);
+    let lower_to_two = role(|cache, me| {
+        cache.set_limit(me, 2);
+    });
+    race.check(&cache, [lower_to_two, lower_to_one()]);
+    let limit = cache.limit();
+    race.saw(if limit == 1 { "lowered twice" } else { "raised" });
+    assert!(live(&cache).len() as u64 <= limit, "not what the limit allows");
+}
+model!(set_limit_lowered_again, least 50, sees ["lowered twice", "raised"]);
+
 /// What a take frees pays the debt of a lowered limit, and is not used twice.
 ///
 /// Threads: one lowers the limit from 2 to 1, one takes.

@@ -158,6 +158,7 @@ fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contestants::ours::{Bytes, Kept};
     use crate::contestants::{Lookups, Operations, TIMEOUT};
     use crate::keys::{Key, key, value, word};
     use std::collections::HashMap;
@@ -246,6 +247,23 @@ mod tests {
     fn at_the_limit_each_insert_evicts_one_and_none_is_refused() {
         inserts_at_the_limit::<A>();
         inserts_at_the_limit::<B2>();
+    }
+
+    /// Ways that wait for readers on average, while inserts evict.
+    fn waiting(cache: &impl Contestant) -> u64 {
+        let mut handle = cache.handle();
+        let waiting = (0..30_000).map(|n| {
+            handle.insert(key(n), value(n));
+            if n < 20_000 { 0 } else { cache.retired().expect("it knows") }
+        });
+        waiting.sum::<u64>() / 10_000
+    }
+
+    #[test]
+    fn as_much_waits_for_readers_as_with_ours() {
+        let ours = waiting(&Bytes::new(10_000, Kept::ByCaller, true));
+        let theirs = [waiting(&StandIn::<A>::new(10_000)), waiting(&StandIn::<B2>::new(10_000))];
+        assert!(theirs.iter().all(|n| ours.abs_diff(*n) <= 16), "{ours}, {theirs:?}");
     }
 
     fn beside_a_stalled_reader<L: Layout>() {
