@@ -4,7 +4,7 @@
 //! behind one header and are wiped before the memory goes back to the allocator.
 //!
 //! Unsafe is checked by: `reads::get_remove`, `reuse::reuse_slow_reader`, `events::two_holders`,
-//! `tests/lifetimes.rs`, `tests/panics.rs`.
+//! `tests/loans.rs`, `tests/panics.rs`.
 
 use crate::panics::discard;
 use crate::sync::{AtomicU8, Ordering, PlainU64};

@@ -212,7 +212,8 @@ fn tests_at(lines: &[Line]) -> usize {
     };
     (0..lines.len())
         .find(|&at| {
-            lines[at].code.trim() == "#[cfg(test)]"
+            let code = lines[at].code.trim();
+            (code == "#[cfg(test)]" || code.starts_with("#[cfg(all(test, "))
                 && (is_mod(lines.get(at + 1)) || is_mod(lines.get(at + 2)))
         })
         .unwrap_or(lines.len())

@@ -14,7 +14,8 @@ when this page is stale. Files that are not here have none: `tests/tidy.rs` says
 
 The last column is the `// SAFETY:` comment of a block, or what the function demands of its callers:
 the invariant, and who upholds it. Each file says at its head what would notice a breach: tests that
-`ci/asan` runs under the address sanitizer, models (docs/MODELS.md), or both.
+run under the address sanitizer (`ci/asan`; those of the C library: `ci/capi`), models
+(docs/MODELS.md), or both. `unsafe` of tests is left out.
 ";
 
 const CHECKED_BY: &str = "Unsafe is checked by:";
