@@ -354,7 +354,7 @@ fn ids_that_no_memory_is_for_are_a_bad_setting_beside_the_others() {
         let build = || SessionCache::<()>::builder().remember_unknown(ids, second);
         let bad = BadSetting::UnknownIds { ids, most };
         let Err(error) = build().capacity(10).build() else { panic!("{ids} ids") };
-        assert_eq!(error.settings(), [bad.clone()]);
+        assert_eq!(error.settings(), std::slice::from_ref(&bad));
         assert!(error.to_string().contains(&ids.to_string()), "{error}");
         let Err(error) = build().build() else { panic!("{ids} ids") };
         assert_eq!(error.settings(), [BadSetting::NoCapacity, bad]);
