@@ -79,9 +79,12 @@ fn look_up_that_departs_beside_a_take_brings_nothing_that_could_be_taken_again()
         let _ = &at_the_end;
         // Another callback is set, a look-up departs, and reads the store before this one's delete.
         let (read, goes) = (store.clone(), goes.clone());
+        let (has_read, was_read) = channel::<()>();
+        let has_read = Mutex::new(has_read);
         cache.set_get_callback(move |_, question| {
             let answer = answer(&read, question.purpose());
             if question.purpose() == Purpose::Resume {
+                has_read.lock().expect("no test panics under it").send(()).expect("it waits");
                 goes.lock().expect("no test panics under it").recv().expect("it is told");
             }
             answer
@@ -89,9 +92,7 @@ fn look_up_that_departs_beside_a_take_brings_nothing_that_could_be_taken_again()
         let looks_up = cache.clone();
         *looking_up.lock().expect("no test panics under it") =
             Some(spawn(move || resume(&looks_up)));
-        while cache.stats().asked < 2 {
-            std::thread::yield_now();
-        }
+        was_read.recv().expect("the look-up reads the store");
         answer(&store, Purpose::Take)
     });
     assert!(take(&rig.cache), "the store has it");
