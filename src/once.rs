@@ -114,4 +114,29 @@ mod tests {
             assert!(first != second, "one goes on, one is told: {first} {second}");
         });
     }
+    #[test]
+    fn who_has_waited_waits_no_more() {
+        let flights = Flights::default();
+        let (turn, (begun, other_begun)) = (flights.wait_for_turn(1), mpsc::channel());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                drop(flights.wait_for_turn(1));
+                let two = flights.wait_for_turn(2);
+                begun.send(()).expect("the first thread listens");
+                while flights.board().waiting.is_empty() {
+                    std::thread::yield_now();
+                }
+                drop(two);
+            });
+            while flights.board().waiting.is_empty() {
+                std::thread::yield_now();
+            }
+            drop(turn);
+            other_begun.recv().expect("the second thread goes on");
+            // Its maker waited for this one, and does no more: no circle.
+            let _one = flights.wait_for_turn(1);
+            drop(flights.wait_for_turn(2));
+        });
+        assert!(flights.board().waiting.is_empty());
+    }
 }

@@ -182,5 +182,6 @@ mod tests {
         let bytes = Pages::<AtomicU64>::new(1 << 60).expect_err("more than any address space");
         assert_eq!(bytes, 1 << 63);
         assert_eq!(Pages::<AtomicU64>::new(usize::MAX).expect_err("overflows"), u64::MAX);
+        assert!(are_to_be_had(1) && !are_to_be_had(1 << 60) && !are_to_be_had(u64::MAX));
     }
 }

@@ -17,3 +17,22 @@ pub(crate) fn discard(payload: impl Into<Option<Box<dyn Any + Send>>>) {
     }
     std::mem::forget(payload);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::discard;
+
+    /// Whose drop panics with another one, for ever.
+    struct Endless;
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            std::panic::panic_any(Endless);
+        }
+    }
+
+    #[test]
+    fn a_panic_that_brings_another_one_for_ever_is_let_go() {
+        discard(Some(Box::new(Endless) as _));
+    }
+}

@@ -330,3 +330,33 @@ impl Stats {
         self.refused_no_room + self.refused_full + self.refused_too_large + self.refused_closed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_whose_owner_has_gone_is_given_to_the_next() {
+        let blocks = Blocks::new();
+        let (one, other) = (blocks.claim(), blocks.claim());
+        one.add(Counter::Hits, 3);
+        one.note_pin(Some(5));
+        assert_eq!((blocks.all().len(), blocks.longest_pin(7)), (2, 2));
+        drop(one);
+        assert_eq!(blocks.longest_pin(7), 0, "who has gone pins nothing");
+        let next = blocks.claim();
+        next.add(Counter::Hits, 4);
+        drop(other);
+        assert_eq!((blocks.all().len(), blocks.count(Counter::Hits)), (2, 7));
+    }
+
+    #[test]
+    fn refusals_are_summed_up() {
+        let mut stats = Blocks::new().read();
+        stats.refused_no_room = 1;
+        stats.refused_full = 20;
+        stats.refused_too_large = 300;
+        stats.refused_closed = 4000;
+        assert_eq!(stats.refused_total(), 4321);
+    }
+}

@@ -1,9 +1,11 @@
 //! The cache as its documentation describes it, one claim a test.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::disallowed_types, reason = "the library's room of atomics is not for tests")]
 
 use halfshake::{BytesCache, Cache, Clock, Maintenance, ManualClock, Refusal, RemovalCause};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -104,6 +106,36 @@ fn bytes_come_back_as_they_were() {
     }
     assert_eq!(c.len(), 6);
     c.validate();
+}
+
+#[test]
+fn bytes_are_taken_once_as_a_copy() {
+    let c = BytesCache::builder().capacity(10).build().unwrap();
+    c.insert(b"key", b"value").unwrap();
+    c.prefetch(&b"key"[..]);
+    assert_eq!(c.take_copied(&b"key"[..]), Some(b"value".to_vec()));
+    assert_eq!(c.take_copied(&b"key"[..]), None);
+    c.validate();
+}
+
+#[test]
+fn a_handle_removes_that_very_entry_of_that_very_cache() {
+    let ((c, _, events), (other, ..)) = (cache(10), cache(100_000));
+    c.insert(1, 10).unwrap();
+    let handle = c.get(&1).unwrap().handle();
+    c.insert(1, 11).unwrap();
+    assert!(!c.remove_exact(&handle), "another one has taken its key");
+    let handle = c.get(&1).unwrap().handle();
+    for key in 0..1000 {
+        other.insert(key, key).unwrap();
+        let theirs = other.get(&key).unwrap().handle();
+        assert!(!c.remove_exact(&theirs) && !other.remove_exact(&handle), "of another cache");
+    }
+    take(&events);
+    assert!(c.remove_exact(&handle) && !c.remove_exact(&handle));
+    assert_eq!(take(&events), [(1, 11, RemovalCause::Removed)]);
+    c.validate();
+    other.validate();
 }
 
 #[test]
@@ -226,4 +258,30 @@ fn a_look_up_asks_the_clock_once() {
     let pinned = reader.pinned();
     assert_eq!(times(&mut || pinned.get(&1).is_some()), 1);
     assert_eq!(times(&mut || pinned.contains(&1)), 1);
+}
+
+#[test]
+fn of_many_that_ask_at_once_one_makes_the_value_and_all_get_it() {
+    const THREADS: usize = 4;
+    let (c, _, events) = cache(100);
+    let (made, together) = (AtomicU64::new(0), Barrier::new(THREADS));
+    let got: Vec<Vec<u64>> = std::thread::scope(|scope| {
+        let ask = || {
+            let of_key = |key| {
+                together.wait();
+                c.get_or_insert_with(key, || {
+                    // The others come meanwhile.
+                    (0..100).for_each(|_| std::thread::yield_now());
+                    1000 * key + made.fetch_add(1, SeqCst)
+                })
+            };
+            (0..50).map(of_key).collect()
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(made.load(SeqCst), 50, "once for each key");
+    assert!(got.iter().all(|values| *values == got[0]), "{got:?}");
+    assert_eq!((c.len(), take(&events)), (50, vec![]));
+    c.validate();
 }

@@ -3,9 +3,10 @@
 mod sessions;
 
 use halfshake::RemovalCause::Taken;
-use halfshake::session::{Answer, Namespace, Purpose, Session};
+use halfshake::session::{Answer, Namespace, Purpose, Session, SessionCache};
+use halfshake::{Maintenance, ManualClock};
 use sessions::later::{Store, askers, patient, poll_once, resume, take};
-use sessions::{Cache, Call, id, namespace, rig, rig_with};
+use sessions::{BEGIN, Cache, Call, id, namespace, rig, rig_with};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -48,6 +49,28 @@ fn answer_is_stored_and_used_without_a_runtime() {
     assert_eq!(pollster::block_on(resume(&rig.cache, 1)), Some(true));
     assert!(rig.holds(1));
     assert_eq!(pollster::block_on(resume(&rig.cache, 1)), Some(false));
+}
+
+#[test]
+fn builder_sets_an_asynchronous_callback() {
+    let (made, clock) = (rig().session(1), ManualClock::new());
+    clock.set(BEGIN);
+    let builder = SessionCache::<u64>::builder().capacity(10).maintenance(Maintenance::Embedder);
+    let cache = builder
+        .clock(clock.clone())
+        .wall_clock(clock)
+        .async_get_callback(move |_, asked| {
+            assert_eq!(asked.id(), &[1; 32]);
+            let answer = Answer::handed_over(made.clone());
+            async move { answer }
+        })
+        .build()
+        .unwrap();
+    let name = namespace();
+    let found = pollster::block_on(cache.resume_async(&7, &name, &[1; 32]));
+    assert_eq!((found.is_some(), cache.stats().asked), (true, 1));
+    drop(found);
+    cache.validate();
 }
 
 #[test]

@@ -13,6 +13,12 @@ fn session() -> Session {
     Session::new(&name(b"a"), id, 0x0303, times, b"a secret that is long enough to be found")
 }
 
+#[test]
+fn key_tells_its_number() {
+    assert_eq!(SealKey::new(7, &[1; 32]).number(), 7);
+    assert_eq!(SealKey::new(u32::MAX, &[1; 32]).number(), u32::MAX);
+}
+
 fn ring() -> KeyRing {
     KeyRing::new(SealKey::new(1, &[7; 32]), 2)
 }

@@ -55,6 +55,24 @@ fn new_session_with_a_timeout_of_0_is_told_to_the_new_callback() {
 }
 
 #[test]
+fn namespaces_are_keys_of_maps_by_their_names() {
+    let names: HashSet<Namespace> =
+        [&b"a"[..], b"b", b"a"].map(|name| Namespace::new(name).unwrap()).into();
+    assert_eq!(names.len(), 2);
+    assert!(names.contains(&Namespace::new(b"b").unwrap()), "found again");
+    assert!(!names.contains(&Namespace::new(b"ab").unwrap()));
+}
+
+#[test]
+fn settings_of_the_engine_reach_it() {
+    let builder = || SessionCache::<u64>::builder().capacity(10);
+    let bad = builder().sweep_interval(Duration::ZERO).build().unwrap_err();
+    assert_eq!(bad.settings(), [BadSetting::SweepInterval]);
+    let bad = builder().preallocate(u64::MAX).build().unwrap_err();
+    assert!(matches!(bad.settings(), [BadSetting::Memory { .. }]), "{bad}");
+}
+
+#[test]
 fn enormous_times_saturate() {
     let rig = rig();
     let forever = Times::new(BEGIN, Duration::MAX, Duration::MAX);

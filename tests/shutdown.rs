@@ -3,9 +3,10 @@
 
 mod world;
 
-use halfshake::{Cache, Delivery, Refusal, RemovalCause};
+use halfshake::{Cache, Delivery, Maintenance, Refusal, RemovalCause};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Barrier, Mutex};
-use world::{Events, builder, gate, lock, logged, until};
+use world::{Alive, Events, builder, gate, lock, logged, until};
 
 #[test]
 fn a_shutdown_waits_for_a_delivery_on_another_thread() {
@@ -115,4 +116,28 @@ fn what_a_shutdown_finds_is_told_and_what_comes_is_handed_back() {
     assert_eq!((cache.len(), cache.stats().refused_closed), (0, 4));
     assert!(events.sorted().is_empty());
     cache.validate();
+}
+
+#[test]
+fn what_a_forgotten_pin_holds_back_goes_with_its_cache_also_in_a_panic() {
+    let alive = Alive::default();
+    for (capacity, panics) in [(8, false), (8, true), (20_000, false), (20_000, true)] {
+        let builder = Cache::<u64, Alive>::builder().capacity(capacity);
+        let cache = builder.maintenance(Maintenance::Embedder).build().unwrap();
+        for key in 0..8 {
+            cache.insert(key, alive.clone()).unwrap();
+        }
+        // From here on no grace period of this cache ends.
+        std::mem::forget(cache.get(&0));
+        for key in 0..4 {
+            assert!(cache.remove(&key));
+        }
+        assert_eq!(alive.count(), 8);
+        let ends = || {
+            let _dropped_here = cache;
+            assert!(!panics, "injected");
+        };
+        assert_eq!(catch_unwind(AssertUnwindSafe(ends)).is_err(), panics);
+        assert_eq!(alive.count(), 0, "capacity {capacity}, {panics}");
+    }
 }
