@@ -16,7 +16,7 @@ export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
 # Workspaces of their own, beside the one at the root.
-small_workspaces=(benches loom-tests shuttle-tests fuzz soak)
+small_workspaces=(benches loom-tests shuttle-tests fuzz soak mutants)
 
 # Where ci/install unpacks Debian's compiler with the libraries of another platform.
 foreign_rust=${XDG_CACHE_HOME:-$HOME/.cache}/halfshake-ci/rust-aarch64

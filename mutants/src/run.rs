@@ -1,0 +1,176 @@
+//! One mutant on, and the tests run until the first that fails.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Caught,
+    Missed,
+    /// No test ended for long, although it had the processor, or for very long.
+    Timeout,
+}
+
+/// When a program counts as hanging: since its last line it has computed for so long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) computing: Duration,
+    /// Or all its threads have slept for so long: they wait for what never comes. (Threads that
+    /// wait for a processor do not sleep.)
+    pub(crate) waiting: Duration,
+}
+
+/// Runs each program with a mutant on (0: none) until one fails.
+pub(crate) fn judge(programs: &[PathBuf], mutant: usize, patience: Patience) -> Outcome {
+    for program in programs {
+        let outcome = run(program, mutant, patience);
+        if outcome != Outcome::Missed {
+            return outcome;
+        }
+    }
+    Outcome::Missed
+}
+
+fn run(program: &Path, mutant: usize, patience: Patience) -> Outcome {
+    let mut child = Command::new(program)
+        .env("HALFSHAKE_MUTANT", mutant.to_string())
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let lines = lines_of(child.stdout.take().expect("it is piped"));
+    let outcome = watch(&mut child, mutant, &lines, patience);
+    // Also of one that ended: there is nothing to kill then.
+    let _ = child.kill();
+    let status = child.wait();
+    outcome.unwrap_or_else(|| match status {
+        Ok(status) if ExitStatus::success(&status) => Outcome::Missed,
+        _ => Outcome::Caught,
+    })
+}
+
+fn lines_of(output: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// What became of it before its end; nothing, if it ended by itself.
+fn watch(
+    child: &mut Child,
+    mutant: usize,
+    lines: &Receiver<String>,
+    patience: Patience,
+) -> Option<Outcome> {
+    let (mut awake, mut computed) = (Instant::now(), processor_time(child.id()));
+    loop {
+        match lines.recv_timeout(Duration::from_millis(500)) {
+            Ok(line) if line.ends_with(" ... FAILED") => {
+                // Without any mutant that is what somebody has to look at.
+                if mutant == 0 {
+                    eprintln!("{line}");
+                }
+                return Some(Outcome::Caught);
+            }
+            Ok(_) => (awake, computed) = (Instant::now(), processor_time(child.id())),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {
+                if is_awake(child.id()) {
+                    awake = Instant::now();
+                }
+                let computing = processor_time(child.id()).saturating_sub(computed);
+                if computing >= patience.computing || awake.elapsed() >= patience.waiting {
+                    return Some(Outcome::Timeout);
+                }
+            }
+        }
+    }
+}
+
+/// What a process has computed so far; nothing, if it is gone.
+fn processor_time(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name, in brackets, may contain anything; user and system time are the 12th and 13th
+    // word after it, in hundredths.
+    let after = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks: u64 =
+        after.split(' ').skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Whether a thread of the process runs, or would.
+fn is_awake(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    let stats = threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("stat")));
+    // The state is the word after the name; a thread that has ended meanwhile has none.
+    stats
+        .flatten()
+        .any(|stat| stat.rsplit(") ").next().is_some_and(|after| after.starts_with(['R', 'D'])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience =
+        Patience { computing: Duration::from_millis(300), waiting: Duration::from_millis(1500) };
+
+    fn script(body: &str) -> (PathBuf, PathBuf) {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!(
+            "weave-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("program");
+        std::fs::write(&path, format!("#!/bin/bash\n{body}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        (folder, path)
+    }
+
+    fn judged(body: &str) -> Outcome {
+        let (folder, program) = script(body);
+        let outcome = judge(&[program], 7, PATIENCE);
+        std::fs::remove_dir_all(folder).unwrap();
+        outcome
+    }
+
+    #[test]
+    fn what_ends_well_has_missed_the_mutant() {
+        assert_eq!(judged("echo 'test a ... ok'"), Outcome::Missed);
+    }
+
+    #[test]
+    fn a_bad_end_and_a_test_that_fails_catch_it() {
+        assert_eq!(judged("exit 101"), Outcome::Caught);
+        assert_eq!(judged("kill -ABRT $$"), Outcome::Caught);
+        assert_eq!(judged("echo 'test a ... FAILED'; while :; do :; done"), Outcome::Caught);
+    }
+
+    #[test]
+    fn what_computes_without_a_word_hangs() {
+        assert_eq!(judged("while :; do :; done"), Outcome::Timeout);
+    }
+
+    #[test]
+    fn what_sleeps_without_a_word_hangs() {
+        assert_eq!(judged("exec sleep 60"), Outcome::Timeout);
+    }
+
+    #[test]
+    fn a_program_is_told_which_mutant() {
+        assert_eq!(judged("[[ $HALFSHAKE_MUTANT == 7 ]]"), Outcome::Missed);
+    }
+}
