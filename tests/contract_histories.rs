@@ -62,7 +62,8 @@ impl Log {
             RemovalCause::Replaced => How::Replaced,
             _ => How::Vanished,
         };
-        let event = Event { value: name, since: 0, at: self.now.next(), clock: 0, how };
+        let at = self.now.next();
+        let event = Event { value: name, since: 0, at, clock: 0, how, at_once: true };
         self.events.lock().expect("no panic under it").push((id, event));
     }
 }

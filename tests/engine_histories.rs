@@ -119,7 +119,8 @@ where
                 _ => How::Vanished,
             };
             let (at, clock) = (now.fetch_add(1, SeqCst), tick(&ticks));
-            lock(&log).push((*r.key(), Event { value: *r.value(), since: 0, at, clock, how }));
+            let (value, at_once) = (*r.value(), round.delivery == Delivery::Caller);
+            lock(&log).push((*r.key(), Event { value, since: 0, at, clock, how, at_once }));
         })
         .build()
         .unwrap();

@@ -1,5 +1,6 @@
 //! Plays a plan, and judges what came of it.
 
+use crate::evictions;
 use crate::history::{Action, Event, NEVER, Operation, check};
 use crate::kinds::{Kind, Meetings};
 use crate::plan::{Plan, Shape};
@@ -131,6 +132,7 @@ fn judge<S: Subject>(plan: &Plan, shared: Shared<S>, logs: Vec<Log>) -> Outcome 
     }
     judge_end(&left, &told[before.len()..]);
     assert_eq!(world.alive.count(), 0, "entries that outlive the cache");
+    evictions::judge(plan, &logs, &told);
     for key in 0..plan.keys {
         let of_key = |of: &(u64, Operation)| (of.0 == key).then_some(of.1);
         let history: Vec<_> = operations.iter().filter_map(of_key).collect();

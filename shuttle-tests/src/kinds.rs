@@ -87,7 +87,7 @@ kinds! {
 }
 
 impl Kind {
-    fn inserts(self) -> bool {
+    pub(crate) fn inserts(self) -> bool {
         use Kind::{
             GetOrInsert, Insert, InsertIfAbsent, InsertMany, InsertNothing, InsertWithTimeout,
             ReaderInsert, Replace,

@@ -9,9 +9,10 @@
 //! `schedules` plays on session caches, too: scripts of the fuzz target `operations_threads`.
 //!
 //! Besides its history, each game is judged by `validate`, by who may tell of which cause, by what
-//! is told after a shutdown, by what the end of the cache tells, and by the entries that are still
-//! alive after it.
+//! is told after a shutdown, by what the end of the cache tells, by the entries that are still
+//! alive after it, and by whether there was room where something was evicted.
 
+mod evictions;
 mod game;
 #[path = "../../tests/history/mod.rs"]
 mod history;

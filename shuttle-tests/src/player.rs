@@ -21,6 +21,8 @@ pub(crate) struct Log {
     pub(crate) spans: Vec<(Kind, u64, u64)>,
     pub(crate) stored: u64,
     pub(crate) refused: u64,
+    /// The least capacity that was set.
+    pub(crate) least_capacity: Option<u64>,
     /// When the cache was first known to be shut down.
     pub(crate) shut_down: Option<u64>,
 }
@@ -32,6 +34,7 @@ pub(crate) struct Player<'c, S: Subject> {
     reader: ReaderOf<S>,
     random: Random,
     number: usize,
+    at: Kind,
     names: u64,
     handles: Vec<(u64, u64, Handle)>,
     /// An entry that was taken and is still held, with its key and its name.
@@ -48,6 +51,7 @@ impl<'c, S: Subject> Player<'c, S> {
             reader: shared.cache.reader(),
             random: Random::new(plan.seed, 16 + number as u64),
             number,
+            at: Kind::Look,
             names: 0,
             handles: Vec::new(),
             held: None,
@@ -59,6 +63,7 @@ impl<'c, S: Subject> Player<'c, S> {
         for kind in kinds {
             threads::pause(&mut self.random);
             let since = self.world.now();
+            self.at = *kind;
             self.world.begin(self.number, Some((*kind, since)));
             self.step(*kind);
             self.world.begin(self.number, None);
@@ -81,6 +86,10 @@ impl<'c, S: Subject> Player<'c, S> {
     /// Does what may be several operations on keys at once, and writes each of them down.
     fn record(&mut self, timeout: u64, operate: impl FnOnce(&mut Self) -> Vec<(u64, Action)>) {
         let (called, begun) = (self.world.now(), self.world.tick());
+        // One operation on one key, whose events are told by it.
+        if self.at != Kind::InsertMany {
+            self.world.begin(self.number, Some((self.at, called)));
+        }
         let done = operate(self);
         let (clock, returned) = ((begun, self.world.tick()), self.world.now());
         let operation = |action| Operation { called, returned, clock, timeout, action };
@@ -326,6 +335,8 @@ impl<'c, S: Subject> Player<'c, S> {
             }
             Kind::SetCapacity => {
                 let entries = 1 + self.random.below(self.plan.max_capacity);
+                let least = self.log.least_capacity.unwrap_or(entries);
+                self.log.least_capacity = Some(least.min(entries));
                 _ = self.cache.set_capacity(entries).expect("below the maximum");
             }
             Kind::Maintain => {

@@ -63,6 +63,7 @@ impl World {
         self.clock.advance(Duration::from_millis(1));
     }
 
+    /// What a player is at, and since when; or nothing.
     pub(crate) fn begin(&self, player: usize, what: Option<(Kind, u64)>) {
         *lock(&self.at[player]) = what;
     }
@@ -83,17 +84,19 @@ impl World {
             world.tell(
                 key,
                 removal.cause(),
-                Event { value, since: 0, at, clock, how: How::Vanished },
+                Event { value, since: 0, at, clock, how: How::Vanished, at_once: false },
             );
         }
     }
 
     fn tell(&self, key: u64, cause: RemovalCause, event: Event) {
-        let during = threads::number().filter(|_| self.delivery == Delivery::Caller);
-        let during = during.and_then(|player| *lock(&self.at[player]));
+        let at_once = self.delivery == Delivery::Caller;
+        let teller = threads::number().filter(|_| at_once);
+        let during = teller.and_then(|player| *lock(&self.at[player]));
         if let Some((kind, _)) = during {
             assert!(kind.tells_of(cause), "{kind:?} told of {cause:?}");
         }
+        assert!(teller.is_none() || during.is_some(), "{cause:?} told of between two operations");
         let how = match cause {
             RemovalCause::Replaced => How::Replaced,
             RemovalCause::Taken => How::Taken,
@@ -104,7 +107,7 @@ impl World {
             _ => How::Vanished,
         };
         let since = during.map_or(0, |(_, since)| since);
-        let told = Told { key, cause, event: Event { since, how, ..event } };
+        let told = Told { key, cause, event: Event { since, how, at_once, ..event } };
         lock(&self.told).push(told);
     }
 }

@@ -6,9 +6,15 @@
 //!
 //! * An entry leaves with exactly one *event*, of the right kind: a take, a removal and a
 //!   replacement have their own; whatever else there is (evicted, expired, flushed) lets it
-//!   *vanish*, at any moment before that event. What has no event stays.
+//!   *vanish*, at any moment before that event, and what expires not before its deadline. What has
+//!   no event stays.
+//! * Where the operation that puts an entry out tells of it, it does so before it returns.
+//! * No insert evicts the entry that it is to replace.
 //! * No operation that began after the event was told finds the entry.
 //! * None finds it that began at its deadline or later, and none misses it that ended before.
+//!
+//! What the history of one key does not show: whether an eviction was needed, for that is up to
+//! what all other keys hold. Whoever has their histories, too, may judge it (`shuttle-tests/`).
 //!
 //! The search follows time: it keeps every state that the calls and returns so far allow, each with
 //! the operations under way that it counts as done (Lowe's just-in-time linearization, after Wing
@@ -77,13 +83,17 @@ pub(crate) enum How {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
     pub(crate) value: u64,
-    /// When the operation began that told of it, if that is known: it did not vanish before.
+    /// When the operation was called that told of it, if that is known: it did not vanish before.
+    /// If that is an operation's call exactly, it was that one.
     pub(crate) since: u64,
     /// When the listener was called.
     pub(crate) at: u64,
     /// The tick of the cache's clock then.
     pub(crate) clock: u64,
     pub(crate) how: How,
+    /// Whether the operation that took, removed or replaced it has told of it, so before it
+    /// returned.
+    pub(crate) at_once: bool,
 }
 
 /// Operations of one key that may be under way at a time.
@@ -105,9 +115,22 @@ impl Entry {
         self.event.is_some_and(|event| event.how == how || either(event.how))
     }
 
-    fn vanishes(&self, by: u64) -> bool {
-        let by_itself = [How::Vanished, How::Expired, How::ReplacedOrVanished];
-        self.event.is_some_and(|event| event.since < by && by_itself.contains(&event.how))
+    /// Whether an operation can have put it out that way.
+    fn leaves_by(&self, op: &Operation, how: How) -> bool {
+        let during = |event: Event| op.called < event.at && event.at < op.returned;
+        self.leaves(how) && self.event.is_some_and(|event| !event.at_once || during(event))
+    }
+
+    /// Whether it may be gone by itself by this time, when the clock stood at `tick`.
+    fn vanishes(&self, by: u64, tick: u64) -> bool {
+        self.event.is_some_and(|event| {
+            event.since < by
+                && match event.how {
+                    How::Vanished | How::ReplacedOrVanished => true,
+                    How::Expired => tick >= self.deadline.0,
+                    How::Replaced | How::Taken | How::Removed => false,
+                }
+        })
     }
 
     /// Whether its event came no later than that.
@@ -187,6 +210,9 @@ impl<'h> Search<'h> {
                 return Err(format!("{} was told of, and never stored", event.value));
             };
             let entry = &mut entries[*number];
+            if event.how == How::Vanished && evicts_its_own(history, event) {
+                return Err(format!("{} was evicted by what was to replace it", event.value));
+            }
             if event.how == How::Expired && event.clock < entry.deadline.0 {
                 return Err(format!("{} expired before its deadline", event.value));
             }
@@ -237,7 +263,7 @@ impl<'h> Search<'h> {
         // What the key holds at last has no event, or goes by itself.
         let may_end = |state: &State| {
             let entry = &self.entries[state.holds];
-            entry.event.is_none() || entry.vanishes(NEVER)
+            entry.event.is_none() || entry.vanishes(NEVER, NEVER)
         };
         if self.states.iter().any(may_end) { Ok(()) } else { Err(None) }
     }
@@ -246,6 +272,7 @@ impl<'h> Search<'h> {
     fn finish(&mut self, slot: usize, now: u64, seen: &mut HashSet<State>) {
         let mut open = std::mem::take(&mut self.states);
         let mut finished = Vec::with_capacity(open.len());
+        let clock = self.history[self.slots[slot]].clock.1;
         seen.clear();
         while let Some(state) = open.pop() {
             if !seen.insert(state) {
@@ -255,7 +282,9 @@ impl<'h> Search<'h> {
                 finished.push(State { done: state.done & !(1 << slot), ..state });
                 continue;
             }
-            if self.entries[state.holds].vanishes(now) {
+            // Before this operation looks, and it has looked before it read the clock at its end.
+            // What vanishes later has vanished before a later one ends.
+            if self.entries[state.holds].vanishes(now, clock) {
                 open.push(State { holds: 0, ..state });
             }
             for next in slots_in(self.under_way & !state.done) {
@@ -293,7 +322,7 @@ impl<'h> Search<'h> {
         // As the operation may have seen it, by one of the times that it may have gone by.
         let lives = holds != 0 && op.clock.0 < entry.deadline.1;
         let absent = holds == 0 || op.clock.1 >= entry.deadline.0;
-        let gives_way = holds == 0 || entry.leaves(How::Replaced);
+        let gives_way = holds == 0 || entry.leaves_by(op, How::Replaced);
         let untold = self.entries[own].event.is_none() || self.entries[own].shared;
         let (can, after) = match op.action {
             Get(Some(_)) => (lives && holds == own, holds),
@@ -304,10 +333,10 @@ impl<'h> Search<'h> {
             RemoveExact(_, false) => (holds != own || absent, holds),
             Insert(_) => (gives_way, own),
             InsertIfAbsent(_, true) => (holds == 0, own),
-            Replace(_, true) => (lives && entry.leaves(How::Replaced), own),
-            Take(Some(_)) => (lives && holds == own && entry.leaves(How::Taken), 0),
-            Remove(true) => (lives && entry.leaves(How::Removed), 0),
-            RemoveExact(_, true) => (lives && holds == own && entry.leaves(How::Removed), 0),
+            Replace(_, true) => (lives && entry.leaves_by(op, How::Replaced), own),
+            Take(Some(_)) => (lives && holds == own && entry.leaves_by(op, How::Taken), 0),
+            Remove(true) => (lives && entry.leaves_by(op, How::Removed), 0),
+            RemoveExact(_, true) => (lives && holds == own && entry.leaves_by(op, How::Removed), 0),
             Clear => (gives_way, 0),
             MayInsert(_) => (holds == 0, own),
             MayInsertOver(_) | MayInsertOverOrClear(_) => (gives_way, own),
@@ -323,6 +352,17 @@ impl<'h> Search<'h> {
             then(0);
         }
     }
+}
+
+/// Whether the operation that told of an entry stored another one in its place, and the entry was
+/// there when that began: it is spared until the step that replaces it, or the key would be absent
+/// in between.
+fn evicts_its_own(history: &[Operation], event: &Event) -> bool {
+    let teller = history.iter().find(|op| op.called == event.since && stored(op.action).is_some());
+    let brings = |op: &&Operation| stored(op.action) == Some(event.value);
+    teller.is_some_and(|teller| {
+        history.iter().filter(brings).any(|brought| brought.returned < teller.called)
+    })
 }
 
 /// The slots in a mask, lowest first.

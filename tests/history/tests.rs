@@ -15,7 +15,7 @@ fn operation((called, returned, action): Call) -> Operation {
 }
 
 fn event((value, at, how): Told) -> Event {
-    Event { value, since: 0, at, clock: 0, how }
+    Event { value, since: 0, at, clock: 0, how, at_once: false }
 }
 
 /// Each operation with its call and its return, each event with its value and its moment.
@@ -247,7 +247,7 @@ fn timed(then: &[(u64, u64, (u64, u64), Action)], told: Option<(u64, u64, How)>)
         ..operation((*called, *returned, *action))
     });
     let history: Vec<_> = std::iter::once(first).chain(then).collect();
-    let events = told.map(|(at, clock, how)| Event { value: 7, since: 0, at, clock, how });
+    let events = told.map(|(at, clock, how)| Event { clock, ..event((7, at, how)) });
     check(&history, events.as_slice()).is_ok()
 }
 
@@ -265,7 +265,8 @@ fn an_entry_is_found_before_its_deadline_and_not_from_it_on() {
         assert_eq!(timed(&[(3, 6, clock, Replace(8, false))], None), misses);
         assert_eq!(timed(&[(3, 6, clock, RemoveExact(7, false))], None), misses);
         assert_eq!(timed(&[(3, 6, clock, InsertIfAbsent(8, false))], None), finds);
-        assert!(timed(&[(3, 6, clock, InsertIfAbsent(8, true))], Some((5, 10, Expired))));
+        let stores = timed(&[(3, 6, clock, InsertIfAbsent(8, true))], Some((5, 10, Expired)));
+        assert_eq!(stores, misses);
     }
 }
 
@@ -274,6 +275,58 @@ fn nothing_expires_before_its_deadline() {
     assert!(timed(&[], Some((3, 10, Expired))));
     assert!(!timed(&[], Some((3, 9, Expired))));
     assert!(timed(&[], Some((3, 9, Vanished))), "evicted");
+}
+
+#[test]
+fn what_expires_later_is_not_missed_before_its_deadline() {
+    let told = Some((9, 12, Expired));
+    for action in
+        [Get(None), Contains(false), Take(None), Remove(false), Clear, InsertIfAbsent(8, true)]
+    {
+        for (clock, misses) in [((3, 3), false), ((3, 9), false), ((3, 10), true)] {
+            assert_eq!(timed(&[(3, 4, clock, action)], told), misses, "{action:?} {clock:?}");
+        }
+    }
+    // One that has not returned yet may come after the deadline.
+    let late = [(3, 8, (3, 10), Get(None)), (4, 5, (3, 3), Get(Some(7)))];
+    assert!(timed(&late, told));
+    let both = [(3, 8, (3, 10), Get(None)), (4, 5, (3, 3), Get(None))];
+    assert!(!timed(&both, told));
+}
+
+#[test]
+fn an_event_that_its_own_operation_tells_is_told_before_that_returns() {
+    let takes = |at, at_once| {
+        let history = [(1, 2, Insert(7)), (3, 6, Take(Some(7)))].map(operation);
+        check(&history, &[Event { at_once, ..event((7, at, Taken)) }]).is_ok()
+    };
+    assert!(takes(5, true) && takes(5, false) && takes(100, false));
+    assert!(!takes(100, true) && !takes(2, true));
+    for (action, how) in [
+        (Remove(true), Removed),
+        (RemoveExact(7, true), Removed),
+        (Insert(8), Replaced),
+        (Replace(8, true), Replaced),
+        (MayInsertOver(8), Replaced),
+        (Clear, Replaced),
+    ] {
+        let history = [(1, 2, Insert(7)), (3, 6, action)].map(operation);
+        let told = |at| check(&history, &[Event { at_once: true, ..event((7, at, how)) }]);
+        assert!(told(5).is_ok() && told(7).is_err(), "{action:?}");
+    }
+}
+
+#[test]
+fn no_insert_evicts_what_it_is_to_replace() {
+    let gap = [(1, 2, Insert(7)), (3, 8, Insert(8)), (4, 5, Get(None))].map(operation);
+    let whole = [(1, 2, Insert(7)), (3, 8, Insert(8)), (4, 5, Get(Some(7)))].map(operation);
+    let told = |since| [Event { since, ..event((7, 7, Vanished)) }];
+    assert!(check(&gap, &told(3)).is_err() && check(&whole, &told(3)).is_err());
+    // Another operation may have evicted it.
+    assert!(check(&gap, &told(0)).is_ok());
+    // Also the same one, if it came while that was under way.
+    let meanwhile = [(1, 4, Insert(7)), (3, 8, Insert(8)), (5, 6, Get(None))].map(operation);
+    assert!(check(&meanwhile, &told(3)).is_ok());
 }
 
 #[test]

@@ -85,7 +85,8 @@ fn event(told: &Told, notes: &Notes, lands: bool) -> Event {
         _ => How::Vanished,
     };
     let since = told.by.map_or(0, |(_, called)| called);
-    Event { value: told.name, since, at: told.at, clock: told.clock, how }
+    let at_once = told.by.is_some();
+    Event { value: told.name, since, at: told.at, clock: told.clock, how, at_once }
 }
 
 fn judge_takes(notes: &Notes) -> Result<(), String> {
