@@ -33,7 +33,12 @@ pub(crate) fn script(seed: u64) -> Script {
         .map(|n| {
             // They are dealt out by turns.
             let own = if (n % threads).is_multiple_of(2) { focus.0 } else { focus.1 };
-            if random.one_in(2) { own } else { random.choose(OFTEN) }
+            let may_be_own = match own {
+                // Nothing much happens after it.
+                Kind::Shutdown => n + threads >= operations,
+                _ => random.one_in(2),
+            };
+            if may_be_own { own } else { random.choose(OFTEN) }
         })
         .collect();
     let input = Script::input(settings, &kinds, || random.next().to_le_bytes()[7]);

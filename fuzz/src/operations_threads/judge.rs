@@ -1,9 +1,10 @@
 //! Whether what happened keeps to the contract.
 
 use super::super::history::{Event, How, check};
-use super::world::{Gone, Notes, Seen, Told, World, name_of};
+use super::world::{Gone, Notes, Seen, TLS12, Told, World, name_of, session};
 use super::{Kind, MOST_IDS, Played, Script};
-use halfshake::RemovalCause;
+use halfshake::session::NotStored;
+use halfshake::{Refusal, RemovalCause};
 use std::collections::{HashMap, HashSet};
 
 /// The threads have ended.
@@ -24,6 +25,8 @@ pub(super) fn judge(world: &World, script: &Script) -> Played {
     let lived: HashSet<_> = ended.iter().map(|told| told.name).collect();
     assert_eq!(left, lived, "not what was there was told of at the end: {script:?}");
     world.log.notes().told.extend(ended);
+    let refused = cache.add(&session(cache, 0, 0, TLS12));
+    assert_eq!(refused, Err(NotStored::Refused(Refusal::Closed)), "stored after its end");
     cache.validate();
     let stats = cache.stats().engine;
     let notes = std::mem::take(&mut *world.log.notes());
@@ -50,6 +53,10 @@ pub(super) fn judge_notes(
 ) -> Result<(), String> {
     if stored != notes.told.len() as u64 {
         return Err("not one event for each session that was stored".to_owned());
+    }
+    let late = notes.told.iter().find(|told| notes.shut_down.is_some_and(|end| told.at > end));
+    if let Some(late) = late {
+        return Err(format!("told after the shutdown had returned: {late:?}"));
     }
     judge_takes(notes)?;
     judge_gone(notes, keeps)?;

@@ -56,11 +56,12 @@ pub enum Kind {
     Walk,
     /// Lets other threads go on.
     Wait,
+    Shutdown,
 }
 
 impl Kind {
     /// All of them, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Add,
         Self::New,
         Self::NewRefused,
@@ -80,9 +81,12 @@ impl Kind {
         Self::Maintain,
         Self::Walk,
         Self::Wait,
+        Self::Shutdown,
     ];
 
-    /// What a byte means: some more often than others.
+    /// Nothing much happens after it, so it is rare.
+    const SHUTDOWN: u8 = 0xff;
+    /// What the lower bits of another byte mean: some more often than others.
     const OF_BYTE: [Self; 32] = [
         Self::Add,
         Self::Add,
@@ -121,7 +125,11 @@ impl Kind {
     /// A byte that means it.
     fn byte(self) -> u8 {
         let at = Self::OF_BYTE.iter().position(|kind| *kind == self);
-        at.and_then(|at| u8::try_from(at).ok()).expect("all are among them")
+        at.and_then(|at| u8::try_from(at).ok()).unwrap_or(Self::SHUTDOWN)
+    }
+
+    fn of(byte: u8) -> Self {
+        if byte == Self::SHUTDOWN { Self::Shutdown } else { Self::OF_BYTE[usize::from(byte % 32)] }
     }
 
     fn has_more(self) -> bool {
@@ -155,6 +163,8 @@ pub(super) enum Outside {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     capacity: u64,
+    /// A limit in bytes, too: of some sessions.
+    has_few_bytes: bool,
     sets: u64,
     shards: usize,
     threads: usize,
@@ -173,6 +183,7 @@ impl Settings {
         let pick = |byte: u8, of: u8| usize::from(byte % of);
         Self {
             capacity: 1 + u64::from(first) % MAX_CAPACITY,
+            has_few_bytes: second >= 192,
             // With one set, all ids share a control word; with many, none do.
             sets: [1, 1, 2, 256][pick(first >> 3, 4)],
             shards: if first < 192 { 1 } else { 4 },
@@ -209,7 +220,7 @@ impl<'a> Arbitrary<'a> for Script {
             let mut byte = || u8::arbitrary(input).unwrap_or(0);
             // The id stands in the upper bits.
             let which = byte();
-            let kind = Kind::OF_BYTE[usize::from(which % 32)];
+            let kind = Kind::of(which);
             let more = if kind.has_more() { byte() } else { 0 };
             threads[n % count].push(Op { kind, id: (which >> 5) % settings.ids, more });
         }
@@ -250,6 +261,7 @@ impl Script {
         let world = Arc::new(world::World::new(&self));
         let (players, script) = (world.clone(), Arc::new(self));
         let (count, meets) = (script.settings.threads, script.settings.meets);
+        let _ends = Ends(&world);
         let played = script.clone();
         threads::play(count, move |player, meeting| {
             let mut spans = Vec::new();
@@ -264,6 +276,18 @@ impl Script {
             players.log.notes().spans.push(spans);
         });
         judge::judge(&world, &script)
+    }
+}
+
+/// A cache waits at its end for events that are under way, also for such as got lost: one that has
+/// broken a rule is not ended.
+struct Ends<'w>(&'w world::World);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::mem::forget(self.0.cache.clone());
+        }
     }
 }
 

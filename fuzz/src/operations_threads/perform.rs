@@ -3,7 +3,7 @@
 use super::super::history::{Action, NEVER, Operation};
 use super::threads::{During, during, pause, set_during};
 use super::world::{
-    FROM_OUTSIDE, Gone, Seen, TIMEOUT, TLS12, World, lock, name_of, namespace, session, ticks,
+    FROM_OUTSIDE, Gone, Seen, TIMEOUT, TLS12, World, lock, name_of, namespace, read, session, ticks,
 };
 use super::{Kind, MAX_CAPACITY, Op, Span};
 use halfshake::RemovalCause;
@@ -65,6 +65,7 @@ impl At<'_> {
             Kind::Maintain => _ = cache.run_maintenance(usize::MAX),
             Kind::Walk => self.walk(),
             Kind::Wait => pause(op.more % 64),
+            Kind::Shutdown => self.shut_down(),
         }
     }
 
@@ -150,7 +151,7 @@ impl At<'_> {
     /// What is inside: its name, and whether the store outside has made it.
     fn find(&self, called: u64) -> Option<(u64, bool)> {
         let found = self.world.cache.find(&namespace(), &[self.op.id; 32]);
-        let found = found.map(|f| (name_of(f.payload()), f.version() == FROM_OUTSIDE));
+        let found = found.map(|f| (read(|| f.payload()), f.version() == FROM_OUTSIDE));
         self.note_of(self.op.id, called, Action::Get(found.map(|(name, _)| name)));
         if let Some((name, _)) = found {
             self.saw(name, called, false);
@@ -160,7 +161,7 @@ impl At<'_> {
 
     fn resume(&self) {
         let found = self.world.cache.resume(&false, &namespace(), &[self.op.id; 32]);
-        let name = found.as_ref().map(|found| name_of(found.payload()));
+        let name = found.as_ref().map(|found| read(|| found.payload()));
         let is_made_outside = |version| version == FROM_OUTSIDE;
         match found.map(|found| (found.is_external(), is_made_outside(found.version()))) {
             Some((false, _)) => _ = self.note(Action::Get(name)),
@@ -190,7 +191,7 @@ impl At<'_> {
             }
             return;
         };
-        let name = name_of(taken.payload());
+        let name = read(|| taken.payload());
         if !taken.is_external() {
             self.note(Action::Take(Some(name)));
             world.log.notes().taken_inside.push(name);
@@ -217,7 +218,7 @@ impl At<'_> {
 
     fn remove_exact(&self) {
         let found = self.world.cache.find(&namespace(), &[self.op.id; 32]);
-        let Some((name, handle)) = found.map(|f| (name_of(f.payload()), f.handle())) else {
+        let Some((name, handle)) = found.map(|f| (read(|| f.payload()), f.handle())) else {
             self.note(Action::Get(None));
             return;
         };
@@ -269,6 +270,14 @@ impl At<'_> {
             4 => world.set_async_get_callback(),
             _ => world.set_remove_callback(),
         }
+    }
+
+    fn shut_down(&self) {
+        self.world.cache.shutdown();
+        let returned = self.world.log.next();
+        let mut notes = self.world.log.notes();
+        let first = notes.shut_down.map_or(returned, |first| first.min(returned));
+        notes.shut_down = Some(first);
     }
 
     fn walk(&self) {

@@ -92,6 +92,13 @@ fn a_session_that_comes_back_is_seen() {
 }
 
 #[test]
+fn an_event_after_the_shutdown_is_seen() {
+    let mut notes = one(RemovalCause::Evicted);
+    notes.shut_down = Some(29);
+    assert!(why(&notes).contains("after the shutdown"));
+}
+
+#[test]
 fn an_early_expiry_is_seen() {
     let mut notes = one(RemovalCause::Expired);
     notes.operations[0].1.timeout = 5;

@@ -18,6 +18,8 @@ pub(super) const TLS12: u16 = 0x0303;
 /// The version of sessions that the store outside makes: it tells them from the others.
 pub(super) const FROM_OUTSIDE: u16 = 0x0304;
 const UPTIME: Duration = Duration::from_secs(10_000);
+/// Room for some sessions.
+const FEW_BYTES: u64 = 1_000;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A removal event.
@@ -68,6 +70,8 @@ pub(super) struct Notes {
     /// When a session was there at the latest.
     pub(super) born: HashMap<u64, u64>,
     pub(super) spans: Vec<Vec<Span>>,
+    /// When a shutdown had returned.
+    pub(super) shut_down: Option<u64>,
     /// Until when the new callback was told of a session.
     pub(super) told_new: HashMap<u64, u64>,
 }
@@ -129,6 +133,14 @@ pub(super) fn name_of(payload: &[u8]) -> u64 {
     u64::from_le_bytes(payload.try_into().expect("a name"))
 }
 
+/// The name in a payload that lies in the cache: it stays what it is while it can be read.
+pub(super) fn read<'p>(payload: impl Fn() -> &'p [u8]) -> u64 {
+    let name = name_of(payload());
+    pause(8);
+    assert_eq!(name_of(payload()), name, "what was read has changed");
+    name
+}
+
 pub(super) fn ticks(clock: &ManualClock) -> u64 {
     u64::try_from(clock.now().as_millis()).expect("no more than a few hours")
 }
@@ -164,7 +176,7 @@ fn answer(log: &Log, outside: Outside, asked: &Asked<'_, bool>) -> Answer {
 }
 
 fn tell(log: &Log, clock: &ManualClock, gone: &Removed<'_, bool>) {
-    let (id, name, cause) = (gone.id()[0], name_of(gone.payload()), gone.cause());
+    let (id, name, cause) = (gone.id()[0], read(|| gone.payload()), gone.cause());
     let has_expired = gone.times().not_after() <= gone.cache().wall_now();
     let by = during();
     if let Some(by) = by {
@@ -195,7 +207,7 @@ impl Kind {
     pub(super) fn tells_of(self, cause: RemovalCause) -> bool {
         use Kind::{
             Add, ConnectionFailed, FlushAll, FlushNamespace, FlushSessions, Maintain, New,
-            NewRefused, Remove, RemoveExact, Resume, SetCapacity, Take,
+            NewRefused, Remove, RemoveExact, Resume, SetCapacity, Shutdown, Take,
         };
         let (puts, flushes) = (
             matches!(self, Add | New | NewRefused),
@@ -206,12 +218,13 @@ impl Kind {
         match cause {
             RemovalCause::Replaced => puts,
             RemovalCause::Evicted => makes_room,
-            RemovalCause::Expired => makes_room || flushes,
+            RemovalCause::Expired => makes_room || flushes || self == Shutdown,
             RemovalCause::Taken => self == Take,
             RemovalCause::Removed => matches!(self, Remove | RemoveExact),
             RemovalCause::Faulty => self == ConnectionFailed,
             RemovalCause::RefusedByNew => self == NewRefused,
             RemovalCause::Flushed => flushes,
+            RemovalCause::Shutdown => self == Shutdown,
             _ => false,
         }
     }
@@ -235,6 +248,10 @@ impl World {
             .maintenance(Maintenance::Embedder)
             .remember_unknown(64, TIMEOUT)
             .lookup_timeout(Duration::from_secs(600));
+        let builder = match settings.has_few_bytes {
+            true => builder.capacity_bytes(FEW_BYTES),
+            false => builder,
+        };
         let times = |kind| script.threads.iter().flatten().filter(|op| op.kind == kind).count();
         let world = Self {
             cache: builder.build().expect("good settings"),
