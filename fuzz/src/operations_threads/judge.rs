@@ -1,6 +1,6 @@
 //! Whether what happened keeps to the contract.
 
-use super::super::history::{Event, How, check};
+use super::super::history::{Action, Event, How, check};
 use super::world::{Gone, Notes, Seen, TLS12, Told, World, name_of, session};
 use super::{Kind, MOST_IDS, Played, Script};
 use halfshake::session::NotStored;
@@ -64,6 +64,7 @@ pub(super) fn judge_notes(
     if keeps {
         return Ok(());
     }
+    judge_expired(notes)?;
     for id in 0..MOST_IDS {
         let of = notes.operations.iter().filter(|(of, _)| *of == id).map(|(_, op)| *op);
         let told = notes.told.iter().filter(|told| told.id == id && !is_late(told, notes));
@@ -85,13 +86,13 @@ fn event(told: &Told, notes: &Notes, lands: bool) -> Event {
         (RemovalCause::Replaced, _) => How::Replaced,
         // A taker gives up what another one may have, too.
         (RemovalCause::Taken, _) if notes.taken_inside.contains(&told.name) => How::Taken,
-        (RemovalCause::Removed, Some((Kind::RemoveExact, _))) => How::Removed,
+        (RemovalCause::Removed, Some(by)) if by.kind == Kind::RemoveExact => How::Removed,
         // What has landed meanwhile goes with it.
         (RemovalCause::Removed | RemovalCause::Faulty, _) if !lands => How::Removed,
         (RemovalCause::Expired, _) => How::Expired,
         _ => How::Vanished,
     };
-    let since = told.by.map_or(0, |(_, called)| called);
+    let since = told.by.map_or(0, |by| by.called);
     let at_once = told.by.is_some();
     Event { value: told.name, since, at: told.at, clock: told.clock, how, at_once }
 }
@@ -105,6 +106,27 @@ fn judge_takes(notes: &Notes) -> Result<(), String> {
         let until = notes.told_new.get(&seen.name);
         if until.is_some_and(|until| seen.returned < *until) {
             return Err(format!("taken while the new callback is told of it: {seen:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// An operation goes by the time at which it began: what had expired by then left for that.
+fn judge_expired(notes: &Notes) -> Result<(), String> {
+    let stored = notes.operations.iter().map(|(_, op)| match op.action {
+        Action::Insert(name) => Some((name, op.clock.1.saturating_add(op.timeout))),
+        _ => None,
+    });
+    let ends: HashMap<u64, u64> = stored.flatten().collect();
+    let goes_first = |cause| {
+        use RemovalCause::{Evicted, Removed, Replaced, Taken};
+        matches!(cause, Evicted | Removed | Replaced | Taken)
+    };
+    for told in notes.told.iter().filter(|told| goes_first(told.cause)) {
+        let had_expired =
+            ends.get(&told.name).zip(told.by).is_some_and(|(end, by)| by.tick >= *end);
+        if had_expired {
+            return Err(format!("it had expired: {told:?}"));
         }
     }
     Ok(())

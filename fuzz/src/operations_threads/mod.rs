@@ -38,7 +38,7 @@ pub enum Kind {
     Resume,
     Take,
     Remove,
-    /// `find`, then `remove_exact`.
+    /// `remove_exact`, of what the thread has found last.
     RemoveExact,
     ConnectionFailed,
     FlushAll,
@@ -264,14 +264,14 @@ impl Script {
         let _ends = Ends(&world);
         let played = script.clone();
         threads::play(count, move |player, meeting| {
-            let mut spans = Vec::new();
+            let (mut spans, mut known) = (Vec::new(), None);
             for (n, op) in played.threads[player].iter().enumerate() {
                 // Dealt out by turns: nobody has more than the last one, but for the last of his.
                 let all_have_it = played.threads.iter().all(|ops| n < ops.len());
                 if meets != 0 && n % meets == 0 && all_have_it {
                     meeting.meet();
                 }
-                spans.push(players.perform(*op));
+                spans.push(players.perform(*op, &mut known));
             }
             players.log.notes().spans.push(spans);
         });

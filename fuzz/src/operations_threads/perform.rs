@@ -7,21 +7,27 @@ use super::world::{
 };
 use super::{Kind, MAX_CAPACITY, Op, Span};
 use halfshake::RemovalCause;
-use halfshake::session::{Modes, Newly, NotStored, Side};
+use halfshake::session::{Modes, Newly, NotStored, SessionHandle, Side};
 use std::time::Duration;
 
 impl World {
-    pub(super) fn perform(&self, op: Op) -> Span {
+    pub(super) fn perform(&self, op: Op, known: &mut Option<Known>) -> Span {
         let (called, tick) = (self.log.next(), ticks(&self.clock));
-        set_during(Some(During { kind: op.kind, called, told: 0 }));
-        let at = At { world: self, op, called, tick };
-        at.perform();
+        set_during(Some(During { kind: op.kind, called, tick, told: 0 }));
+        At { world: self, op, called, tick }.perform(known);
         let told = during().map_or(0, |during| during.told);
         let is_mute = !RemovalCause::ALL.iter().any(|cause| op.kind.tells_of(*cause));
         assert!(!is_mute || told == 0, "{op:?} told of something");
         set_during(None);
         (op.kind, called, self.log.next())
     }
+}
+
+/// A session that a thread has found.
+pub(super) struct Known {
+    id: u8,
+    name: u64,
+    handle: SessionHandle,
 }
 
 /// One operation under way.
@@ -33,18 +39,21 @@ struct At<'w> {
 }
 
 impl At<'_> {
-    fn perform(&self) {
-        let Self { world, op, called, .. } = *self;
+    fn perform(&self, known: &mut Option<Known>) {
+        let Self { world, op, .. } = *self;
         let (cache, id, key) = (&world.cache, [op.id; 32], namespace());
         match op.kind {
             Kind::Add => self.add(),
             Kind::New | Kind::NewRefused => self.negotiate(op.kind == Kind::NewRefused),
-            Kind::Find => _ = self.find(called),
+            Kind::Find => *known = self.identify(),
             Kind::Resume => self.resume(),
             Kind::Take => self.take(),
             Kind::Remove => self.remove(|| cache.remove(&key, &id)),
             Kind::ConnectionFailed => self.remove(|| cache.connection_failed(&key, &id)),
-            Kind::RemoveExact => self.remove_exact(),
+            Kind::RemoveExact => {
+                let it = known.take().or_else(|| self.identify());
+                it.iter().for_each(|it| self.remove_exact(it));
+            }
             Kind::FlushAll => self.flush(|| cache.flush_all()),
             Kind::FlushNamespace => self.flush(|| cache.flush_namespace(&key)),
             Kind::FlushSessions => {
@@ -101,8 +110,12 @@ impl At<'_> {
     }
 
     fn gone(&self, name: Option<u64>, called: u64) {
+        self.gone_of(self.op.id, name, called);
+    }
+
+    fn gone_of(&self, id: u8, name: Option<u64>, called: u64) {
         let returned = self.world.log.next();
-        let gone = Gone { id: Some(self.op.id), name, called, returned };
+        let gone = Gone { id: Some(id), name, called, returned };
         self.world.log.notes().gone.push(gone);
     }
 
@@ -216,21 +229,27 @@ impl At<'_> {
         self.gone(None, self.called);
     }
 
-    fn remove_exact(&self) {
+    /// What is inside, to be removed exactly by this thread later on.
+    fn identify(&self) -> Option<Known> {
         let found = self.world.cache.find(&namespace(), &[self.op.id; 32]);
-        let Some((name, handle)) = found.map(|f| (read(|| f.payload()), f.handle())) else {
-            self.note(Action::Get(None));
-            return;
-        };
-        self.note(Action::Get(Some(name)));
-        self.saw(name, self.called, false);
+        let known = found.map(|found| Known {
+            id: self.op.id,
+            name: read(|| found.payload()),
+            handle: found.handle().expect("it is inside"),
+        });
+        self.note(Action::Get(known.as_ref().map(|known| known.name)));
+        known.iter().for_each(|known| self.saw(known.name, self.called, false));
+        known
+    }
+
+    fn remove_exact(&self, known: &Known) {
         pause(1);
         let called = self.world.log.next();
-        let removed = self.world.cache.remove_exact(&handle.expect("it is inside"));
+        let removed = self.world.cache.remove_exact(&known.handle);
         assert_eq!(removed, self.told() > 0, "removed, and told of");
-        self.note_of(self.op.id, called, Action::RemoveExact(name, removed));
+        self.note_of(known.id, called, Action::RemoveExact(known.name, removed));
         if removed {
-            self.gone(Some(name), called);
+            self.gone_of(known.id, Some(known.name), called);
         }
     }
 

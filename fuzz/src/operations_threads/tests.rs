@@ -3,6 +3,7 @@
 use super::super::history::{Action, NEVER, Operation};
 use super::Kind;
 use super::judge::judge_notes;
+use super::threads::During;
 use super::world::{Gone, Notes, Seen, Told};
 use halfshake::RemovalCause;
 
@@ -13,7 +14,7 @@ fn one(cause: RemovalCause) -> Notes {
     let action = Action::Insert(NAME);
     let (called, returned) = (NAME, 10);
     let operation = Operation { called, returned, clock: (0, 0), timeout: NEVER, action };
-    let by = Some((Kind::Take, 20));
+    let by = Some(During { kind: Kind::Take, called: 20, tick: 5, told: 0 });
     let (may_lapse, is_from_outside) = (false, false);
     let told = Told { id: 0, name: NAME, cause, by, at: 30, clock: 0, may_lapse, is_from_outside };
     let mut notes = Notes::default();
@@ -89,6 +90,13 @@ fn a_session_that_comes_back_is_seen() {
         notes.seen[0].called = 34;
         assert!(judge_notes(&notes, false, true, 1).is_ok());
     }
+}
+
+#[test]
+fn what_had_expired_and_was_told_of_as_replaced_is_seen() {
+    let mut notes = one(RemovalCause::Replaced);
+    notes.operations[0].1.timeout = 5;
+    assert!(why(&notes).contains("it had expired"));
 }
 
 #[test]

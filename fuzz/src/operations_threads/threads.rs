@@ -10,6 +10,8 @@ pub(super) use imp::*;
 pub(super) struct During {
     pub(super) kind: Kind,
     pub(super) called: u64,
+    /// The clock's, then.
+    pub(super) tick: u64,
     /// Events that it has told so far.
     pub(super) told: u64,
 }

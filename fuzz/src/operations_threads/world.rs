@@ -19,7 +19,7 @@ pub(super) const TLS12: u16 = 0x0303;
 pub(super) const FROM_OUTSIDE: u16 = 0x0304;
 const UPTIME: Duration = Duration::from_secs(10_000);
 /// Room for some sessions.
-const FEW_BYTES: u64 = 1_000;
+const FEW_BYTES: u64 = 500;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A removal event.
@@ -28,8 +28,8 @@ pub(super) struct Told {
     pub(super) id: u8,
     pub(super) name: u64,
     pub(super) cause: RemovalCause,
-    /// Which operation told of it, and since when that was under way; none: the end of the cache.
-    pub(super) by: Option<(Kind, u64)>,
+    /// Which operation told of it; none: the end of the cache.
+    pub(super) by: Option<During>,
     pub(super) at: u64,
     pub(super) clock: u64,
     /// By its own time, or as one that may have gone with what was put over it: a cause goes by the
@@ -136,7 +136,7 @@ pub(super) fn name_of(payload: &[u8]) -> u64 {
 /// The name in a payload that lies in the cache: it stays what it is while it can be read.
 pub(super) fn read<'p>(payload: impl Fn() -> &'p [u8]) -> u64 {
     let name = name_of(payload());
-    pause(8);
+    pause(31);
     assert_eq!(name_of(payload()), name, "what was read has changed");
     name
 }
@@ -193,7 +193,7 @@ fn tell(log: &Log, clock: &ManualClock, gone: &Removed<'_, bool>) {
         id,
         name,
         cause,
-        by: by.map(|by| (by.kind, by.called)),
+        by,
         at: log.next(),
         clock: ticks(clock),
         may_lapse: has_expired || is_from_outside,
