@@ -74,10 +74,10 @@ pub(super) fn judge_notes(
     Ok(())
 }
 
-/// What a look-up outside brought and stored, and had expired before anybody could use it.
+/// What a look-up outside brought and stored, and nobody has seen: it had expired before it could
+/// be used.
 fn is_late(told: &Told, notes: &Notes) -> bool {
-    let is_used = || notes.seen.iter().any(|seen| seen.name == told.name);
-    told.may_lapse && told.cause == RemovalCause::Expired && !is_used() && told.is_from_outside
+    told.is_from_outside && !notes.seen.iter().any(|seen| seen.name == told.name)
 }
 
 fn event(told: &Told, notes: &Notes, lands: bool) -> Event {
