@@ -223,8 +223,8 @@ fn every_allocation_that_fails_is_an_error_or_a_clean_abort() {
     tried(
         "20",
         "the allocator fails at the n-th allocation",
-        &format!("every n: {tried_so_far} children"),
-        &format!("{errors} went on or had an error, {aborts} aborted with Rust's message"),
+        &format!("every n: {tried_so_far} children, of which {aborts} aborted, {errors} did not"),
+        "they go on, have an error, or abort with Rust's message",
     );
 }
 

@@ -1,6 +1,6 @@
 //! Class 12: readers that stall while everything is written.
 
-use crate::tried::{Random, amount, is_long, tried};
+use crate::tried::{Random, amount, is_long, law, tried};
 use crate::world::until;
 use halfshake::{BytesCache, Refusal, Stats};
 use std::sync::Barrier;
@@ -144,7 +144,10 @@ fn stalled(readers: u64, writes: u64, time: Duration) {
             recovery.time.as_millis(),
             recovery.writes
         ),
-        "what waits and what lives are within twice the limit; a tenth is left within 1 s",
+        &law(
+            "what waits and what lives are within twice the limit",
+            "; a tenth is left within 1 s",
+        ),
     );
 }
 

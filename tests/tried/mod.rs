@@ -21,6 +21,11 @@ pub(crate) fn tried(class: &str, fault: &str, number: &str, law: &str) {
     println!("\nFAULT | {class} | {fault} | {number} | {law}");
 }
 
+/// A law, and what of it only the long form asserts.
+pub(crate) fn law(always: &str, when_long: &str) -> String {
+    if is_long() { format!("{always}{when_long}") } else { always.to_owned() }
+}
+
 impl Random {
     /// An id as a client of another server would offer it.
     pub(crate) fn id(&mut self) -> [u8; 32] {
