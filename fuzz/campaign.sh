@@ -127,11 +127,19 @@ fuzz_once() {
         "$(count "$state/$target/inputs")" "$found" >>"$record"
 }
 
-# settle TARGET LOG: makes what was found smaller, and keeps it, unless its like is kept already.
+# said LOG: what was found: where, and the words without their numbers. All that a judge refuses
+# panics in one place.
+said() {
+    sed -nE '/panicked at |SUMMARY: /{s/.*(panicked at [^ ]+|SUMMARY: .*).*/\1/;$!N;p;q}' "$1" |
+        tr '\n' ' ' | sed -E 's/[0-9]+/N/g' | cut -c 1-200
+}
+
+# settle TARGET LOG: makes what was found smaller, and keeps it, unless its like is kept already
+# from this very commit: what comes again after it was mended is another finding.
 settle() {
-    local target=$1 artifact where small known=$state/$1/known
+    local target=$1 artifact where small known=$state/$1/known-$commit
     artifact=$(grep -aoE 'Test unit written to .*' "$2" | tail -n 1 | cut -d ' ' -f 5) || true
-    where=$(grep -aoE 'panicked at [^ ]+|SUMMARY: .*' "$2" | head -n 1) || true
+    where=$(said "$2")
     echo "FOUND in $target: ${where:-see $2}"
     cp "$2" "$state/$target/log-$(date -u +%H%M%S)"
     [[ -n $artifact && -f $artifact ]] || return 0
@@ -145,6 +153,26 @@ settle() {
     mkdir -p "fuzz/regressions/$target"
     cp "$small" "fuzz/regressions/$target/$(sha1sum "$small" | cut -c 1-16)"
     echo "$where" >>"$known"
+}
+
+# replay: every input that failed once, again; one that still fails is a finding. It may take
+# threads that meet, or sessions that share a set, so each is played often.
+replay() {
+    local target input status
+    for target in $targets; do
+        for input in "fuzz/regressions/$target"/*; do
+            [[ -f $input ]] || continue
+            status=0
+            "$binaries/$target" -runs=1000 -timeout=20 "$input" \
+                >"$state/log-replay" 2>&1 || status=$?
+            if ((status)); then
+                echo "FOUND in $target, as before: $input: $(said "$state/log-replay")"
+            fi
+            printf '%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n' "$(date -u +%FT%TZ)" "$commit" \
+                "$target" "$sanitizer" 0 $((status ? 0 : 1000)) 0 \
+                "$(count "$state/$target/inputs")" $((status != 0)) >>"$record"
+        done
+    done
 }
 
 # say TARGET...: how those stand that run.
@@ -244,7 +272,10 @@ measure_coverage() {
 }
 
 [[ $fuzzes == 0 && -x $binaries/${targets%% *} ]] || build
+began=0
 if ((fuzzes)); then
+    began=$(date -u +%FT%TZ)
+    replay
     deadline=$((SECONDS + $(awk -v hours="$hours" 'BEGIN { printf "%d", hours * 3600 }')))
     stopped=0
     campaign
@@ -254,4 +285,4 @@ if ((reports)); then
     ((!with_coverage)) || measure_coverage
 fi
 fuzz/report "$record" "$coverage_record" >fuzz/REPORT.md
-fuzz/report --evidence "$record" "$coverage_record"
+fuzz/report --evidence "$began" "$record" "$coverage_record"
