@@ -22,3 +22,11 @@ pub(crate) fn prefetch<T>(at: *const T) {
     #[cfg(any(halfshake_loom, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
     let _ = at;
 }
+
+/// The same of each line of so many bytes. Where lines are longer, some are asked for twice.
+#[inline]
+pub(crate) fn prefetch_each_line(at: *const u8, bytes: usize) {
+    for line in (0..bytes).step_by(64) {
+        prefetch(at.wrapping_add(line));
+    }
+}

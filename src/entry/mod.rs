@@ -146,6 +146,9 @@ pub trait Object: Sized + Send + Sync + 'static {
     /// Whether dropping one runs user code.
     const DROPS_USER_CODE: bool;
 
+    /// How much of one is fetched before it is recycled: what is nearly always there.
+    const FETCHED_BYTES: usize;
+
     fn head(&self) -> &Head;
 
     /// The key.
@@ -411,6 +414,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Object for Pair<K, V> {
     type Key = K;
     type Value = V;
     const DROPS_USER_CODE: bool = std::mem::needs_drop::<K>() || std::mem::needs_drop::<V>();
+    const FETCHED_BYTES: usize = if size_of::<Self>() < 192 { size_of::<Self>() } else { 192 };
 
     fn head(&self) -> &Head {
         &self.head

@@ -95,6 +95,8 @@ impl Object for Record {
     type Key = [u8];
     type Value = [u8];
     const DROPS_USER_CODE: bool = false;
+    // Header, an id of TLS, and the secrets of a short session. What is longer is read in order.
+    const FETCHED_BYTES: usize = 192;
 
     fn head(&self) -> &Head {
         &self.head

@@ -188,12 +188,15 @@ impl<O: Object> Table<O> {
     /// Frees the ways of a batch; the answer is their weight, and how many of their entries
     /// panicked when they were dropped. Call it once for each batch.
     pub(crate) fn recycle(&self, batch: &Batch, goes: Goes<'_>) -> Recycled {
-        // As many as may be on their way at a time: two lines for each.
+        // As many as may be on their way at a time: a cell for each, and an entry.
         const AHEAD: usize = 8;
         let mut sum = Recycled::default();
         let (mut cells, mut entries) = (batch.places(), batch.places());
         let fetch_cell = |at: WayAt| self.set_number(at.set()).prefetch_cell(at.way());
-        let fetch_entry = |at: WayAt| self.set_number(at.set()).prefetch_entry(at.way());
+        let fetch_entry = |at: WayAt| {
+            // All that is wiped: no write waits for a line.
+            self.set_number(at.set()).prefetch_entry(at.way(), O::FETCHED_BYTES);
+        };
         cells.by_ref().take(2 * AHEAD).for_each(fetch_cell);
         entries.by_ref().take(AHEAD).for_each(fetch_entry);
         for (at, graced) in batch.graced() {

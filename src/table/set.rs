@@ -55,7 +55,7 @@ use super::tags::Tags;
 use super::ways::{LIVE, WAYS, bit, ways_in};
 use crate::entry::{ADDRESS_BITS, EntryRef, Goes, Object, Owned};
 use crate::pages::Zeroed;
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, prefetch_each_line};
 use crate::reclaim::Guard;
 use crate::sync::{AtomicU64, Ordering};
 use std::marker::PhantomData;
@@ -158,11 +158,12 @@ impl<'t, O: Object> Set<'t, O> {
         prefetch(&raw const self.cells.0[way as usize]);
     }
 
-    /// Starts to fetch the entry of a way. Nothing is read through the address.
-    pub(super) fn prefetch_entry(self, way: u32) {
+    /// Starts to fetch the lines of the first `bytes` of a way's entry. Nothing is read through the
+    /// address.
+    pub(super) fn prefetch_entry(self, way: u32, bytes: usize) {
         let word = self.cell(way);
         if word != 0 {
-            prefetch(crate::entry::address::<O>(word));
+            prefetch_each_line(crate::entry::address::<O>(word).cast(), bytes);
         }
     }
 
@@ -173,7 +174,7 @@ impl<'t, O: Object> Set<'t, O> {
         let live = self.meta.control.load(Ordering::Relaxed) & LIVE;
         let hints = self.hints();
         if let Some(way) = hints.oldest(live & !hints.visited) {
-            self.prefetch_entry(way);
+            self.prefetch_entry(way, 1);
         }
     }
 
@@ -181,7 +182,7 @@ impl<'t, O: Object> Set<'t, O> {
     pub(crate) fn prefetch_live(self) {
         // Relaxed: a guess, as in `prefetch_victim`.
         let live = self.meta.control.load(Ordering::Relaxed) & LIVE;
-        ways_in(live).for_each(|way| self.prefetch_entry(way));
+        ways_in(live).for_each(|way| self.prefetch_entry(way, 1));
     }
 
     /// A snapshot: the ways that are live now, readable for as long as the guard pins.
@@ -436,7 +437,7 @@ impl<'g, O: Object> Live<'g, O> {
     #[inline]
     pub(crate) fn prefetch_entry(&self, ways: u64) {
         if ways != 0 {
-            self.set.prefetch_entry(ways.trailing_zeros());
+            self.set.prefetch_entry(ways.trailing_zeros(), 1);
         }
     }
 
