@@ -204,7 +204,8 @@ campaign() {
         done
         queue=("${queue[@]:jobs}" "${running[@]}")
         while kill -0 "${pids[@]}" 2>/dev/null; do
-            sleep 1
+            # Ctrl-C ends it, too, and that is no failure of ours.
+            sleep 1 || true
             ((++seconds % 10)) || say "${running[@]}"
         done
         for pid in "${pids[@]}"; do wait "$pid" || true; done
