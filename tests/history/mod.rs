@@ -360,9 +360,9 @@ impl<'h> Search<'h> {
 fn evicts_its_own(history: &[Operation], event: &Event) -> bool {
     let teller = history.iter().find(|op| op.called == event.since && stored(op.action).is_some());
     let brings = |op: &&Operation| stored(op.action) == Some(event.value);
-    teller.is_some_and(|teller| {
-        history.iter().filter(brings).any(|brought| brought.returned < teller.called)
-    })
+    // Several may have shared what one of them stored, at the latest when all have returned.
+    let last = history.iter().filter(brings).map(|brought| brought.returned).max();
+    teller.zip(last).is_some_and(|(teller, last)| last < teller.called)
 }
 
 /// The slots in a mask, lowest first.

@@ -327,6 +327,12 @@ fn no_insert_evicts_what_it_is_to_replace() {
     // Also the same one, if it came while that was under way.
     let meanwhile = [(1, 4, Insert(7)), (3, 8, Insert(8)), (5, 6, Get(None))].map(operation);
     assert!(check(&meanwhile, &told(3)).is_ok());
+    // Who has shared an answer does not know when another one has stored it.
+    let shared = |stored| {
+        let all = [(0, stored, MayInsert(7)), (1, 2, MayInsert(7)), (4, 9, Insert(8))];
+        check(&all.map(operation), &[Event { since: 4, ..event((7, 8, Vanished)) }]).is_ok()
+    };
+    assert!(shared(6) && !shared(3));
 }
 
 #[test]
