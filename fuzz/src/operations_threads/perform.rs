@@ -274,7 +274,7 @@ impl At<'_> {
         let stores = other == Modes::NO_INTERNAL_LOOKUP;
         let has_landed =
             after != before && after.is_some_and(|(_, is_from_outside)| is_from_outside);
-        let is_known = world.changes_modes_once && !stores;
+        let is_known = world.one_changes_modes && !stores;
         assert!(!(is_known && has_landed), "{after:?} has landed while storing was off");
         cache.set_modes(Modes::SERVER);
     }

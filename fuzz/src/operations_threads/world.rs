@@ -2,7 +2,7 @@
 
 use super::super::history::Operation;
 use super::threads::{During, during, pause, set_during};
-use super::{Kind, MAX_CAPACITY, Outside, Script, Span};
+use super::{Kind, MAX_CAPACITY, Op, Outside, Script, Span};
 use halfshake::session::{
     Answer, Asked, Namespace, New, Purpose, Removed, Session, SessionCache, SessionId, Verdict,
 };
@@ -116,7 +116,7 @@ pub(super) struct World {
     outside: Outside,
     /// What can be said of an answer depends on what else is done.
     pub(super) changes_modes: bool,
-    pub(super) changes_modes_once: bool,
+    pub(super) one_changes_modes: bool,
     pub(super) has_new: bool,
 }
 
@@ -252,15 +252,16 @@ impl World {
             true => builder.capacity_bytes(FEW_BYTES),
             false => builder,
         };
-        let times = |kind| script.threads.iter().flatten().filter(|op| op.kind == kind).count();
+        let changes = |ops: &&Vec<Op>| ops.iter().any(|op| op.kind == Kind::Modes);
+        let changers = script.threads.iter().filter(changes).count();
         let world = Self {
             cache: builder.build().expect("good settings"),
             log,
             clock,
             ids: settings.ids,
             outside: settings.outside,
-            changes_modes: times(Kind::Modes) > 0,
-            changes_modes_once: times(Kind::Modes) == 1,
+            changes_modes: changers > 0,
+            one_changes_modes: changers == 1,
             has_new: script.has(&[Kind::New, Kind::NewRefused]),
         };
         world.set_remove_callback();
