@@ -23,8 +23,18 @@ pub(crate) struct Patience {
     pub(crate) waiting: Duration,
 }
 
-/// Runs each program with a mutant on (0: none) until one fails.
+/// Runs each program with a mutant on (0: none) until one fails. Threads that spin for one another
+/// take long on a busy machine: whether a program hangs is asked twice.
 pub(crate) fn judge(programs: &[PathBuf], mutant: usize, patience: Patience) -> Outcome {
+    let first = judge_once(programs, mutant, patience);
+    if first != Outcome::Timeout {
+        return first;
+    }
+    let (computing, waiting) = (patience.computing * 3, patience.waiting * 2);
+    judge_once(programs, mutant, Patience { computing, waiting })
+}
+
+fn judge_once(programs: &[PathBuf], mutant: usize, patience: Patience) -> Outcome {
     for program in programs {
         let outcome = run(program, mutant, patience);
         if outcome != Outcome::Missed {
