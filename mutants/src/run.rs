@@ -30,7 +30,7 @@ pub(crate) fn judge(programs: &[PathBuf], mutant: usize, patience: Patience) -> 
     if first != Outcome::Timeout {
         return first;
     }
-    let (computing, waiting) = (patience.computing * 3, patience.waiting * 2);
+    let (computing, waiting) = (patience.computing * 2, patience.waiting * 2);
     judge_once(programs, mutant, Patience { computing, waiting })
 }
 
