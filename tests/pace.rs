@@ -33,6 +33,25 @@ fn every_set_is_looked_at_twice_in_an_interval_and_no_more() {
     cache.validate();
 }
 
+/// Sets that are looked at under one pin.
+const STRIDE: u64 = 64;
+
+#[test]
+fn sets_are_looked_at_evenly() {
+    let (cache, clock) = cache();
+    clock.advance(HALF);
+    passes(&cache, 1);
+    let swept = || cache.stats().swept_sets;
+    let sets = swept();
+    for fifth in 6..=30 {
+        clock.advance(HALF / 5);
+        let due = sets * fifth / 5;
+        until("what is due is swept", || swept() >= due);
+        assert!(swept() < due + STRIDE, "{} rather than {due}", swept());
+    }
+    cache.validate();
+}
+
 #[test]
 fn after_a_machine_slept_for_long_one_pass_is_enough() {
     let (cache, clock) = cache();
