@@ -10,9 +10,11 @@
 //! Not raced: `get_or_insert_with`, which waits on the standard library's lock and condition. That
 //! library is not instrumented, so what its slow paths order looks like a race. For the same reason
 //! threads are joined by their handles, and are waited for with atomics.
-#![expect(unsafe_code, reason = "the planted race")]
+#![expect(unsafe_code, reason = "the planted race, and memory that the library has to publish")]
 #![expect(clippy::disallowed_types, reason = "the library's room of atomics is not for tests")]
 
+#[path = "races/published.rs"]
+mod published;
 mod random;
 
 use halfshake::session::{
@@ -314,6 +316,7 @@ fn main() {
         pairs(seed, Delivery::Thread, Maintenance::Thread);
         bytes(seed);
         sessions(seed);
+        published::all();
     }
     println!("races: {} operations", rounds * 4 * THREADS * OPERATIONS);
 }
