@@ -127,7 +127,8 @@ fn bytes(span: Span) -> Range<usize> {
     span.byte_range()
 }
 
-/// Whether a plain test build on this platform, with every feature, has what stands under these.
+/// Whether a test build on this platform, with every feature of the core, has what stands under
+/// these.
 fn is_here(attributes: &[Attribute]) -> bool {
     let conditions = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     conditions.map(|cfg| cfg.parse_args::<Meta>()).all(|condition| match condition {
@@ -146,6 +147,8 @@ fn holds(condition: &Meta) -> bool {
                 "x86_64" => cfg!(target_arch = "x86_64"),
                 "aarch64" => cfg!(target_arch = "aarch64"),
                 "64" => cfg!(target_pointer_width = "64"),
+                // Those of the adapters, which no test of the core builds.
+                "openssl" | "rustls-0_23" => false,
                 _ => true,
             }
         }
@@ -292,6 +295,7 @@ mod tests {
             "not(test)",
             "all(test, halfshake_shuttle)",
             "not(feature = \"seal\")",
+            "feature = \"openssl\"",
         ] {
             assert!(!verdict(elsewhere), "{elsewhere}");
         }
