@@ -560,7 +560,7 @@ typedef struct halfshake_stats {
     uint64_t in_flight;
     /** Gauge: sessions that have left and whose memory waits for a reader. */
     uint64_t retired;
-    /** Gauge: remove callbacks that wait for the cache's thread. */
+    /** Gauge: remove callbacks that were left to the cache's thread and have not returned. */
     uint64_t undelivered;
 } halfshake_stats;
 
