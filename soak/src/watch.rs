@@ -24,9 +24,10 @@ pub(crate) fn violation(what: &str) -> ! {
     std::process::exit(1);
 }
 
-/// Says it in one piece: other threads may be panicking, too.
+/// Says it in one piece, on one line: other threads may be panicking, too.
 pub(crate) fn say(what: &str) {
     let seed = RUN.get().map_or(0, |(seed, _)| *seed);
+    let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = format!("\nVIOLATION: {what}; seed {seed}\n");
     // Where nothing can be written to, the status says it.
     _ = std::io::stderr().write_all(line.as_bytes());
