@@ -129,7 +129,10 @@ pub(crate) fn settle(world: &dyn World) -> Result<(), String> {
     loop {
         world.maintain();
         let stats = world.stats();
-        let is_quiet = stats.undelivered == 0 && stats.retired_entries == 0;
+        // Another thread may be at it: entries are counted as reclaimed before they are dropped,
+        // and their bytes when they have been.
+        let has_garbage = stats.retired_entries > 0 || stats.retired_bytes > 0;
+        let is_quiet = stats.undelivered == 0 && !has_garbage;
         if is_quiet && stats.entries == world.walk() {
             return Ok(());
         }
