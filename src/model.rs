@@ -297,6 +297,18 @@ impl Model {
         self.0.set_limit(&me.0, entries).0
     }
 
+    /// Holds a unit, as an insert under way does.
+    pub fn hold_unit(&self) {
+        let mut grant = self.0.budget.grant();
+        assert!(grant.covers(0, 0, 0), "a unit is free");
+        std::mem::forget(grant);
+    }
+
+    /// Gives a unit back that was held.
+    pub fn give_unit_back(&self) {
+        self.0.budget.release(1, 0);
+    }
+
     /// Delivers what was handed over: the delivery thread's work.
     pub fn deliver(&self, me: &Member) -> u64 {
         self.0.deliver_handed(&me.0)

@@ -18,17 +18,23 @@
 //!
 //! `repin` never collects; `Guard::flush` does, and so does every 128th outermost `pin`.
 //!
-//! Unsafe is checked by: `real::real_get_take`, `real::real_thread_exit`; model builds
-//! alone have it.
+//! Unsafe is checked by: `real::real_get_take`, `real::real_take_take`; model builds alone
+//! have it.
 
 #[cfg(not(any(halfshake_loom, halfshake_shuttle)))]
 mod imp {
-    use crate::sync::{Ordering, fence};
+    pub(crate) use super::real::{Collector, Guard, Participant};
 
     /// Retired ways of one thread that are handed to the collector together.
     pub(crate) fn retire_batch() -> u64 {
         64
     }
+}
+
+mod real {
+    //! crossbeam-epoch: what ships, and, behind a gate, what models explore.
+
+    use crate::sync::{Ordering, fence};
 
     /// The participants of one cache, and their garbage.
     #[derive(Debug)]
@@ -63,6 +69,7 @@ mod imp {
         /// Ends this pin and begins another; nothing may be borrowed under the old one.
         ///
         /// A no-op while the participant has a second guard.
+        #[inline]
         pub(crate) fn repin(&mut self) {
             self.0.repin();
             // Acquire: pairs with the release of the epoch by whoever advanced it; what was
@@ -71,6 +78,7 @@ mod imp {
         }
 
         /// Runs `f` once every guard pinned now is gone.
+        #[inline]
         pub(crate) fn defer(&self, f: impl FnOnce() + Send + 'static) {
             self.0.defer(f);
         }
@@ -91,7 +99,8 @@ mod imp {
     //! The *gate* is one explored word that every pin and every deferral touches first: fences are
     //! no scheduling points for loom, and without it pins and retires are not tried in every order.
 
-    use crate::sync::{AtomicU64, Ordering, fence, unexplored};
+    use super::real;
+    use crate::sync::{AtomicU64, Ordering, unexplored};
     use std::cell::Cell;
     use std::mem::ManuallyDrop;
     use std::sync::{Arc, Mutex};
@@ -127,19 +136,19 @@ mod imp {
     #[derive(Debug)]
     pub(crate) enum Collector {
         Model(Arc<ModelEpoch>),
-        Real(ManuallyDrop<crossbeam_epoch::Collector>, Arc<AtomicU64>),
+        Real(ManuallyDrop<real::Collector>, Arc<AtomicU64>),
     }
 
     #[derive(Debug)]
     pub(crate) enum Participant {
         Model(Arc<ModelEpoch>, usize),
-        Real(ManuallyDrop<crossbeam_epoch::LocalHandle>, Arc<AtomicU64>),
+        Real(ManuallyDrop<real::Participant>, Arc<AtomicU64>),
     }
 
     #[derive(Debug)]
     pub(crate) enum Guard {
         Model(Arc<ModelEpoch>, usize),
-        Real(ManuallyDrop<crossbeam_epoch::Guard>, Arc<AtomicU64>),
+        Real(ManuallyDrop<real::Guard>, Arc<AtomicU64>),
     }
 
     /// The specification of an epoch, in plain state (all of a model runs on one OS thread).
@@ -230,7 +239,7 @@ mod imp {
     impl Collector {
         pub(crate) fn new() -> Self {
             if SET_UP.get().real {
-                let collector = ManuallyDrop::new(crossbeam_epoch::Collector::new());
+                let collector = ManuallyDrop::new(real::Collector::new());
                 return Self::Real(collector, Arc::new(AtomicU64::new(0)));
             }
             Self::Model(Arc::new(ModelEpoch {
@@ -280,8 +289,6 @@ mod imp {
                 Self::Real(guard, gate) => {
                     gate.store(0, Ordering::Relaxed);
                     guard.repin();
-                    // Acquire: pairs with the release of the epoch by whoever advanced it.
-                    fence(Ordering::Acquire);
                 }
             }
         }

@@ -10,6 +10,8 @@ mod comments;
 mod layers;
 #[path = "tidy/models.rs"]
 mod models;
+#[path = "tidy/orderings.rs"]
+mod orderings;
 #[path = "tidy/paths.rs"]
 mod paths;
 #[path = "tidy/sizes.rs"]
@@ -282,6 +284,11 @@ fn every_row_of_the_architecture_has_models_that_bite() {
 }
 
 #[test]
+fn every_ordering_has_mutants_or_a_reason() {
+    none(orderings::findings(&files()));
+}
+
+#[test]
 fn every_mutant_applies() {
     let inventory = Inventory::read(&files());
     let applies = |patch: &&str| {
@@ -296,13 +303,15 @@ fn every_mutant_applies() {
 
 #[test]
 fn the_page_of_models_is_what_the_models_say() {
-    is_page("docs/MODELS.md", &Inventory::read(&files()).document());
+    let files = files();
+    let page = Inventory::read(&files).document() + &orderings::section(&files);
+    is_page("docs/MODELS.md", &page);
 }
 
 #[test]
 fn every_unsafe_file_says_what_checks_it() {
     let files = files();
-    let models = Inventory::read(&files).names();
+    let models = Inventory::read(&files).fail_for();
     none(unsafes::findings(&files, &models));
 }
 

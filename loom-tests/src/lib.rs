@@ -36,6 +36,9 @@ pub enum Order {
     Swapped,
 }
 
+/// What `ci/loom` asks for, unless it is told otherwise.
+const DEFAULT_PREEMPTIONS: usize = 2;
+
 /// How a model is explored.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -54,7 +57,7 @@ impl Plan {
         Self { name, order, epoch, least, preemptions: None, retire_batch: 1, outcomes: &[] }
     }
 
-    /// Another number than the environment gives.
+    /// Another number than the default. The environment may ask for more, as of all models.
     #[must_use]
     pub fn with_preemptions(self, preemptions: usize) -> Self {
         Self { preemptions: Some(preemptions), ..self }
@@ -71,12 +74,21 @@ impl Plan {
     pub fn that_sees(self, outcomes: &'static [&'static str]) -> Self {
         Self { outcomes, ..self }
     }
+
+    /// How many preemptions are explored, where `given` are asked for.
+    fn preemptions(&self, given: Option<usize>) -> Option<usize> {
+        match (self.preemptions, given) {
+            (Some(own), Some(given)) if given > DEFAULT_PREEMPTIONS => Some(own.max(given)),
+            (own, given) => own.or(given),
+        }
+    }
 }
 
 /// One execution of a model.
 #[derive(Debug)]
 pub struct Race {
     order: Order,
+    preemptions: Option<usize>,
     seen: Arc<Mutex<BTreeMap<&'static str, u64>>>,
 }
 
@@ -157,6 +169,11 @@ impl Race {
         answers.try_into().unwrap_or_else(|_| unreachable!("one answer for each role"))
     }
 
+    /// How many preemptions are explored; `None`: all.
+    pub fn preemptions(&self) -> Option<usize> {
+        self.preemptions
+    }
+
     /// Notes an outcome: see [`Plan::that_sees`].
     pub fn saw(&self, outcome: &'static str) {
         *self.seen.lock().expect("one thread").entry(outcome).or_default() += 1;
@@ -172,14 +189,15 @@ pub fn explore(plan: &Plan, body: fn(&Race)) {
     let seen = Arc::new(Mutex::new(BTreeMap::new()));
     let mut builder = loom::model::Builder::new();
     builder.max_branches = builder.max_branches.max(20_000);
-    builder.preemption_bound = plan.preemptions.or(builder.preemption_bound);
+    let preemptions = plan.preemptions(builder.preemption_bound);
+    builder.preemption_bound = preemptions;
     let begun = std::time::Instant::now();
     let (counter, outcomes) = (executions.clone(), seen.clone());
     let Plan { name, order, epoch, least, retire_batch, .. } = *plan;
     builder.check(move || {
         counter.fetch_add(1, Relaxed);
         model::begin(epoch, retire_batch);
-        body(&Race { order, seen: outcomes.clone() });
+        body(&Race { order, preemptions, seen: outcomes.clone() });
     });
     let executions = executions.load(Relaxed);
     let seen = seen.lock().expect("the model is done").clone();
@@ -187,10 +205,10 @@ pub fn explore(plan: &Plan, body: fn(&Race)) {
         "MODEL {name} {order:?} {epoch:?}: {executions} executions, {:.2} s, saw {seen:?}",
         begun.elapsed().as_secs_f64()
     );
-    assert!(executions >= least, "{name}: {executions} executions, at least {least} expected");
     for outcome in plan.outcomes {
         assert!(seen.contains_key(outcome), "{name}: never saw {outcome:?}, but {seen:?}");
     }
+    assert!(executions >= least, "{name}: {executions} executions, at least {least} expected");
 }
 
 /// Declares the two tests of a model, one for each order: a module of its name. `real`: on

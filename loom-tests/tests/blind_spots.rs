@@ -6,7 +6,7 @@
 use halfshake::remedies::{Gated, Payload, Pins, Word};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64 as LoomWord, AtomicUsize};
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -202,7 +202,7 @@ mod freed {
     static LATE: AtomicU64 = AtomicU64::new(0);
 
     /// Freed while somebody reads: no guard, no grace period.
-    fn frees<T: 'static>(payload: T, read: fn(&T), free: fn(&T)) {
+    fn frees<T: 'static, P>(payload: T, find: fn(&T) -> P, read: fn(&T, P), free: fn(&T)) {
         let shared = Rc::new((AtomicUsize::new(1), AtomicUsize::new(0), payload));
         let frees = shared.clone();
         let freer = loom::thread::spawn(move || {
@@ -212,21 +212,28 @@ mod freed {
             frees.1.store(1, Relaxed);
         });
         if shared.0.load(Acquire) == 1 {
+            let found = find(&shared.2);
             // Somewhere between the two.
             shared.1.load(Relaxed);
-            read(&shared.2);
+            read(&shared.2, found);
         }
         freer.join().expect("it ends");
     }
 
+    /// loom's own cell, and its own pointer into it, which it watches for as long as it lives; the
+    /// memory stays, so that the test itself reads nothing that is freed.
     #[test]
     fn reads_of_freed_memory_pass() {
         is_blind(|| {
-            // It only counts as freed, so that the test itself reads no freed memory.
-            let read = |is_freed: &Cell<bool>| {
-                LATE.fetch_add(u64::from(is_freed.get()), Relaxed);
-            };
-            frees(Cell::new(false), read, |is_freed| is_freed.set(true));
+            frees(
+                RefCell::new(Some(UnsafeCell::new(7))),
+                |cell| cell.borrow().as_ref().map(UnsafeCell::get),
+                |cell, pointer| {
+                    let is_late = pointer.is_some() && cell.borrow().is_none();
+                    LATE.fetch_add(u64::from(is_late), Relaxed);
+                },
+                |cell| _ = cell.take(),
+            );
         });
         assert_ne!(LATE.load(Relaxed), 0, "nobody read what was freed");
     }
@@ -235,7 +242,8 @@ mod freed {
     fn watched_memory_shows_them() {
         finds(
             || {
-                frees(Payload::new(7), |payload| assert_eq!(payload.read(), 7), Payload::bury);
+                let read = |payload: &Payload, ()| assert_eq!(payload.read(), 7);
+                frees(Payload::new(7), |_| (), read, Payload::bury);
             },
             RACE,
         );

@@ -158,16 +158,17 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let some = listener.is_some();
         self.listener.swap(listener.map(Arc::new));
         if some {
-            // Release: pairs with the Acquire in `heard`. Never cleared again: a listener that
-            // was set meanwhile would be missed.
-            self.heard.store(true, Ordering::Release);
+            // Relaxed: an operation that begins after this has returned finds both; one that is
+            // under way may go without. Never cleared again: a listener that was set meanwhile
+            // would be missed.
+            self.heard.store(true, Ordering::Relaxed);
         }
     }
 
     /// The listener of an operation that begins now.
     fn listener(&self) -> Option<Seen<Listener<O, X>>> {
-        // Acquire: pairs with the Release in `set_listener`; the listener is there, too.
-        self.heard.load(Ordering::Acquire).then(|| self.listener.load())
+        // Relaxed: see `set_listener`; the pointer itself is ordered by arc-swap.
+        self.heard.load(Ordering::Relaxed).then(|| self.listener.load())
     }
 
     pub(crate) fn has_listener(&self) -> bool {

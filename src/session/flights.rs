@@ -45,11 +45,16 @@
 //!
 //! # Orderings
 //!
-//! All are sequentially consistent, for want of a hit path to save on. What the argument needs: a
-//! removal that reads `out == 0` from a flight's end sees what it stored and its `landed`; and a
-//! flight whose `out` it did not see asks the store after it. For the second the store has to order
-//! those who use it, as every lock and every system call does: had the flight asked before the
-//! deletion, the removal would have to see its `out`. (The models fail with a store that does not.)
+//! What the argument needs: who reads `landed` in `before` finds what has landed; a removal that
+//! reads `out == 0` from a flight's end sees what it stored and its `landed`; and a flight whose
+//! `out` it did not see asks the store after it. The first two are pairs of Release and Acquire.
+//! (Whoever reads a word that several have counted up or down has acquired from all of them: each
+//! did it in one read-modify-write.) For the third the store has to order those who use it, as
+//! every lock and every system call does: had the flight asked before the deletion, its `out`,
+//! which it counted before that, would have happened before the removal's look, which could not
+//! miss it. (The models fail with a store that does not.) Hence no order of `out` and the store's
+//! words is wanted from here, and none of `out` and `landed` but for who sees a flight's end: what
+//! is not one of the four sides of the two pairs is relaxed, and mostly under the lock.
 //!
 //! # Single flight
 //!
@@ -239,8 +244,9 @@ impl<T> Flights<T> {
     }
 
     fn before_in(&self, stripe: usize) -> Before {
-        // SeqCst: pairs with `land`; what landed by now is there for the operation to see.
-        Before { stripe, landed: self.stripes[stripe].landed.load(Ordering::SeqCst) }
+        // Acquire: pairs with the Release in `land`; what landed by now is there for the operation
+        // to see.
+        Before { stripe, landed: self.stripes[stripe].landed.load(Ordering::Acquire) }
     }
 
     /// Before a removal of many keys.
@@ -251,18 +257,18 @@ impl<T> Flights<T> {
     /// Whether no flight of the stripe is out, and none has landed since.
     pub(crate) fn is_quiet(&self, since: Before) -> bool {
         let stripe = &self.stripes[since.stripe];
-        // SeqCst: pairs with `depart`, `land` and the end of a flight (module documentation).
-        let none_out = stripe.out.load(Ordering::SeqCst) == 0;
-        // SeqCst: as above; read second, so that what a flight stored before its end is seen.
-        none_out && stripe.landed.load(Ordering::SeqCst) == since.landed
+        // Acquire: pairs with the Release in `leave`; what a flight has landed before its end.
+        let none_out = stripe.out.load(Ordering::Acquire) == 0;
+        // Relaxed: it comes after the Acquire, which orders it behind all that have ended.
+        none_out && stripe.landed.load(Ordering::Relaxed) == since.landed
     }
 
     /// After a take without the board: whether there can be no other copy of what it took.
     pub(crate) fn was_alone(&self, since: Before, key: &[u8]) -> bool {
         let stripe = &self.stripes[since.stripe];
         let is_out = || stripe.board.lock().of_key(key).next().is_some();
-        // SeqCst: as in `is_quiet`, and behind the lock.
-        self.is_quiet(since) || (!is_out() && stripe.landed.load(Ordering::SeqCst) == since.landed)
+        // Relaxed: `landed` changes under the lock alone, which was held just before.
+        self.is_quiet(since) || (!is_out() && stripe.landed.load(Ordering::Relaxed) == since.landed)
     }
 
     /// After it, with its events: marks the flights whose key it names. `Some(number)`: an entry of
@@ -275,8 +281,8 @@ impl<T> Flights<T> {
         let mut board = stripe.board.lock();
         let named = board.flights.iter_mut().filter(|flight| names(&flight.key));
         named.for_each(|flight| flight.marked = true);
-        // SeqCst: for uniformity; the lock is what orders it after every landing so far.
-        let landed = stripe.landed.load(Ordering::SeqCst);
+        // Relaxed: the lock orders it after every landing so far.
+        let landed = stripe.landed.load(Ordering::Relaxed);
         (landed != before.landed).then_some(before.landed)
     }
 
@@ -348,8 +354,9 @@ impl<T> Flights<T> {
         errand: Errand<T>,
     ) -> Departed<T> {
         let number = board.depart(key, errand);
-        // SeqCst: pairs with `is_quiet`; before the external store is asked.
-        self.stripes[stripe].out.fetch_add(1, Ordering::SeqCst);
+        // Relaxed: before the external store is asked, which orders it against `is_quiet` (module
+        // documentation).
+        self.stripes[stripe].out.fetch_add(1, Ordering::Relaxed);
         let (stripes, key) = (self.stripes.clone(), key.into());
         Departed { stripes, stripe, key, number, is_out: true }
     }
@@ -393,12 +400,12 @@ impl<T> Departed<T> {
         if of_key.any(|f| f.is_taker() || (self.is(f) && f.marked)) {
             return false;
         }
-        // SeqCst: for uniformity; only changed under the lock.
-        let number = stripe.landed.load(Ordering::SeqCst) + 1;
+        // Relaxed: only changed under the lock.
+        let number = stripe.landed.load(Ordering::Relaxed) + 1;
         store(number);
-        // SeqCst: pairs with `before` and `mark`. Counted last: who reads the number in `before`
+        // Release: pairs with the Acquire in `before`. Counted last: who reads the number there
         // finds the entry, if it is still there.
-        stripe.landed.fetch_add(1, Ordering::SeqCst);
+        stripe.landed.fetch_add(1, Ordering::Release);
         drop(board);
         true
     }
@@ -442,11 +449,13 @@ impl<T> Departed<T> {
         }
         let was_told = gone.as_ref().is_some_and(Flight::is_told);
         if was_told || mine && claims == Some(true) {
-            // SeqCst: pairs with `is_quiet`, for takers that go without the board.
-            stripe.landed.fetch_add(1, Ordering::SeqCst);
+            // Relaxed: for takers that go without the board. They look behind the lock, or behind
+            // the end of this flight, and it publishes nothing of its own.
+            stripe.landed.fetch_add(1, Ordering::Relaxed);
         }
-        // SeqCst: pairs with `is_quiet`: who sees it sees what was stored, and `landed`.
-        stripe.out.fetch_sub(1, Ordering::SeqCst);
+        // Release: pairs with the Acquire in `is_quiet`: who sees the end sees what was stored, and
+        // `landed`.
+        stripe.out.fetch_sub(1, Ordering::Release);
         drop(board);
         // What it shares may be the last of its kind, and end a future of the user's.
         drop(gone);

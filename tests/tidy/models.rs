@@ -22,8 +22,17 @@ ARCHITECTURE.md; the same test without the variable fails when this page is stal
 A *model* is a few threads whose every order loom tries (`ci/loom`). A *mutant* is one line of the
 real source made wrong: each model that it names must then fail, in both role orders
 (`ci/loom-mutants`). So a row is proved by the models that fail when what upholds it is taken away,
-and by no others.
+and by no others. Which of its mutants weaken an ordering, and nothing else, is in the last table.
+
+A few mutants break what stands in models for something of another library: they show that what that
+library promises is needed, not that it keeps it.
 ";
+
+/// What models run in the place of what ships.
+pub(crate) const STAND_INS: [&str; 3] = ["src/model.rs", "src/session/model.rs", "src/sync.rs"];
+
+/// What a failed assertion says, whichever it is.
+const TELL_NOTHING: [&str; 5] = ["assertion", "failed", "left == right", "panicked", "unwrap"];
 
 /// A row of the table of fields, or an invariant.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +63,10 @@ struct Mutant {
     models: Vec<String>,
     rows: Vec<String>,
     source: String,
+    /// Texts, one of which a model fails with.
+    expects: Vec<String>,
+    /// What ships in the place of what it breaks, or nothing.
+    stand_in: String,
 }
 
 /// What a text says after each of three words.
@@ -103,9 +116,13 @@ impl Inventory {
         self.mutants.iter().map(|mutant| mutant.file.as_str())
     }
 
-    /// The models, by file and name.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.models.iter().map(|model| model.name.clone()).collect()
+    /// The models, by file and name, each with the files of the mutants that it fails for.
+    pub(crate) fn fail_for(&self) -> Vec<(String, String)> {
+        let sources = |model: &Model| -> Vec<_> {
+            let name = &model.name;
+            self.killers(name).map(|mutant| (name.clone(), mutant.source.clone())).collect()
+        };
+        self.models.iter().flat_map(sources).collect()
     }
 
     fn killers<'i>(&'i self, model: &'i str) -> impl Iterator<Item = &'i Mutant> {
@@ -136,8 +153,14 @@ impl Inventory {
         }
         for mutant in &self.mutants {
             let mut wrong = |what: String| found.push(at(&mutant.file, 1, &what));
+            if STAND_INS.contains(&mutant.source.as_str()) == mutant.stand_in.is_empty() {
+                wrong(format!("{}: say `stand-in:`, or don't", mutant.source));
+            }
             if mutant.models.is_empty() || mutant.rows.is_empty() {
                 wrong("say `models:` and `row:`".to_owned());
+            }
+            if mutant.expects.iter().any(|text| TELL_NOTHING.contains(&text.as_str())) {
+                wrong("it expects what any failure says: say which".to_owned());
             }
             for name in &mutant.models {
                 if !self.models.iter().any(|model| model.name == *name) {
@@ -217,8 +240,12 @@ impl Inventory {
 
     fn write_mutants(&self, out: &mut String) {
         out.push_str("\n## Mutants\n\n| mutant | what it breaks | in |\n| --- | --- | --- |\n");
-        for Mutant { name, what, source, .. } in &self.mutants {
-            line(out, [name, what, &format!("`{source}`")]);
+        for Mutant { name, what, source, stand_in, .. } in &self.mutants {
+            let what = match stand_in.as_str() {
+                "" => what.clone(),
+                real => format!("{what} It breaks what stands in models for {real}."),
+            };
+            line(out, [name, &what, &format!("`{source}`")]);
         }
     }
 }
@@ -228,7 +255,11 @@ fn at(path: &str, line: usize, message: &str) -> Finding {
 }
 
 fn names(mutants: Vec<&Mutant>) -> String {
-    mutants.into_iter().map(|mutant| mutant.name.as_str()).collect::<Vec<_>>().join(", ")
+    let name = |mutant: &Mutant| match mutant.stand_in.as_str() {
+        "" => mutant.name.clone(),
+        _ => format!("{} (of a stand-in)", mutant.name),
+    };
+    mutants.into_iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn line<const N: usize>(out: &mut String, cells: [&str; N]) {
@@ -337,6 +368,8 @@ fn mutant(file: &File) -> Mutant {
         what: file.text.lines().next().unwrap_or_default().to_owned(),
         models: list("models: ", ' '),
         rows: list("row: ", ';'),
+        expects: list("expect: ", '|'),
+        stand_in: head("stand-in: ").unwrap_or_default().to_owned(),
         source: head("--- a/").unwrap_or_default().to_owned(),
     }
 }
@@ -393,6 +426,9 @@ mod tests {
         wrong(ROWS, &MODEL.replace("/// Threads:", "/// Two:"), MUTANT, "say the property");
         wrong(ROWS, &MODEL.replace("//! Threads:", "//! Two:"), MUTANT, "`Not covered:` first");
         wrong(&ROWS.replace("it is plain", ""), MODEL, MUTANT, "C: neither");
+        wrong(ROWS, MODEL, &MUTANT.replace("src/a.rs", STAND_INS[0]), "say `stand-in:`");
+        wrong(ROWS, MODEL, &MUTANT.replace("expect: x", "expect: x|unwrap"), "say which");
+        wrong(ROWS, MODEL, &MUTANT.replace("row:", "stand-in: y\nrow:"), "say `stand-in:`");
     }
 
     #[test]

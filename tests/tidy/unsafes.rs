@@ -14,8 +14,8 @@ when this page is stale. Files that are not here have none: `tests/tidy.rs` says
 
 The last column is the `// SAFETY:` comment of a block, or what the function demands of its callers:
 the invariant, and who upholds it. Each file says at its head what would notice a breach: tests that
-run under the address sanitizer (`ci/asan`; those of the C library: `ci/capi`), models
-(docs/MODELS.md), or both. `unsafe` of tests is left out.
+run under the address sanitizer (`ci/asan`; those of the C library: `ci/capi`), models that fail for
+a mutant of that file (docs/MODELS.md), or both. `unsafe` of tests is left out.
 ";
 
 const CHECKED_BY: &str = "Unsafe is checked by:";
@@ -54,8 +54,9 @@ fn parts(files: &[File]) -> Vec<Part> {
     parts.filter(|part| !part.items.is_empty()).collect()
 }
 
-/// Files that do not say what checks them, or name what there is not.
-pub(crate) fn findings(files: &[File], models: &[String]) -> Vec<Finding> {
+/// Files that do not say what checks them, or name what there is not, or a model that does not.
+/// `models`: which fails for mutants of which file.
+pub(crate) fn findings(files: &[File], models: &[(String, String)]) -> Vec<Finding> {
     let mut found = Vec::new();
     for Part { path, checked_by, .. } in parts(files) {
         let mut wrong =
@@ -65,8 +66,11 @@ pub(crate) fn findings(files: &[File], models: &[String]) -> Vec<Finding> {
         }
         for name in checked_by.split('`').skip(1).step_by(2) {
             let is_file = files.iter().any(|file| file.path == name);
-            if !is_file && !models.iter().any(|model| model == name) {
-                wrong(format!("there is no test and no model {name}"));
+            let breaks = || models.iter().any(|(model, of)| model == name && *of == path);
+            if !is_file && !breaks() {
+                wrong(format!(
+                    "{name}: no test, and no model that fails for a mutant of this file"
+                ));
             }
         }
     }
@@ -208,11 +212,12 @@ mod tests {
 
     #[test]
     fn file_that_does_not_say_what_checks_it_is_found() {
-        let models = ["reads::get".to_owned()];
-        let count = |text: &str| findings(&files(text), &models).len();
+        let models = |of: &str| [("reads::get".to_owned(), of.to_owned())];
+        let count = |text: &str| findings(&files(text), &models("src/x.rs")).len();
         assert_eq!(count(TEXT), 0);
         assert_eq!(count(&TEXT.replace("Unsafe is checked by:", "Checked:")), 1);
         assert_eq!(count(&TEXT.replace("tests/a.rs", "tests/b.rs")), 1);
         assert_eq!(count(&TEXT.replace("reads::get", "reads::got")), 1);
+        assert_eq!(findings(&files(TEXT), &models("src/y.rs")).len(), 1, "not of this file");
     }
 }

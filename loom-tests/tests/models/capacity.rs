@@ -34,7 +34,7 @@ fn limit_two_sets(race: &Race) {
     assert_eq!(live(&cache).len(), 1, "limit 1");
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(limit_two_sets, least 100, sees ["both stored"]);
+model!(limit_two_sets, least 1200, sees ["both stored"]);
 
 /// A limit of one holds one, in one set.
 ///
@@ -47,7 +47,33 @@ fn limit_one_set(race: &Race) {
     assert_eq!(live(&cache).len(), 1, "limit 1");
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(limit_one_set, least 200, sees ["both stored"]);
+model!(limit_one_set, least 66_000, sees ["both stored"]);
+
+/// While the last unit is held by an insert under way, another one is refused once it has helped
+/// a few times, or gets what is given back; and nothing is lost by that.
+///
+/// Threads: one holds the only unit and gives it back, after as many turns as the other one has;
+/// one inserts.
+fn limit_held(race: &Race) {
+    let cache = Model::new(1);
+    cache.hold_unit();
+    let gives_back = role(|cache: &Model, _: &_| {
+        (0..4).for_each(|_| loom::thread::yield_now());
+        cache.give_unit_back();
+        Inserted::Unchanged
+    });
+    let inserts = role(|cache, me| cache.insert(me, K, 1));
+    let [_, inserted] = race.check(&cache, [gives_back, inserts]);
+    let stored = match inserted {
+        Inserted::Stored => vec![1],
+        Inserted::Refused(Refusal::Full) => vec![],
+        other => panic!("{other:?}"),
+    };
+    race.saw(if stored.is_empty() { "full" } else { "stored" });
+    assert_eq!(live(&cache), stored);
+    assert_no_unit_is_lost(&cache, 1);
+}
+model!(limit_held, least 12, sees ["full", "stored"]);
 
 /// A replacement needs no unit, and gives none away.
 ///
@@ -59,7 +85,7 @@ fn limit_replace(race: &Race) {
     assert_eq!(live(&cache).len(), 1, "limit 1");
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(limit_replace, least 300);
+model!(limit_replace, least 2600);
 
 /// What a take frees can be used at once by another set.
 ///
@@ -72,7 +98,7 @@ fn limit_take(race: &Race) {
     assert_eq!(live(&cache), [2]);
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(limit_take, least 100, sees ["taken", "evicted"]);
+model!(limit_take, least 380, sees ["taken", "evicted"]);
 
 /// Of two inserts of one key one has a unit too many, and gives it back.
 ///
@@ -82,7 +108,7 @@ fn limit_given_back(race: &Race) {
     race.check(&cache, [insert::<()>(K, 1), insert(K, 2)]);
     assert_no_unit_is_lost(&cache, 2);
 }
-model!(limit_given_back, least 300);
+model!(limit_given_back, least 8700);
 
 /// A new entry takes the bytes of several victims, and gives back what it does not need.
 ///
@@ -99,10 +125,10 @@ fn limit_bytes(race: &Race) {
     assert_eq!(cache.insert_weighing(&me, K, 4, 4), Inserted::Stored, "bytes were lost");
     cache.check_law(&me);
 }
-model!(limit_bytes, least 100, sees ["taken", "evicted"]);
+model!(limit_bytes, least 2300, sees ["taken", "evicted"]);
 
 /// Two inserts that each hold half of the bytes that both need give them back and try again: with
-/// one preemption both are stored, one after the other.
+/// one preemption both are stored, one after the other. With more, one of them may be refused.
 ///
 /// Threads: two that insert an entry as large as the limit, each with one victim.
 fn limit_bytes_halves(race: &Race) {
@@ -115,10 +141,11 @@ fn limit_bytes_halves(race: &Race) {
         })
     };
     let [a, b] = race.check(&cache, [put(X, 3), put(O + 2, 4)]);
-    assert!(a && b, "one did not get what the other gave back: {a} {b}");
+    let both = race.preemptions() == Some(1);
+    assert!(a && b || (a || b) && !both, "one did not get what the other gave back: {a} {b}");
     assert_eq!(live(&cache).len(), 1);
 }
-model!(limit_bytes_halves, least 100, preemptions 1);
+model!(limit_bytes_halves, least 9900, preemptions 1);
 
 fn weighing(bytes: u64, entries: &[(u64, u64, u32)]) -> Model {
     let cache = Model::with(4, Some(bytes), Delivery::Caller);
@@ -157,7 +184,7 @@ fn bytes_while_stalled(race: &Race) {
     assert!(is_stored(cache.insert_weighing(&me, K, 9, 2)), "no room after the grace period");
     cache.check_law(&me);
 }
-model!(bytes_while_stalled, least 50);
+model!(bytes_while_stalled, least 6900);
 
 fn lower_to_one<T: Default + 'static>() -> Role<T> {
     role(|cache, me| {
@@ -180,7 +207,7 @@ fn set_limit_insert(race: &Race) {
     drop(me);
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(set_limit_insert, least 50, sees ["paid"]);
+model!(set_limit_insert, least 76, sees ["paid"]);
 
 /// Two who lower the limit evict together what is above it, and nothing else.
 ///
@@ -191,7 +218,7 @@ fn set_limit_twice(race: &Race) {
     assert_eq!(live(&cache).len(), 1, "not what the limit allows");
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(set_limit_twice, least 50);
+model!(set_limit_twice, least 430);
 
 /// Of two who pay one debt neither leaves to the other what nobody pays then.
 ///
@@ -202,7 +229,7 @@ fn set_limit_relied(race: &Race) {
     assert_eq!(live(&cache).len(), 1, "not what the limit allows");
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(set_limit_relied, least 50);
+model!(set_limit_relied, least 4000);
 
 /// The same of a debt that came while the other one was about to have paid.
 ///
@@ -217,7 +244,7 @@ fn set_limit_lowered_again(race: &Race) {
     race.saw(if limit == 1 { "lowered twice" } else { "raised" });
     assert!(live(&cache).len() as u64 <= limit, "not what the limit allows");
 }
-model!(set_limit_lowered_again, least 50, sees ["lowered twice", "raised"]);
+model!(set_limit_lowered_again, least 830, sees ["lowered twice", "raised"]);
 
 /// What a take frees pays the debt of a lowered limit, and is not used twice.
 ///
@@ -228,7 +255,7 @@ fn set_limit_take(race: &Race) {
     assert!(live(&cache).len() <= 1, "above the limit");
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(set_limit_take, least 50);
+model!(set_limit_take, least 290);
 
 /// As `set_limit_take`, with an insert that wants what the take frees.
 ///
@@ -246,7 +273,7 @@ fn set_limit_reused(race: &Race) {
     drop(me);
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(set_limit_reused, least 40, preemptions 1);
+model!(set_limit_reused, least 33, preemptions 1);
 
 /// Whoever sees more entries than the old limit sees the new one: the limit holds at every instant,
 /// also while it is raised.
@@ -264,7 +291,7 @@ fn set_limit_observed(race: &Race) {
     race.check(&cache, [raise, insert(O, 2), observe]);
     race.saw(if live(&cache).len() == 2 { "two" } else { "one" });
 }
-model!(set_limit_observed, least 200, sees ["one", "two"]);
+model!(set_limit_observed, least 870, sees ["one", "two"]);
 
 /// Where the new entry of a key needs more bytes than the old one gives, others make room: the key
 /// is never absent.
@@ -281,4 +308,4 @@ fn limit_bytes_replace(race: &Race) {
     race.saw(if got == 1 { "old" } else { "new" });
     assert_eq!(live(&cache), [3]);
 }
-model!(limit_bytes_replace, least 50, sees ["old", "new"]);
+model!(limit_bytes_replace, least 250, sees ["old", "new"]);

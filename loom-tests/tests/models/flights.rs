@@ -63,7 +63,7 @@ fn removed_meanwhile(race: &Race) {
     let roles = [removes, resumes(&sessions)];
     assert_eq!(race_of(race, sessions, roles), None, "it is back");
 }
-model!(removed_meanwhile, least 50, sees ["removed", "was not there", "nothing", "outside"]);
+model!(removed_meanwhile, least 140, sees ["removed", "was not there", "nothing", "outside"]);
 
 /// As `removed_meanwhile`, where the session is inside at first, too, and its event deletes it
 /// outside.
@@ -79,7 +79,7 @@ fn removed_inside_meanwhile(race: &Race) {
     let roles = [removes, resumes(&sessions)];
     assert_eq!(race_of(race, sessions, roles), None, "it is back");
 }
-model!(removed_inside_meanwhile, least 50, sees ["nothing", "inside", "outside"]);
+model!(removed_inside_meanwhile, least 100, sees ["nothing", "inside", "outside"]);
 
 /// The same for an exact removal.
 ///
@@ -95,7 +95,7 @@ fn exactly_removed_meanwhile(race: &Race) {
     let roles = [removes, resumes(&sessions)];
     assert_eq!(race_of(race, sessions, roles), None, "it is back");
 }
-model!(exactly_removed_meanwhile, least 50, sees ["nothing", "inside", "outside"]);
+model!(exactly_removed_meanwhile, least 110, sees ["nothing", "inside", "outside"]);
 
 /// The same for a flush.
 ///
@@ -109,7 +109,7 @@ fn flushed_meanwhile(race: &Race) {
     let roles = [flushes, resumes(&sessions)];
     assert_eq!(race_of(race, sessions, roles), None, "it is back");
 }
-model!(flushed_meanwhile, least 50, sees ["nothing to flush", "flushed", "outside"]);
+model!(flushed_meanwhile, least 130, sees ["nothing to flush", "flushed", "outside"]);
 
 /// The same for a flush of the session's namespace.
 ///
@@ -123,7 +123,7 @@ fn namespace_flushed_meanwhile(race: &Race) {
     let roles = [flushes, resumes(&sessions)];
     assert_eq!(race_of(race, sessions, roles), None, "it is back");
 }
-model!(namespace_flushed_meanwhile, least 50, sees ["nothing to flush", "flushed", "outside"]);
+model!(namespace_flushed_meanwhile, least 130, sees ["nothing to flush", "flushed", "outside"]);
 
 /// A session that lies outside is taken once, and not found afterwards.
 ///
@@ -133,7 +133,7 @@ fn taken_meanwhile(race: &Race) {
     let roles = [takes(&sessions), resumes(&sessions)];
     assert_eq!(race_of(race, sessions, roles), None, "taken, and back");
 }
-model!(taken_meanwhile, least 50, sees ["taken", "nothing", "outside"]);
+model!(taken_meanwhile, least 360, sees ["taken", "nothing", "outside"]);
 
 /// The same where nothing is looked for inside: few steps, so that a look-up can be out between
 /// all of them.
@@ -145,7 +145,7 @@ fn taken_late(race: &Race) {
     let roles = [takes(&sessions), resumes(&sessions)];
     assert_eq!(race_of(race, sessions, roles), None, "taken, and back");
 }
-model!(taken_late, least 50, preemptions 4, sees ["taken", "nothing", "outside"]);
+model!(taken_late, least 3000, preemptions 4, sees ["taken", "nothing", "outside"]);
 
 /// A session that lies inside and outside is taken by exactly one.
 ///
@@ -160,7 +160,7 @@ fn taken_once(race: &Race) {
     sessions.end();
     race.saw(if seen[0] == "taken" { "first" } else { "second" });
 }
-model!(taken_once, least 50, sees ["first", "second"]);
+model!(taken_once, least 760, sees ["first", "second"]);
 
 fn resumes_then_takes(sessions: &Sessions) -> LoneRole<&'static str> {
     acts(sessions, |sessions| {
@@ -194,7 +194,7 @@ fn taken_inside_beside_a_look_up(race: &Race) {
     sessions.end();
 }
 model!(
-    taken_inside_beside_a_look_up, least 50, preemptions 1,
+    taken_inside_beside_a_look_up, least 130, preemptions 1,
     sees ["taken", "not taken", "nothing", "inside", "outside"]
 );
 
@@ -208,7 +208,7 @@ fn taken_after_a_look_up(race: &Race) {
     sessions.end();
 }
 model!(
-    taken_after_a_look_up, least 50,
+    taken_after_a_look_up, least 1000,
     sees ["taken", "not taken", "taken after a look-up outside"]
 );
 
@@ -222,7 +222,7 @@ fn taken_inside_after_a_look_up(race: &Race) {
     sessions.end();
 }
 model!(
-    taken_inside_after_a_look_up, least 50,
+    taken_inside_after_a_look_up, least 1000,
     sees ["taken", "not taken", "taken after a look-up outside"]
 );
 
@@ -238,7 +238,7 @@ fn taken_while_negotiated(race: &Race) {
     taken_by(race, &sessions, [negotiates, takes(&sessions)]);
     sessions.end();
 }
-model!(taken_while_negotiated, least 50, preemptions 3, sees ["taken", "not taken"]);
+model!(taken_while_negotiated, least 2200, preemptions 3, sees ["taken", "not taken"]);
 
 /// A new session that is removed while the new callback writes it to the store lies nowhere then.
 ///
@@ -257,7 +257,7 @@ fn removed_while_negotiated(race: &Race) {
     assert_eq!(sessions.resume(), there, "removed, and there");
     sessions.end();
 }
-model!(removed_while_negotiated, least 50, sees ["removed", "too early"]);
+model!(removed_while_negotiated, least 420, sees ["removed", "too early"]);
 
 /// A session that is added, and then kept outside, is taken by one at most.
 ///
@@ -276,7 +276,7 @@ fn taken_while_added(race: &Race) {
     assert!(taken[1] == "not taken" || again.is_none(), "taken 2 times");
     sessions.end();
 }
-model!(taken_while_added, least 50, sees ["taken", "not taken"]);
+model!(taken_while_added, least 1000, sees ["taken", "not taken"]);
 
 /// A session that lies inside and outside is taken by one at most, also if the store is asked only
 /// since a moment ago.
@@ -295,7 +295,7 @@ fn taken_while_the_callback_is_set(race: &Race) {
     sessions.end();
 }
 model!(
-    taken_while_the_callback_is_set, least 50,
+    taken_while_the_callback_is_set, least 1200,
     sees ["taken", "not taken", "taken after a look-up outside"]
 );
 
@@ -311,17 +311,17 @@ fn refused_or_taken(race: &Race) {
         "refused"
     });
     let seen = race.run_alone([refuses, takes(&sessions)]);
-    assert_eq!(seen[1], "not taken");
+    assert_eq!(seen[1], "not taken", "taken, though it is refused");
     assert_eq!(sessions.found(), None, "refused, and there");
     let events = sessions.events();
     let by = |cause| events.iter().filter(|event| **event == (NAME, cause)).count();
     // A take that was out already is too late to be stopped, but gives up what it got.
     let (refused, taken) = (by(RemovalCause::RefusedByNew), by(RemovalCause::Taken));
-    assert_eq!((refused + taken, events.len()), (1, 1), "{events:?}");
+    assert_eq!((refused + taken, events.len()), (1, 1), "not one event: {events:?}");
     race.saw(if taken == 1 { "event: taken" } else { "event: refused" });
     sessions.end();
 }
-model!(refused_or_taken, least 50, sees ["event: refused"]);
+model!(refused_or_taken, least 6100, preemptions 3, sees ["event: refused", "event: taken"]);
 
 /// A refused session is not brought back by a look-up that is out.
 ///
@@ -335,7 +335,7 @@ fn refused_meanwhile(race: &Race) {
     let roles = [refuses, resumes(&sessions)];
     assert_eq!(race_of(race, sessions, roles), None, "refused, and back");
 }
-model!(refused_meanwhile, least 50, sees ["nothing", "inside"]);
+model!(refused_meanwhile, least 4300, sees ["nothing", "inside"]);
 
 /// The same for one that was stored nowhere.
 ///
@@ -349,7 +349,7 @@ fn refused_unstored_meanwhile(race: &Race) {
     let roles = [refuses, resumes(&sessions)];
     assert_eq!(race_of(race, sessions, roles), None, "refused, and back");
 }
-model!(refused_unstored_meanwhile, least 50, sees ["nothing", "outside"]);
+model!(refused_unstored_meanwhile, least 680, sees ["nothing", "outside"]);
 
 /// A session that is renewed when it is used does not come back if it was removed meanwhile.
 ///
@@ -370,7 +370,7 @@ fn removed_or_renewed(race: &Race) {
     }
     sessions.end();
 }
-model!(removed_or_renewed, least 50, sees ["nothing", "inside", "renewed"]);
+model!(removed_or_renewed, least 660, sees ["nothing", "inside", "renewed"]);
 
 /// Nothing is stored once caching was switched off.
 ///
@@ -388,7 +388,7 @@ fn switched_off(race: &Race) {
     assert_eq!(stored, seen[0], "stored after it was off");
     sessions.end();
 }
-model!(switched_off, least 50, sees ["stored before", "empty"]);
+model!(switched_off, least 67, sees ["stored before", "empty"]);
 
 /// Who sees that sessions are looked for inside sees what was put there before that was so.
 ///
@@ -412,7 +412,7 @@ fn filled_then_looked_at(race: &Race) {
     race.saw(seen[1]);
     sessions.end();
 }
-model!(filled_then_looked_at, least 5, sees ["too early", "full"]);
+model!(filled_then_looked_at, least 4, sees ["too early", "full"]);
 
 /// An id that was unknown is known once it was put, outside and then inside.
 ///
@@ -431,7 +431,7 @@ fn unknown_then_put(race: &Race) {
     assert_eq!(sessions.resume(), Found::Outside(OTHER), "still taken for unknown");
     sessions.end();
 }
-model!(unknown_then_put, least 50, preemptions 1, sees ["nothing", "inside", "outside"]);
+model!(unknown_then_put, least 400, preemptions 1, sees ["nothing", "inside", "outside"]);
 
 /// The same for a session that only the new callback keeps, in the store.
 ///
@@ -448,4 +448,4 @@ fn unknown_then_negotiated(race: &Race) {
     assert_eq!(sessions.resume(), Found::Outside(NAME), "still taken for unknown");
     sessions.end();
 }
-model!(unknown_then_negotiated, least 50, sees ["nothing", "outside"]);
+model!(unknown_then_negotiated, least 78, sees ["nothing", "outside"]);

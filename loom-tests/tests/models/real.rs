@@ -38,7 +38,7 @@ fn real_get_take(race: &Race) {
     race.saw(if got.is_some() { "found" } else { "absent" });
     assert_eq!(taken, Some(1));
 }
-model!(real_get_take, real, least 100, preemptions 3, batch 8,
+model!(real_get_take, real, least 480, preemptions 3, batch 8,
     sees ["found", "absent", "freed before the joins"]);
 
 /// While a key is replaced and the old entry freed, a look-up finds one of the two.
@@ -56,7 +56,7 @@ fn real_get_replace(race: &Race) {
     race.saw(if got == 1 { "old" } else { "new" });
     assert_eq!(live(&cache), [2]);
 }
-model!(real_get_replace, real, least 100, preemptions 3, batch 8, sees [
+model!(real_get_replace, real, least 1200, preemptions 3, batch 8, sees [
     "old",
     "new",
     "freed before the joins"
@@ -75,7 +75,7 @@ fn real_take_take(race: &Race) {
     let [a, b] = race.check(&cache, [take(K), take_and_free]);
     assert_ne!(a.is_some(), b.is_some(), "not one winner: {a:?} {b:?}");
 }
-model!(real_take_take, real, least 100, preemptions 3, batch 8, sees ["freed before the joins"]);
+model!(real_take_take, real, least 4600, preemptions 3, batch 8, sees ["freed before the joins"]);
 
 /// A take may find what an insert replaces, and is not disturbed when that is freed.
 ///
@@ -91,7 +91,7 @@ fn real_replace_take(race: &Race) {
     race.saw(if taken == Some(1) { "old" } else { "new" });
     assert!(taken.is_some(), "a key that is replaced is never absent for take");
 }
-model!(real_replace_take, real, least 100, preemptions 3, batch 8, sees [
+model!(real_replace_take, real, least 8400, preemptions 3, batch 8, sees [
     "old",
     "new",
     "freed before the joins"
@@ -109,7 +109,7 @@ fn real_shutdown_take(race: &Race) {
     let [_, taken] = race.check(&cache, [shut_down, take(K)]);
     race.saw(if taken.is_some() { "taken" } else { "shut down" });
 }
-model!(real_shutdown_take, real, least 100, preemptions 3, batch 8,
+model!(real_shutdown_take, real, least 2700, preemptions 3, batch 8,
     sees ["taken", "shut down", "freed before the joins"]);
 
 /// Two replacements of one key: one looks at the entry that the other one frees.
@@ -124,7 +124,7 @@ fn real_replace_replace(race: &Race) {
     race.check(&cache, [insert(K, 2), replace_and_free]);
     assert_eq!(live(&cache).len(), 1);
 }
-model!(real_replace_replace, real, least 100, batch 8, sees ["freed before the joins"]);
+model!(real_replace_replace, real, least 5800, batch 8, sees ["freed before the joins"]);
 
 /// A reader that stays pinned and repins reads nothing that was freed.
 ///
@@ -146,7 +146,7 @@ fn real_repin(race: &Race) {
     race.saw(if got.is_some() { "found" } else { "absent" });
     assert_eq!(taken, Some(1));
 }
-model!(real_repin, real, least 100, preemptions 3, batch 8,
+model!(real_repin, real, least 350, preemptions 3, batch 8,
     sees ["found", "absent", "freed before the joins"]);
 
 /// As `real_get_take`, for a victim of the limit.
@@ -164,7 +164,7 @@ fn real_get_evict(race: &Race) {
     race.saw(if found { "found" } else { "absent" });
     assert!(evicted && has_event(&cache, 1, Evicted));
 }
-model!(real_get_evict, real, least 100, batch 8,
+model!(real_get_evict, real, least 350, batch 8,
     sees ["found", "absent", "freed before the joins"]);
 
 /// As `real_get_take`, for `clear`, which unlinks without a guard.
@@ -182,7 +182,7 @@ fn real_get_clear(race: &Race) {
     race.saw(if found { "found" } else { "absent" });
     assert!(has_event(&cache, 1, Flushed));
 }
-model!(real_get_clear, real, least 100, batch 8,
+model!(real_get_clear, real, least 190, batch 8,
     sees ["found", "absent", "freed before the joins"]);
 
 /// What a thread has handed to the collector is freed by others when it has ended.
@@ -207,5 +207,5 @@ fn real_thread_exit(race: &Race) {
     race.saw(if got.is_some() { "found" } else { "absent" });
     assert_eq!(taken, Some(1));
 }
-model!(real_thread_exit, real, least 100, batch 8,
+model!(real_thread_exit, real, least 33_000, batch 8,
     sees ["found", "absent", "freed before the joins"]);

@@ -18,9 +18,9 @@ fn take_take(race: &Race) {
     let [a, b] = race.check(&cache, [take(K), take(K)]);
     race.saw(if a.is_some() { "first won" } else { "second won" });
     assert_ne!(a.is_some(), b.is_some(), "not one winner: {a:?} {b:?}");
-    assert_eq!(cache.events(), [(1, Taken)]);
+    assert_eq!(cache.events(), [(1, Taken)], "not one event");
 }
-model!(take_take, least 20, sees ["first won", "second won"]);
+model!(take_take, least 130, sees ["first won", "second won"]);
 
 /// Of two takers exactly one gets the entry, and a reader who got it, too, may go on reading it.
 ///
@@ -31,7 +31,7 @@ fn take_take_get(race: &Race) {
     let [a, b, _] = race.check(&cache, [take(K), take(K), get]);
     assert_ne!(a.is_some(), b.is_some(), "not one winner: {a:?} {b:?}");
 }
-model!(take_take_get, least 300);
+model!(take_take_get, least 1200);
 
 /// An entry that is evicted and taken at the same time leaves for one of the causes.
 ///
@@ -42,9 +42,10 @@ fn evict_take(race: &Race) {
     let [evicted, taken] = race.check(&cache, [evict, take(K)]);
     race.saw(if evicted.is_some() { "evicted" } else { "taken" });
     assert_ne!(evicted, taken, "not one winner");
-    assert_eq!(cache.events(), [(1, if evicted.is_some() { Evicted } else { Taken })]);
+    let cause = if evicted.is_some() { Evicted } else { Taken };
+    assert_eq!(cache.events(), [(1, cause)], "not one event");
 }
-model!(evict_take, least 20, sees ["evicted", "taken"]);
+model!(evict_take, least 180, sees ["evicted", "taken"]);
 
 /// An insert into a full set evicts one entry, whatever is replaced in it meanwhile.
 ///
@@ -52,9 +53,14 @@ model!(evict_take, least 20, sees ["evicted", "taken"]);
 fn evict_replace(race: &Race) {
     let cache = cache_of(4, &[(K, 1), (X, 2)]);
     race.check(&cache, [insert::<()>(K, 3), insert(Y, 4)]);
-    assert_eq!((live(&cache).len(), cache.events().len()), (2, 2), "{:?}", cache.events());
+    assert_eq!(
+        (live(&cache).len(), cache.events().len()),
+        (2, 2),
+        "two left: {:?}",
+        cache.events()
+    );
 }
-model!(evict_replace, least 300);
+model!(evict_replace, least 4000);
 
 /// Two inserts into a full set each evict another entry.
 ///
@@ -62,9 +68,14 @@ model!(evict_replace, least 300);
 fn evict_evict(race: &Race) {
     let cache = cache_of(4, &[(K, 1), (X, 2)]);
     race.check(&cache, [insert::<()>(Y, 3), insert(Y + 2, 4)]);
-    assert_eq!((live(&cache).len(), cache.events().len()), (2, 2), "{:?}", cache.events());
+    assert_eq!(
+        (live(&cache).len(), cache.events().len()),
+        (2, 2),
+        "two left: {:?}",
+        cache.events()
+    );
 }
-model!(evict_evict, least 300);
+model!(evict_evict, least 5500);
 
 /// `remove_exact` removes the very entry that was identified, or nothing, though its way and its
 /// key are used again.
@@ -85,4 +96,4 @@ fn remove_exact_replace(race: &Race) {
     assert_eq!(has_event(&cache, 1, Removed), removed);
     assert!(live(&cache).contains(&2));
 }
-model!(remove_exact_replace, least 100, sees ["removed", "too late"]);
+model!(remove_exact_replace, least 190, sees ["removed", "too late"]);

@@ -40,9 +40,9 @@ fn reuse_slow_reader(race: &Race) {
         cache.insert(me, X, 2);
     });
     race.check(&cache, [get, reuse]);
-    assert_eq!(live(&cache), [2]);
+    assert_eq!(live(&cache), [2], "not the last one alone");
 }
-model!(reuse_slow_reader, least 100);
+model!(reuse_slow_reader, least 400);
 
 /// Two inserts, one of which needs the way that the other's thread has just freed.
 ///
@@ -58,9 +58,9 @@ fn reuse_insert(race: &Race) {
         cache.insert(me, X, 2);
     });
     race.check(&cache, [get_and_insert, reuse]);
-    assert_eq!(live(&cache), [2, 3]);
+    assert_eq!(live(&cache), [2, 3], "not the last two");
 }
-model!(reuse_insert, least 500);
+model!(reuse_insert, least 8700);
 
 /// ABA: the control word must not look unchanged to an insert when its key came meanwhile, in the
 /// way of an entry that went.
@@ -74,9 +74,9 @@ fn aba_insert(race: &Race) {
     });
     race.check(&cache, [insert(X, 2), take_and_insert]);
     // Three of them in `worn`.
-    assert_eq!((live(&cache).len(), cache.events().len()), (1, 3 + 2));
+    assert_eq!((live(&cache).len(), cache.events().len()), (1, 3 + 2), "five left");
 }
-model!(aba_insert, least 500);
+model!(aba_insert, least 6500);
 
 /// ABA: a take must not unlink another entry, in the way of the one that it looked up.
 ///
@@ -92,9 +92,9 @@ fn aba_take(race: &Race) {
     race.saw(if a.is_some() { "first" } else { "second" });
     assert_ne!(a.is_some(), b.is_some(), "not one winner: {a:?} {b:?}");
     assert!(!has_event(&cache, 2, Taken), "another entry was taken");
-    assert_eq!(live(&cache), [2]);
+    assert_eq!(live(&cache), [2], "not the last one alone");
 }
-model!(aba_take, least 100, sees ["first", "second"]);
+model!(aba_take, least 390, sees ["first", "second"]);
 
 /// While a reader stays pinned ways run out: an insert is refused, changes nothing, and succeeds
 /// when the reader has gone.
@@ -108,7 +108,8 @@ fn no_room(race: &Race) {
         for value in 2..5 {
             assert!(is_stored(cache.insert(me, K, value)), "there is a way for each");
         }
-        assert_eq!(cache.insert(me, K, 5), Inserted::Refused(Refusal::NoRoom));
+        let inserted = cache.insert(me, K, 5);
+        assert_eq!(inserted, Inserted::Refused(Refusal::NoRoom), "a way that waits was used");
         Some(4)
     });
     let get = role(|cache, me| {
@@ -125,7 +126,7 @@ fn no_room(race: &Race) {
     assert!(is_stored(cache.insert(&me, K, 9)), "no room after the grace period");
     cache.check_law(&me);
 }
-model!(no_room, least 50, sees ["last", "earlier"]);
+model!(no_room, least 4100, sees ["last", "earlier"]);
 
 /// What a thread retires and then leaves alone is free for others: nobody's bag keeps it.
 ///
@@ -146,7 +147,7 @@ fn idle_retirer(race: &Race) {
     assert_eq!(live(&cache).len(), 2);
     cache.check_law(&idle);
 }
-model!(idle_retirer, least 500, batch 8);
+model!(idle_retirer, least 6800, batch 8);
 
 /// What a thread has retired is free for others when it has ended.
 ///
@@ -166,7 +167,7 @@ fn thread_exit(race: &Race) {
     assert_eq!(live(&cache), [3, 5]);
     cache.check_law(&me);
 }
-model!(thread_exit, least 100, batch 8);
+model!(thread_exit, least 12_000, batch 8);
 
 /// What a thread retires is taken once, though it writes over what was taken before.
 ///
@@ -186,7 +187,7 @@ fn ring_wraps(race: &Race) {
     all.sort_unstable();
     assert_eq!(all, [1, 2, 3, 4], "each way once");
 }
-model!(ring_wraps, least 20, sees ["both are left", "taken while others were added"]);
+model!(ring_wraps, least 40, sees ["both are left", "taken while others were added"]);
 
 /// Of two who take at once each way is one's.
 ///
@@ -205,7 +206,7 @@ fn ring_two_takers(race: &Race) {
     all.sort_unstable();
     assert_eq!(all, [1, 2], "each way once");
 }
-model!(ring_two_takers, least 50);
+model!(ring_two_takers, least 370);
 
 /// Free blocks of memory are with one thread at a time, and none is lost.
 ///
@@ -237,7 +238,7 @@ fn depot_takes(race: &Race) {
     all.sort_unstable();
     assert_eq!(all, [1, 2, 3], "each block once");
 }
-model!(depot_takes, least 100);
+model!(depot_takes, least 83);
 
 /// Blocks that are given while others are taken stay apart, and none is lost.
 ///
@@ -258,4 +259,4 @@ fn depot_gives(race: &Race) {
     all.sort_unstable();
     assert_eq!(all, [1, 2, 3], "each block once");
 }
-model!(depot_gives, least 3, sees ["the old one", "the new ones"]);
+model!(depot_gives, least 11, sees ["the old one", "the new ones"]);

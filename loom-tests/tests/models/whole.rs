@@ -41,7 +41,7 @@ fn clear_insert(race: &Race) {
     race.saw(if has_event(&cache, 2, Flushed) { "cleared" } else { "stayed" });
     assert!(!live(&cache).contains(&1));
 }
-model!(clear_insert, least 50, sees ["cleared", "stayed"]);
+model!(clear_insert, least 130, sees ["cleared", "stayed"]);
 
 /// What a thread has seen in the cache is gone when it has cleared it.
 ///
@@ -57,7 +57,7 @@ fn clear_seen(race: &Race) {
     let [seen, _] = race.check(&cache, [clear, insert(K, 1)]);
     race.saw(if seen { "seen" } else { "absent" });
 }
-model!(clear_seen, least 50, sees ["seen", "absent"]);
+model!(clear_seen, least 69, sees ["seen", "absent"]);
 
 /// `retain` removes entries that its predicate has picked, and no others of the set.
 ///
@@ -73,7 +73,7 @@ fn retain_replace(race: &Race) {
     race.saw(if live(&cache).contains(&4) { "stayed" } else { "removed" });
     assert!(live(&cache).contains(&2), "what was not picked is gone");
 }
-model!(retain_replace, least 100, sees ["stayed", "removed"]);
+model!(retain_replace, least 530, sees ["stayed", "removed"]);
 
 /// After a shutdown nothing is live, and every entry that was stored has been told of when it
 /// returns.
@@ -83,10 +83,10 @@ fn shutdown_insert(race: &Race) {
     let cache = Model::new(4);
     let [_, stored] = race.check(&cache, [shut_down(), insert_or_closed(K, 1)]);
     race.saw(if stored { "stored" } else { "refused" });
-    assert_eq!(live(&cache), []);
-    assert_eq!(has_event(&cache, 1, Shutdown), stored);
+    assert_eq!(live(&cache), [], "live after the shutdown");
+    assert_eq!(has_event(&cache, 1, Shutdown), stored, "stored, and not told of");
 }
-model!(shutdown_insert, least 20, sees ["stored", "refused"]);
+model!(shutdown_insert, least 57, sees ["stored", "refused"]);
 
 /// As `shutdown_insert`, for a key that is there.
 ///
@@ -101,10 +101,10 @@ fn shutdown_replace(race: &Race) {
     });
     let [_, stored] = race.check(&cache, [shut_down, insert_or_closed(K, 2)]);
     race.saw(if stored { "stored" } else { "refused" });
-    assert_eq!(live(&cache), []);
-    assert_eq!(has_event(&cache, 2, Shutdown), stored);
+    assert_eq!(live(&cache), [], "live after the shutdown");
+    assert_eq!(has_event(&cache, 2, Shutdown), stored, "stored, and not told of");
 }
-model!(shutdown_replace, least 30, sees ["stored", "refused"]);
+model!(shutdown_replace, least 210, sees ["stored", "refused"]);
 
 /// An entry is taken or shut down, not both, and its event is told when shutdown returns.
 ///
@@ -118,9 +118,9 @@ fn shutdown_take(race: &Race) {
     });
     let [_, taken] = race.check(&cache, [shut_down, take(K)]);
     race.saw(if taken.is_some() { "taken" } else { "shut down" });
-    assert_eq!(has_event(&cache, 1, Shutdown), taken.is_none());
+    assert_eq!(has_event(&cache, 1, Shutdown), taken.is_none(), "not one of the two causes");
 }
-model!(shutdown_take, least 20, sees ["taken", "shut down"]);
+model!(shutdown_take, least 210, sees ["taken", "shut down"]);
 
 /// A look-up that is under way may read its entry to the end; one that begins after the shutdown
 /// finds nothing.
@@ -138,7 +138,7 @@ fn shutdown_get(race: &Race) {
     race.saw(if got.is_some() { "found" } else { "absent" });
     assert!(has_event(&cache, 1, Shutdown));
 }
-model!(shutdown_get, least 20, sees ["found", "absent"]);
+model!(shutdown_get, least 120, sees ["found", "absent"]);
 
 /// An entry that is taken and still held outlives the shutdown.
 ///
@@ -154,7 +154,7 @@ fn shutdown_held(race: &Race) {
     race.saw(if taken.is_some() { "taken" } else { "shut down" });
     assert!(taken.is_none_or(|value| value == 1));
 }
-model!(shutdown_held, least 20, sees ["taken", "shut down"]);
+model!(shutdown_held, least 340, sees ["taken", "shut down"]);
 
 /// Two that shut down close the cache once, and neither returns before all is told.
 ///
@@ -169,7 +169,7 @@ fn shutdown_twice(race: &Race) {
     };
     race.check(&cache, [shut_down(), shut_down()]);
 }
-model!(shutdown_twice, least 20);
+model!(shutdown_twice, least 3300);
 
 /// With a delivery thread, shutdown waits for what was handed over.
 ///
@@ -188,4 +188,4 @@ fn shutdown_deliver(race: &Race) {
     });
     race.check(&cache, [shut_down, deliver]);
 }
-model!(shutdown_deliver, least 10);
+model!(shutdown_deliver, least 260);
