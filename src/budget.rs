@@ -275,6 +275,20 @@ mod tests {
     }
 
     #[test]
+    fn a_payer_that_panics_pays_no_more() {
+        let budget = Budget::new(1, UNLIMITED);
+        let mut held = budget.grant();
+        assert!(held.covers(0, 0, 1));
+        budget.set_limit(0);
+        let pays = std::panic::AssertUnwindSafe(|| {
+            let _payment = budget.take_on().unwrap();
+            std::panic::panic_any(());
+        });
+        assert!(std::panic::catch_unwind(pays).is_err());
+        assert!(budget.take_on().is_some(), "nobody pays now");
+    }
+
+    #[test]
     fn a_debt_is_taken_on_once() {
         let budget = Budget::new(2, UNLIMITED);
         assert!(budget.take_on().is_none(), "nothing is owed");

@@ -285,3 +285,27 @@ fn of_many_that_ask_at_once_one_makes_the_value_and_all_get_it() {
     assert_eq!((c.len(), take(&events)), (50, vec![]));
     c.validate();
 }
+
+#[test]
+fn one_operation_tells_of_what_left_first_first() {
+    let (c, _, events) = cache(10);
+    c.insert(1, 0).unwrap();
+    assert!(c.insert_many([(1, 1), (1, 2), (1, 3)]).iter().all(Result::is_ok));
+    let all: Vec<_> = (0..3).map(|value| (1, value, RemovalCause::Replaced)).collect();
+    assert_eq!(take(&events), all);
+}
+
+#[test]
+fn maintenance_says_how_many_entries_it_has_freed() {
+    let builder = Cache::<u64, u64>::builder().capacity(10);
+    let c = builder.maintenance(Maintenance::Embedder).build().unwrap();
+    for key in 0..10 {
+        c.insert(key, key).unwrap();
+    }
+    c.clear();
+    let mut freed = 0;
+    for _ in 0..1000 {
+        freed += c.run_maintenance(usize::MAX).recycled;
+    }
+    assert_eq!((freed, c.stats().retired_entries), (10, 0));
+}

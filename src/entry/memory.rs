@@ -158,3 +158,25 @@ pub(super) unsafe fn release(memory: Allocated, layout: Layout) {
         None => unsafe { watched::release(memory.block, whole) },
     }
 }
+
+#[cfg(all(test, not(halfshake_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_size_is_asked_for_as_the_smallest_class_that_holds_it() {
+        for size in 0..=CLASSES * GRAIN {
+            let (asked, class) = rounded(Layout::from_size_align(size, 8).unwrap());
+            assert_eq!(asked, of_class(class.unwrap()), "{size}");
+            assert!(asked.size() >= size && asked.size() < size + GRAIN || size == 0, "{size}");
+        }
+    }
+
+    #[test]
+    fn what_no_class_holds_is_asked_for_as_it_is() {
+        for (size, align) in [(CLASSES * GRAIN + 1, 8), (1 << 20, 8), (64, 2 * ALIGN)] {
+            let layout = Layout::from_size_align(size, align).unwrap();
+            assert_eq!(rounded(layout), (layout, None));
+        }
+    }
+}
