@@ -96,59 +96,74 @@ fn what_a_walk_lends_is_kept_by_it_alone() {
     outlives_every_change!(cache, alive, { cache.iter().next().unwrap() }, |found| found);
 }
 
+/// `lend` makes loans of a reader; `check` sees that they are what they were.
+macro_rules! outlives_every_change_of_a_reader {
+    ($reader:ident, { $($lend:tt)* }, { $($check:tt)* }) => {
+        for change in CHANGES {
+            let (cache, alive) = stocked();
+            let mut $reader = cache.reader();
+            $($lend)*
+            elsewhere(&cache, change, collect);
+            $($check)*
+            drop($reader);
+            freed(&cache, &alive);
+        }
+    };
+}
+
 #[test]
 fn what_a_reader_lends_is_kept_by_it_alone() {
-    for change in CHANGES {
-        let (cache, alive) = stocked();
-        let mut reader = cache.reader();
-        let lent = reader.get(&LENT).unwrap();
-        elsewhere(&cache, change, collect);
-        assert_eq!((*lent.key(), lent.value().count()), (LENT, 1));
-        drop(reader);
-        freed(&cache, &alive);
-    }
+    outlives_every_change_of_a_reader!(
+        reader,
+        {
+            let lent = reader.get(&LENT).unwrap();
+        },
+        {
+            assert_eq!((*lent.key(), lent.value().count()), (LENT, 1));
+        }
+    );
 }
 
 #[test]
 fn what_a_reader_lends_again_is_kept_by_the_new_pin() {
-    for change in CHANGES {
-        let (cache, alive) = stocked();
-        let mut reader = cache.reader();
-        assert!(reader.get(&LENT).is_some() && reader.is_pinned());
-        let lent = reader.get(&LENT).unwrap();
-        elsewhere(&cache, change, collect);
-        assert_eq!((*lent.key(), lent.value().count()), (LENT, 1));
-        drop(reader);
-        freed(&cache, &alive);
-    }
+    outlives_every_change_of_a_reader!(
+        reader,
+        {
+            assert!(reader.get(&LENT).is_some() && reader.is_pinned());
+            let lent = reader.get(&LENT).unwrap();
+        },
+        {
+            assert_eq!((*lent.key(), lent.value().count()), (LENT, 1));
+        }
+    );
 }
 
 #[test]
 fn what_a_batch_of_a_reader_lends_is_kept_by_it_alone() {
-    for change in CHANGES {
-        let (cache, alive) = stocked();
-        let mut reader = cache.reader();
-        let many = reader.get_many(&[&LENT, &OTHER]);
-        elsewhere(&cache, change, collect);
-        assert_eq!(many[0].as_ref().unwrap().value().count(), 1);
-        drop(reader);
-        freed(&cache, &alive);
-    }
+    outlives_every_change_of_a_reader!(
+        reader,
+        {
+            let many = reader.get_many(&[&LENT, &OTHER]);
+        },
+        {
+            assert_eq!(many[0].as_ref().unwrap().value().count(), 1);
+        }
+    );
 }
 
 #[test]
 fn what_a_pinned_reader_lends_is_kept_until_its_pin_ends() {
-    for change in CHANGES {
-        let (cache, alive) = stocked();
-        let mut reader = cache.reader();
-        let pinned = reader.pinned();
-        let lent = pinned.get(&LENT).unwrap();
-        elsewhere(&cache, change, collect);
-        assert_eq!((*lent.key(), lent.value().count()), (LENT, 1));
-        assert!(pinned.get(&LENT).is_none_or(|now| !std::ptr::eq(now.value(), lent.value())));
-        drop(reader);
-        freed(&cache, &alive);
-    }
+    outlives_every_change_of_a_reader!(
+        reader,
+        {
+            let pinned = reader.pinned();
+            let lent = pinned.get(&LENT).unwrap();
+        },
+        {
+            assert_eq!((*lent.key(), lent.value().count()), (LENT, 1));
+            assert!(pinned.get(&LENT).is_none_or(|now| !std::ptr::eq(now.value(), lent.value())));
+        }
+    );
 }
 
 #[test]

@@ -156,8 +156,10 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             } else {
                 at.forget();
             }
-            // Last: it is garbage by now, so that no gauge misses it.
-            self.local.block.add(Counter::DeliveredLate, u64::from(self.handed));
+            if self.handed {
+                // Last: it is garbage by now, so that no gauge misses it.
+                self.local.block.add(Counter::DeliveredLate, 1);
+            }
         }
         if !self.here {
             self.engine.wake_deliverer();

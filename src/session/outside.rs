@@ -221,17 +221,15 @@ impl<C: 'static> SessionCache<C> {
     /// What is inside after all; those who have joined are told of it, too.
     fn look_inside_once_more(&self, key: &[u8], outcome: &Outcome) -> Late<'_> {
         let counters = &self.shared.counters;
-        let found = self.store.get(key).map(|found| Resumed(Found::Inside(found)));
-        let Some(copy) = found.as_ref().map(Resumed::to_session) else { return Late::Nothing };
+        let look = || self.store.get(key).map(|found| Resumed(Found::Inside(found)));
         // Nothing is pinned when those who have joined are woken.
-        drop(found);
+        let Some(copy) = look().map(|found| found.to_session()) else { return Late::Nothing };
         outcome.tell(Some(copy));
         // One look-up: it was a miss a moment ago, and then a hit.
         counters.count(Count::OwnMisses);
         counters.count(Count::OwnHits);
-        let found = self.store.get(key).map(|found| Resumed(Found::Inside(found)));
         // If it has left meanwhile, it may be outside.
-        found.map_or(Late::HasLeft, Late::Found)
+        look().map_or(Late::HasLeft, Late::Found)
     }
 
     /// Puts a look-up on the board, unless another one may be joined, or it may not wait for one.
