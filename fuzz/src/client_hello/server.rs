@@ -419,18 +419,24 @@ impl Connection {
     }
 }
 
-/// Errors for which rustls has no alert: the client's own, and some of its deframer.
+/// Errors for which rustls has no alert: the client's own, some of its deframer and its counters, a
+/// second hello for another name, and a client that takes no signature of our key.
 fn is_silent(error: &Error) -> bool {
-    use rustls::{InvalidMessage::HandshakePayloadTooLarge, PeerMisbehaved};
-    matches!(
-        error,
-        Error::AlertReceived(_)
-            | Error::InvalidMessage(HandshakePayloadTooLarge)
-            | Error::PeerMisbehaved(
-                PeerMisbehaved::MessageInterleavedWithHandshakeMessage
-                    | PeerMisbehaved::TooManyEmptyFragments
-            )
-    )
+    use rustls::InvalidMessage::HandshakePayloadTooLarge;
+    use rustls::PeerMisbehaved as Peer;
+    match error {
+        Error::AlertReceived(_) | Error::InvalidMessage(HandshakePayloadTooLarge) => true,
+        Error::General(what) => what == "incompatible signing key",
+        Error::PeerMisbehaved(what) => matches!(
+            what,
+            Peer::MessageInterleavedWithHandshakeMessage
+                | Peer::TooManyEmptyFragments
+                | Peer::IllegalMiddleboxChangeCipherSpec
+                | Peer::TooManyWarningAlertsReceived
+                | Peer::ServerNameDifferedOnRetry
+        ),
+        _ => false,
+    }
 }
 
 /// Whether the handshake goes on, or is done.
