@@ -4,7 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// How often a program that says nothing is looked at.
+const LOOKS: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -18,8 +21,9 @@ pub(crate) enum Outcome {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub(crate) computing: Duration,
-    /// Or all its threads have slept for so long: they wait for what never comes. (Threads that
-    /// wait for a processor do not sleep.)
+    /// Or for so long, all in all, each of its threads has slept whenever it was looked at: they
+    /// wait for what never comes, some of them waking now and then. (Threads that wait for a
+    /// processor do not sleep.)
     pub(crate) waiting: Duration,
 }
 
@@ -83,9 +87,9 @@ fn watch(
     lines: &Receiver<String>,
     patience: Patience,
 ) -> Option<Outcome> {
-    let (mut awake, mut computed) = (Instant::now(), processor_time(child.id()));
+    let mut silence = Silence::since(processor_time(child.id()));
     loop {
-        match lines.recv_timeout(Duration::from_millis(500)) {
+        match lines.recv_timeout(LOOKS) {
             Ok(line) if line.ends_with(" ... FAILED") => {
                 // Without any mutant that is what somebody has to look at.
                 if mutant == 0 {
@@ -93,18 +97,38 @@ fn watch(
                 }
                 return Some(Outcome::Caught);
             }
-            Ok(_) => (awake, computed) = (Instant::now(), processor_time(child.id())),
+            Ok(_) => silence = Silence::since(processor_time(child.id())),
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {
-                if is_awake(child.id()) {
-                    awake = Instant::now();
-                }
-                let computing = processor_time(child.id()).saturating_sub(computed);
-                if computing >= patience.computing || awake.elapsed() >= patience.waiting {
+                let is_over =
+                    silence.goes_on(is_awake(child.id()), processor_time(child.id()), patience);
+                if is_over {
                     return Some(Outcome::Timeout);
                 }
             }
         }
+    }
+}
+
+/// What a program has done since its last line.
+struct Silence {
+    /// What it had computed before.
+    computed: Duration,
+    slept: Duration,
+}
+
+impl Silence {
+    fn since(computed: Duration) -> Self {
+        Self { computed, slept: Duration::ZERO }
+    }
+
+    /// It was looked at once more; whether it hangs.
+    fn goes_on(&mut self, is_awake: bool, computed: Duration, patience: Patience) -> bool {
+        if !is_awake {
+            self.slept += LOOKS;
+        }
+        let computing = computed.saturating_sub(self.computed);
+        computing >= patience.computing || self.slept >= patience.waiting
     }
 }
 
@@ -177,6 +201,17 @@ mod tests {
     #[test]
     fn what_sleeps_without_a_word_hangs() {
         assert_eq!(judged("exec sleep 60"), Outcome::Timeout);
+    }
+
+    #[test]
+    fn what_wakes_now_and_then_hangs_and_what_waits_for_a_processor_does_not() {
+        let looks = 100;
+        let hangs = |wakes: fn(u32) -> bool| {
+            let mut silence = Silence::since(Duration::ZERO);
+            (0..looks).any(|look| silence.goes_on(wakes(look), Duration::ZERO, PATIENCE))
+        };
+        assert!(hangs(|look| look % 2 == 0));
+        assert!(!hangs(|_| true));
     }
 
     #[test]
