@@ -353,6 +353,12 @@ typedef struct halfshake_options {
      * 1000.
      */
     uint64_t sweep_interval_ms;
+    /**
+     * Memory for sessions that is mapped and touched when the cache is made, on huge pages where
+     * the system has them, in bytes; a session takes its payload and about 150. Default 0: it is
+     * mapped as it is needed.
+     */
+    uint64_t preallocate_bytes;
     /** A power of two up to 1024. Default 0: by the number of processors. */
     uint32_t shards;
     /**

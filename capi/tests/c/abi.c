@@ -70,7 +70,7 @@ SAME(HALFSHAKE_DELIVERY_THREAD, 1);
 
 SAME(sizeof(halfshake_key), 40);
 SAME(sizeof(halfshake_times), 24);
-SAME(sizeof(halfshake_options), 144);
+SAME(sizeof(halfshake_options), 152);
 SAME(sizeof(halfshake_attach_options), 40);
 SAME(sizeof(halfshake_stats), 584);
 SAME(sizeof(halfshake_namespace_stats), 32);

@@ -1,6 +1,8 @@
 /* Every function of the library, as it is meant to be used. */
 #include "check.h"
 
+#include <unistd.h>
+
 /* What the callbacks have heard, and what they are to do. */
 typedef struct notes {
     int news, gets, removes, destroyed;
@@ -504,7 +506,30 @@ static void walks(void) {
     OK(halfshake_cache_free(at.copy));
 }
 
+/* Pages of this process that are in memory. */
+static long pages(void) {
+    long all, resident;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    CHECK(statm != NULL && fscanf(statm, "%ld %ld", &all, &resident) == 2);
+    CHECK(fclose(statm) == 0);
+    return resident;
+}
+
+/* Memory that is there from the beginning. */
+static void ahead(void) {
+    const long asked = 32 << 20;
+    halfshake_options options = options_for(10);
+    halfshake_cache *cache;
+    long before = pages(), page = sysconf(_SC_PAGESIZE);
+    options.preallocate_bytes = asked;
+    cache = cache_of(options);
+    CHECK((pages() - before) * page >= asked);
+    put(cache, "a", "1");
+    OK(halfshake_cache_free(cache));
+}
+
 int main(void) {
+    ahead();
     names();
     sessions();
     look_ups();

@@ -249,6 +249,7 @@ static void options(void) {
     WRONG(max_id_bytes, 0, "max_id_bytes");
     WRONG(max_id_bytes, 65, "max_id_bytes");
     WRONG(sweep_interval_ms, 0, "sweep_interval");
+    WRONG(preallocate_bytes, UINT64_MAX, "preallocate");
     WRONG(shards, 3, "shards");
     WRONG(maintenance, 3, "maintenance");
     WRONG(delivery, 2, "delivery");
