@@ -170,13 +170,14 @@ const WRITERS: &[&str] = &[
 
 const SESSIONS: &[&str] = &["halfshake cache, a session's bytes", "halfshake sessions"];
 
-/// Entries in place beside ours, each in its fastest way.
+/// Entries in place beside ours, each in its fastest way, and the peer that ours is judged by.
 const B_READERS: &[&str] = &[
     "(nobody)",
     "halfshake pinned, bytes",
     "halfshake pinned, pairs",
     A::NAME,
     B2::NAME,
+    "papaya, guard held",
     "(one line)",
     "(two lines)",
 ];
@@ -317,7 +318,8 @@ fn entries_in_place() -> Vec<Step> {
     use Workload as W;
     const SMALL: u64 = 1 << 16;
     let hits = [SMALL, 300_000, MILLION].map(|n| step(W::Hit, n, 100_000).by(B_READERS));
-    let mut all = hits.to_vec();
+    let mut all = vec![step(W::Hit, 64, 200_000).by(B_READERS)];
+    all.extend(hits);
     all.push(step(W::Hit, 4 * MILLION, 100_000).by(B_READERS).only_full());
     all.push(step(W::Batch, 2 * MILLION, 200_000).by(B_BATCHERS).only_full());
     all.push(step(W::Miss, 4 * MILLION, 200_000).by(B_MISSERS).only_full());

@@ -68,9 +68,11 @@ fn think(times: u64) {
     }
 }
 
-/// What one thread did.
-#[derive(Clone, Copy, Default)]
+/// What one thread did, and when. (Whoever waits for it may get a processor late.)
+#[derive(Clone, Copy)]
 struct Done {
+    begun: Instant,
+    ended: Instant,
     spent_ns: u64,
     /// Of that, the other work.
     thinking_ns: u64,
@@ -81,6 +83,7 @@ fn one<C: Contestant>(shared: &C, start: &Barrier, operations: u64, times: u64) 
     let mut handle = shared.handle();
     let first = fresh_salt();
     start.wait();
+    let begun = Instant::now();
     let mut stored = 0;
     let before = thread_time();
     for n in first..first + operations / 2 {
@@ -90,10 +93,12 @@ fn one<C: Contestant>(shared: &C, start: &Barrier, operations: u64, times: u64) 
         think(times);
     }
     let spent_ns = thread_time() - before;
+    let ended = Instant::now();
+    // As long as before: it is most of the time, and the difference of the two is what is told.
     let before = thread_time();
-    (0..64).for_each(|_| think(times));
-    let thinking_ns = (thread_time() - before) * operations / 64;
-    Done { spent_ns, thinking_ns, stored }
+    (0..operations).for_each(|_| think(times));
+    let thinking_ns = thread_time() - before;
+    Done { begun, ended, spent_ns, thinking_ns, stored }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of seconds")]
@@ -108,18 +113,19 @@ fn together<C: Contestant>(shared: &C, threads: u64, scale: Scale, busy: bool) -
             (0..threads).map(|_| scope.spawn(move || one(shared, start, each, times))).collect();
         let watching = scope.spawn(move || most_retired(shared, over));
         start.wait();
-        let before = Instant::now();
         let done = running.into_iter().map(|r| r.join().expect("no operation panics"));
         let done: Vec<Done> = done.collect();
-        let wall = before.elapsed();
         over.store(true, Relaxed);
+        let begun = done.iter().map(|d| d.begun).min().expect("there are threads");
+        let ended = done.iter().map(|d| d.ended).max().expect("there are threads");
+        let wall = ended - begun;
         (done, wall, watching.join().expect("nothing here panics"))
     });
     let operations = each * threads;
     let sum = |part: fn(&Done) -> u64| done.iter().map(part).sum::<u64>();
     let thread = sum(|d| d.spent_ns);
-    let own = thread.saturating_sub(sum(|d| d.thinking_ns));
-    let mut figures = vec![("ns without other work", own as f64 / operations as f64)];
+    let own = thread as f64 - sum(|d| d.thinking_ns) as f64;
+    let mut figures = vec![("ns without other work", own / operations as f64)];
     if let Some(most) = retired {
         figures.push(("retired at most, of all entries", most as f64 / scale.entries as f64));
     }
