@@ -242,6 +242,15 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_that_has_its_unit_takes_no_other() {
+        let budget = Budget::new(2, UNLIMITED);
+        let mut a = budget.grant();
+        assert!(a.covers(0, 0, 1));
+        assert!(a.covers(0, 0, 1));
+        assert!(budget.grant().covers(0, 0, 1));
+    }
+
+    #[test]
     fn an_unlinked_entry_brings_its_unit_and_its_bytes() {
         let budget = Budget::new(2, 100);
         let mut a = budget.grant();

@@ -316,3 +316,36 @@ where
         Ok(cache)
     }
 }
+
+#[cfg(all(test, not(halfshake_loom)))]
+mod tests {
+    use super::*;
+    use crate::cache::BytesCache;
+
+    fn built(capacity: u64) -> BytesCache {
+        BytesCache::builder().capacity(capacity).maintenance(Maintenance::Embedder).build().unwrap()
+    }
+
+    #[test]
+    fn shards_are_twice_the_processors_and_fewer_in_small_caches() {
+        let shards = |capacity| built(capacity).core.table.geometry.shards as usize;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        assert_eq!(shards(1 << 20), (2 * processors).next_power_of_two().min(MOST_SHARDS));
+        assert_eq!(shards(1), 1);
+    }
+
+    #[test]
+    fn a_sweep_takes_a_millisecond_at_least() {
+        let builder = |interval| BytesCache::builder().capacity(1).sweep_interval(interval);
+        assert!(builder(Duration::from_millis(1)).build().is_ok());
+        assert!(builder(Duration::from_micros(999)).build().is_err());
+    }
+
+    #[test]
+    fn small_caches_have_memory_of_their_own_only_if_asked() {
+        assert!(built(LARGE - 1).core.slab.shared().is_none());
+        assert!(built(LARGE).core.slab.shared().is_some());
+        let asked = BytesCache::builder().capacity(1).preallocate(1).build().unwrap();
+        assert!(asked.core.slab.shared().is_some());
+    }
+}

@@ -209,4 +209,13 @@ mod tests {
         time.tick();
         assert_eq!(time.now(), 5000);
     }
+    #[test]
+    fn clocks_of_the_system_go_on_and_count_from_where_they_say() {
+        let clock = SystemClock::new();
+        let before = clock.now();
+        assert!((0..u32::MAX).any(|_| clock.now() > before), "it stands still");
+        let year_2026 = Duration::from_secs(1_767_225_600);
+        assert!(WallClock.now() > year_2026);
+        assert!(clock.now() < year_2026);
+    }
 }

@@ -303,3 +303,21 @@ pub struct Progress {
     /// Whether every set was looked at.
     pub complete: bool,
 }
+
+#[cfg(all(test, not(halfshake_loom)))]
+mod tests {
+    use crate::{BytesCache, Delivery, Maintenance};
+
+    #[test]
+    fn nobody_gets_threads_that_are_not_needed() {
+        use Delivery::{Caller, Thread};
+        let threads = |maintenance, delivery| {
+            let builder = BytesCache::builder().capacity(1).maintenance(maintenance);
+            builder.delivery(delivery).build().unwrap().core.extra.threads.0.lock().unwrap().len()
+        };
+        assert_eq!(threads(Maintenance::Embedder, Caller), 0);
+        assert_eq!(threads(Maintenance::Embedder, Thread), 1);
+        assert_eq!(threads(Maintenance::Thread, Caller), 2);
+        assert_eq!(threads(Maintenance::Lazy, Thread), 0);
+    }
+}

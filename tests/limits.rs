@@ -437,6 +437,8 @@ fn the_counters_tell_what_was_done() {
     assert_eq!((stats.lookups(), stats.misses()), (11, 6));
     assert_eq!((stats.inserts, stats.entries, stats.bytes), (5, 1, 7));
     assert_eq!((stats.capacity, stats.capacity_bytes), (3, None));
+    let limited = BytesCache::builder().capacity(3).capacity_bytes(100).build().unwrap();
+    assert_eq!(limited.stats().capacity_bytes, Some(100));
     assert_eq!(stats.removed_total(), 4);
     for (cause, count) in
         [(RemovalCause::Evicted, 2), (RemovalCause::Taken, 1), (RemovalCause::Removed, 1)]
