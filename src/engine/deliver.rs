@@ -31,7 +31,8 @@ pub(crate) struct Owed<'e, O: Object, X: Send + Sync + 'static> {
     here: bool,
     /// These events were handed over; this is the delivery thread, or stands in for it.
     handed: bool,
-    /// The listener that was set when the operation began: it uses that one to the end.
+    /// The listener that was set when the operation began: it uses that one to the end. For events
+    /// that were handed over: when they were taken.
     listener: Option<Seen<Listener<O, X>>>,
     /// The first panic of a listener; the others are counted like it, and dropped.
     first: Option<Payload>,
@@ -341,9 +342,11 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     pub(crate) fn deliver_handed(self: &Arc<Self>, local: &Rc<Local>) -> u64 {
         let mut delivered = 0;
         for block in self.blocks.all().iter() {
+            // First: whoever handed them over may have set the listener that is looked up below.
+            let handed = self.table.take_handed(&block.lists);
             let mut owed = Owed::delivered(self, local, true);
             owed.handed = true;
-            for (at, cause) in self.table.take_handed(&block.lists) {
+            for (at, cause) in handed {
                 owed.push_charged(at, RemovalCause::ALL[usize::from(cause)], 0);
             }
             delivered += owed.len() as u64;

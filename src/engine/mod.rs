@@ -158,9 +158,9 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let some = listener.is_some();
         self.listener.swap(listener.map(Arc::new));
         if some {
-            // Relaxed: an operation that begins after this has returned finds both; one that is
-            // under way may go without. Never cleared again: a listener that was set meanwhile
-            // would be missed.
+            // Relaxed: an operation that begins after this has returned finds both, and so does who
+            // takes what it hands over, by the list; one that is under way may go without. Never
+            // cleared again: a listener that was set meanwhile would be missed.
             self.heard.store(true, Ordering::Relaxed);
         }
     }

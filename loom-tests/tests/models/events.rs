@@ -143,6 +143,54 @@ fn hand_over(race: &Race) {
 }
 model!(hand_over, least 11, sees ["none", "one", "both"]);
 
+/// What leaves after a listener was set is told to that one, also where another thread delivers.
+///
+/// Threads: one sets another listener and then takes, one delivers; the rest is delivered at the
+/// end.
+fn hand_over_after_listen(race: &Race) {
+    let cache = Model::with(4, None, Delivery::Thread);
+    crate::fill(&cache, &[(K, 1)]);
+    let (old, new) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    cache.listen(Some(counting(&old)));
+    let callback = counting(&new);
+    let set_and_take = role(move |cache: &Model, me: &Member| {
+        cache.listen(Some(callback));
+        assert_eq!(cache.take(me, K), Some(1));
+        0
+    });
+    let deliver = role(|cache: &Model, me: &Member| cache.deliver(me));
+    let [_, delivered] = race.run(&cache, [set_and_take, deliver]);
+    race.saw(if delivered == 1 { "delivered" } else { "late" });
+    let me = cache.member();
+    assert_eq!(cache.deliver(&me), 1 - delivered, "handed over, and not delivered");
+    let told = (old.load(Relaxed), new.load(Relaxed));
+    assert_eq!(told, (0, 1), "told {told:?} times by (old, new), and the new one was set before");
+    cache.check_law(&me);
+}
+model!(hand_over_after_listen, least 25, sees ["delivered", "late"]);
+
+/// As `hand_over_after_listen`, where there was no listener before.
+///
+/// Threads: one sets a listener and then takes, one delivers; the rest is delivered at the end.
+fn hand_over_after_first_listen(race: &Race) {
+    let cache = Model::with(4, None, Delivery::Thread);
+    crate::fill(&cache, &[(K, 1)]);
+    cache.deafen();
+    let set_and_take = role(|cache: &Model, me: &Member| {
+        cache.listen(None);
+        assert_eq!(cache.take(me, K), Some(1));
+    });
+    let deliver = role(|cache: &Model, me: &Member| {
+        cache.deliver(me);
+    });
+    race.run(&cache, [set_and_take, deliver]);
+    let me = cache.member();
+    cache.deliver(&me);
+    assert!(has_event(&cache, 1, Taken), "told to nobody, and the listener was set before");
+    cache.check_law(&me);
+}
+model!(hand_over_after_first_listen, least 25);
+
 /// Two that deliver share what was handed over.
 ///
 /// Threads: two that deliver two events, a third hands one over meanwhile.
