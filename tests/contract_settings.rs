@@ -377,8 +377,11 @@ fn ids_that_no_memory_is_for_are_a_bad_setting_beside_the_others() {
         let Err(error) = build().build() else { panic!("{ids} ids") };
         assert_eq!(error.settings(), [BadSetting::NoCapacity, bad]);
     }
-    for ids in [0, 1, most] {
-        let build = SessionCache::<()>::builder().remember_unknown(ids, second);
+    let off = Duration::ZERO;
+    for (ids, time) in
+        [(0, second), (1, second), (most, second), (most + 1, off), (usize::MAX, off)]
+    {
+        let build = SessionCache::<()>::builder().remember_unknown(ids, time);
         build.capacity(10).build().unwrap().validate();
     }
 }

@@ -160,13 +160,15 @@ impl<C: 'static> SessionBuilder<C> {
     }
 
     /// For how long, 2 s at most, an id that the get callback does not know is a miss without
-    /// another call, and how many such ids are remembered (8 bytes each), 1,048,576 at most. By
-    /// default 4,096 for a second. A zero switches it off.
+    /// another call, and how many such ids are remembered, 1,048,576 at most. By default 4,096 for
+    /// a second. A zero switches it off, whatever the other one is. They take 8 bytes each, as many
+    /// as the next power of two: 32 KiB by default, 8 MiB at most.
     ///
     /// An id that is put into this cache is forgotten at once. One that another process puts into
     /// a shared store is not.
     pub fn remember_unknown(self, ids: usize, time: Duration) -> Self {
-        Self { unknown: (ids, if ids == 0 { Duration::ZERO } else { time }), ..self }
+        let is_off = ids == 0 || time.is_zero();
+        Self { unknown: if is_off { (0, Duration::ZERO) } else { (ids, time) }, ..self }
     }
 
     /// After so many failures of the get callback in a row ([`Answer::failed`], panics, and what

@@ -1,7 +1,8 @@
 //! Ids that the external store does not know, remembered for a moment: a client that tries again,
 //! or proposes one id on many connections, costs one look-up outside.
 //!
-//! Bounded and lock-free: a word for each id, in one cache line of eight for its hash. A word holds
+//! Bounded and lock-free: a word for each id, in one cache line of eight for its hash; lines are as
+//! many as a power of two, so that there may be twice the words that were asked for. A word holds
 //! 40 bits of the keyed hash and the time until which it holds, in units of 32 ms, which come round
 //! in six days. That two ids have the same 40 bits is as likely as 1 in 10^12; the keyed hash lets
 //! nobody aim at it.
@@ -10,7 +11,6 @@
 //! relaxed: the board's lock orders them, or the end of the flight.
 
 use crate::sync::{AtomicU64, Ordering};
-use crossbeam_utils::CachePadded;
 use std::time::Duration;
 
 const WORDS: usize = if cfg!(halfshake_loom) { 2 } else { 8 };
@@ -23,10 +23,15 @@ pub(super) const MOST_IDS: usize = 1 << 20;
 /// An id is remembered for no longer.
 pub(super) const LONGEST: Duration = Duration::from_secs(2);
 
+/// One cache line, and no more: padding for those who write side by side would double the memory.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Line([AtomicU64; WORDS]);
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Unknown {
-    lines: Box<[CachePadded<[AtomicU64; WORDS]>]>,
+    lines: Box<[Line]>,
     /// In units; 0: nothing is remembered.
     keeps: u64,
 }
@@ -36,14 +41,14 @@ impl Unknown {
     pub(crate) fn new(ids: usize, keeps: Duration) -> Self {
         let keeps = u64::try_from(keeps.min(LONGEST).as_millis()).unwrap_or(0) / UNIT;
         let lines = if keeps == 0 { 1 } else { ids.div_ceil(WORDS).max(1).next_power_of_two() };
-        let line = || CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
+        let line = || Line(std::array::from_fn(|_| AtomicU64::new(0)));
         Self { lines: (0..lines).map(|_| line()).collect(), keeps }
     }
 
     fn line(&self, hash: u64) -> &[AtomicU64; WORDS] {
         // The low bits; the word has the upper ones.
         let lines = self.lines.len() as u64;
-        &self.lines[usize::try_from(hash % lines).unwrap_or(0)]
+        &self.lines[usize::try_from(hash % lines).unwrap_or(0)].0
     }
 
     /// Whether the store has just said that it does not know such an id. Wait-free.
@@ -143,6 +148,15 @@ mod tests {
         let kept = (0..1_000).filter(|i| unknown.has(i << 24 | 1 << 60, 1_000 * UNIT)).count();
         assert_eq!(kept, WORDS);
         assert!(unknown.has(999 << 24 | 1 << 60, 1_000 * UNIT));
+    }
+
+    #[test]
+    fn ids_take_8_to_16_bytes_each_and_8_mib_at_most() {
+        let bytes = |ids| size_of_val(&*Unknown::new(ids, LONGEST).lines);
+        assert_eq!(bytes(4096), 8 * 4096);
+        assert_eq!(bytes(4097), 16 * 4096);
+        assert_eq!(bytes(MOST_IDS), 8 << 20);
+        assert_eq!(size_of_val(&*Unknown::new(MOST_IDS, Duration::ZERO).lines), 64);
     }
 
     #[test]
