@@ -449,8 +449,11 @@ impl<T> Departed<T> {
         }
         let was_told = gone.as_ref().is_some_and(Flight::is_told);
         if was_told || mine && claims == Some(true) {
-            // Relaxed: for takers that go without the board. They look behind the lock, or behind
-            // the end of this flight, and it publishes nothing of its own.
+            // Relaxed: it publishes nothing, and is for takers that go without the board. They look
+            // last behind the lock, or behind the end of this flight. If they find it at first, in
+            // `before`, behind neither, then what they take and tell comes after what was done
+            // here: had the table or the store met them earlier, this would lie in the future of
+            // that look, which finds nothing from there.
             stripe.landed.fetch_add(1, Ordering::Relaxed);
         }
         // Release: pairs with the Acquire in `is_quiet`: who sees the end sees what was stored, and
