@@ -323,7 +323,11 @@ mod tests {
     use crate::cache::BytesCache;
 
     fn built(capacity: u64) -> BytesCache {
-        BytesCache::builder().capacity(capacity).maintenance(Maintenance::Embedder).build().unwrap()
+        BytesCache::builder()
+            .capacity(capacity)
+            .maintenance(Maintenance::Embedder)
+            .build()
+            .expect("good settings")
     }
 
     #[test]
