@@ -12,6 +12,10 @@
 //! that the same step, or an earlier one, unlinked; so the limit is not passed at any instant. A
 //! [`Grant`] is what an operation holds; dropping it gives everything back, also in a panic.
 //!
+//! A change of the limit is two steps: of the limit, and of what is free. Those who change it wait
+//! for one another ([`Budget::set_limit`]): between the steps of several, what is free would be
+//! more, or less, than any limit that was set allows.
+//!
 //! Whoever evicts for a debt first takes a unit of it on ([`Budget::take_on`]), so that two who pay
 //! at once do not both pay the same one: an entry too many would go.
 //!
@@ -27,11 +31,12 @@
 //!
 //! # Progress
 //!
-//! Lock-free: a failed compare-and-swap means that another reservation or release succeeded.
+//! Lock-free: a failed compare-and-swap means that another reservation or release succeeded. Only
+//! changes of the limit wait, for one another alone.
 //!
 //! Loom: `limit_*`.
 
-use crate::sync::{AtomicI64, AtomicU64, Ordering};
+use crate::sync::{AtomicI64, AtomicU64, Lock, Ordering};
 use crossbeam_utils::CachePadded;
 
 /// What is free of one limit, in a cache line of its own.
@@ -72,9 +77,9 @@ impl Pool {
         self.free.fetch_add(signed(n), Ordering::Release);
     }
 
+    /// One call at a time.
     fn set_limit(&self, limit: u64) {
-        // Relaxed: the limit itself decides nothing; `free` does. Concurrent calls add up, since
-        // each adds the difference to the value that it replaced.
+        // Relaxed: the limit itself decides nothing; `free` does.
         let old = self.limit.swap(limit, Ordering::Relaxed);
         // Release: as `release`, when the limit was raised.
         self.free.fetch_add(signed(limit) - signed(old), Ordering::Release);
@@ -89,12 +94,15 @@ pub(crate) struct Budget {
     bytes: Option<CachePadded<Pool>>,
     /// Units of the debt that somebody is about to pay.
     paying: AtomicU64,
+    /// The limit is being changed.
+    changing: Lock<()>,
 }
 
 impl Budget {
     pub(crate) fn new(entries: u64, bytes: u64) -> Self {
         let bytes = (bytes != UNLIMITED).then(|| Pool::new(bytes));
-        Self { entries: Pool::new(entries), bytes, paying: AtomicU64::new(0) }
+        let (paying, changing) = (AtomicU64::new(0), Lock::new(()));
+        Self { entries: Pool::new(entries), bytes, paying, changing }
     }
 
     pub(crate) fn limit(&self) -> u64 {
@@ -107,6 +115,7 @@ impl Budget {
 
     /// Changes the limit of entries at once. What is above it is a debt: see [`Budget::debt`].
     pub(crate) fn set_limit(&self, entries: u64) {
+        let _alone = self.changing.lock();
         self.entries.set_limit(entries);
     }
 

@@ -25,8 +25,8 @@
 //!   nothing shared is written but one bit at an entry's first hit. [`Cache::get`] is the
 //!   convenient way in; a [`Reader`] stays pinned and is the fast one.
 //! * **Every other operation** is lock-free, but for [`Cache::get_or_insert_with`] and
-//!   [`Cache::shutdown`], which wait and say so, and for a [`SessionCache`](session::SessionCache)
-//!   that looks outside.
+//!   [`Cache::shutdown`], which wait and say so, for [`Cache::set_capacity`], whose calls wait for
+//!   one another, and for a [`SessionCache`](session::SessionCache) that looks outside.
 //! * **Single use**: of any number of concurrent [`take`](Cache::take)s of a key exactly one gets
 //!   it.
 //! * **Removal events**: every entry that was visible has exactly one, with its [`RemovalCause`],

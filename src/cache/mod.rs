@@ -68,7 +68,8 @@ pub(crate) type Core<K, V, S> = Engine<<K as Stored<V>>::Object, Extra<K, V, S>>
 ///
 /// A handle: clones share the cache, and the last one dropped shuts it down. Every operation may be
 /// called from any thread, also from a removal listener; none takes a lock, but for
-/// [`get_or_insert_with`](Cache::get_or_insert_with).
+/// [`get_or_insert_with`](Cache::get_or_insert_with), and for
+/// [`set_capacity`](Cache::set_capacity), whose calls wait for one another.
 ///
 /// [`BytesCache`](crate::BytesCache) is the shape for keys and values of bytes.
 ///
@@ -365,7 +366,8 @@ where
     /// Changes the limit of entries, down or up to [`max_capacity`](Self::max_capacity). In force
     /// at once; what is above it is evicted before this returns, but for what inserts under way
     /// hold, and what other threads are evicting for the same reason ([`Resize::pending`]): that
-    /// follows.
+    /// follows. Calls change the limit one after the other, under a lock that nothing else takes,
+    /// and that no callback runs under.
     ///
     /// # Errors
     /// If the limit is 0 or above the maximum; nothing has changed then.

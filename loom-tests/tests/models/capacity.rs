@@ -186,11 +186,15 @@ fn bytes_while_stalled(race: &Race) {
 }
 model!(bytes_while_stalled, least 6900);
 
-fn lower_to_one<T: Default + 'static>() -> Role<T> {
-    role(|cache, me| {
-        cache.set_limit(me, 1);
+fn set_to<T: Default + 'static>(limit: u64) -> Role<T> {
+    role(move |cache, me| {
+        cache.set_limit(me, limit);
         T::default()
     })
+}
+
+fn lower_to_one<T: Default + 'static>() -> Role<T> {
+    set_to(1)
 }
 
 /// A limit that is lowered while an insert holds a unit is held when both are done, at the latest
@@ -236,15 +240,42 @@ model!(set_limit_relied, least 4000);
 /// Threads: one lowers the limit from 3 to 2, one to 1; or one of them raises it again.
 fn set_limit_lowered_again(race: &Race) {
     let cache = cache_of(3, &[(K, 1), (O, 2), (X, 3)]);
-    let lower_to_two = role(|cache, me| {
-        cache.set_limit(me, 2);
-    });
-    race.check(&cache, [lower_to_two, lower_to_one()]);
-    let limit = cache.limit();
+    race.check(&cache, [set_to::<()>(2), lower_to_one()]);
+    let (limit, left) = (cache.limit(), live(&cache).len() as u64);
     race.saw(if limit == 1 { "lowered twice" } else { "raised" });
-    assert!(live(&cache).len() as u64 <= limit, "not what the limit allows");
+    // What has left does not come back when it is raised.
+    assert!(left == 1 || left == limit, "{left} of {limit}: not what the limit allows");
 }
 model!(set_limit_lowered_again, least 830, sees ["lowered twice", "raised"]);
+
+/// Nothing has to leave for a limit that is raised, however many raise it at once.
+///
+/// Threads: one raises the limit from 2 to 4, one to 3.
+fn set_limit_raised_twice(race: &Race) {
+    let cache = cache_of(2, &[(K, 1), (O, 2)]);
+    race.check(&cache, [set_to::<()>(4), set_to(3)]);
+    race.saw(if cache.limit() == 4 { "four" } else { "three" });
+    assert_eq!(live(&cache), [1, 2], "evicted though no limit was below two");
+    let limit = usize::try_from(cache.limit()).expect("small");
+    assert_no_unit_is_lost(&cache, limit);
+}
+model!(set_limit_raised_twice, least 160, sees ["three", "four"]);
+
+/// No more is live than the highest limit of those that race.
+///
+/// Threads: one lowers the limit from 2 to 1; one sets it to 2 again and inserts.
+fn set_limit_raised_again(race: &Race) {
+    let cache = cache_of(2, &[(K, 1), (O, 2)]);
+    let again_and_insert = role(|cache: &Model, me: &_| {
+        cache.set_limit(me, 2);
+        cache.insert(me, X, 3);
+        let seen = cache.observe(me);
+        assert!(seen <= 2, "{seen} are live, and no limit was above two");
+    });
+    race.check(&cache, [lower_to_one(), again_and_insert]);
+    race.saw(if cache.limit() == 1 { "lowered last" } else { "raised last" });
+}
+model!(set_limit_raised_again, least 10_000, sees ["lowered last", "raised last"]);
 
 /// What a take frees pays the debt of a lowered limit, and is not used twice.
 ///
