@@ -31,8 +31,10 @@
 //!
 //! # Progress
 //!
-//! Lock-free: a failed compare-and-swap means that another reservation or release succeeded. Only
-//! changes of the limit wait, for one another alone.
+//! Lock-free: a failed compare-and-swap means that another reservation or release succeeded. Who
+//! takes a debt on looks again only if there is more of it than others count for; if he is too late
+//! again, one of those who came in between has taken it on, or something was released. Only changes
+//! of the limit wait, for one another alone.
 //!
 //! Loom: `limit_*`.
 
