@@ -202,7 +202,7 @@ impl Model {
     fn look(&self, pin: &Pin, local: &Local, key: u64) -> Option<u64> {
         let now = self.0.time.now();
         let found = self.0.lookup(place(&key), pin.guard(), local, now, |k| *k == key);
-        found.map(|(entry, _)| {
+        found.ok().map(|(entry, _)| {
             assert_eq!(*entry.key(), key, "a look-up returned another key's entry");
             *entry.value()
         })
@@ -247,7 +247,7 @@ impl Model {
     pub fn identify(&self, me: &Member, key: u64) -> Option<Identity> {
         let (now, at) = (self.0.time.now(), place(&key));
         let pin = me.0.pin(now);
-        let (entry, way) = self.0.lookup(at, pin.guard(), &me.0, now, |k| *k == key)?;
+        let (entry, way) = self.0.lookup(at, pin.guard(), &me.0, now, |k| *k == key).ok()?;
         let id = entry.head().id;
         Some(Identity(Exact { set: at.at, way, id }))
     }
@@ -358,7 +358,7 @@ impl Model {
         let pin = me.0.pin(self.0.time.now());
         let now = self.0.time.now();
         let found = self.0.lookup(place(&key), pin.guard(), &me.0, now, |k| *k == key);
-        let (entry, _) = found?;
+        let (entry, _) = found.ok()?;
         let first = *entry.value();
         let _between = self.look(&pin, &me.0, other);
         assert_eq!((*entry.key(), *entry.value()), (key, first), "an entry changed under a guard");

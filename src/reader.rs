@@ -192,7 +192,7 @@ where
     {
         let core = &*self.cache.core;
         let found = core.lookup(place, self.guard, self.local, now, |k| key.equivalent(k));
-        found.map(|(entry, _)| Ref(entry))
+        found.ok().map(|(entry, _)| Ref(entry))
     }
 
     fn has<Q>(&self, place: Place, now: u64, key: &Q) -> bool

@@ -269,6 +269,85 @@ fn look_up_that_answers_later_ends_also_if_its_session_came_and_went() {
     then(&hook, rig.cache.clone(), acts.into());
     assert_eq!(rig.resume(1), None, "removed, and found");
     assert!(hook.cache.lock().unwrap().is_none(), "the clock did not do all");
+    assert_eq!(looked(&rig), [0, 1, 0], "one look-up");
     assert_eq!(rig.cache.stats().in_flight, 0, "still on its way");
     assert_eq!(rig.resume(1), None, "the answer of a look-up that is over");
+}
+
+/// Look-ups inside: hits, misses, and what had expired.
+fn looked(rig: &Rig) -> [u64; 3] {
+    let stats = rig.cache.stats();
+    [stats.internal_hits, stats.internal_misses, stats.internal_expired]
+}
+
+#[test]
+fn look_up_whose_session_came_and_went_is_one_miss() {
+    let (rig, hook) = hooked(|cache| cache.stats().in_flight == 1);
+    let (cache, session) = (rig.cache.clone(), rig.session(1));
+    let puts = move || cache.add(&session).unwrap();
+    let cache = rig.cache.clone();
+    let removes = move || assert!(cache.remove(&namespace(), &[1; 32]));
+    // It is there when the look-up asks whether it is, and gone when it is to be copied.
+    then(&hook, rig.cache.clone(), VecDeque::from([Box::new(puts) as Act, Box::new(removes)]));
+    assert_eq!(rig.resume(1), None);
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did not do all");
+    assert_eq!(looked(&rig), [0, 1, 0], "one look-up");
+}
+
+#[test]
+fn look_up_that_found_an_expired_session_and_then_one_put_since_is_a_hit_alone() {
+    let (rig, hook) = hooked(|cache| cache.stats().in_flight == 1);
+    let session = rig.session(1);
+    rig.cache.add(&session).unwrap();
+    // By the cache's clock alone: by the other one it may be put again.
+    hook.clock.advance(Duration::from_secs(101));
+    assert_eq!(rig.resume(2), None);
+    assert_eq!(looked(&rig), [0, 1, 0]);
+    let cache = rig.cache.clone();
+    let puts = move || cache.add(&session).unwrap();
+    then(&hook, rig.cache.clone(), VecDeque::from([Box::new(puts) as Act]));
+    assert_eq!(rig.resume(1), Some(false));
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did not do all");
+    assert_eq!(looked(&rig), [1, 1, 0], "two look-ups");
+}
+
+#[test]
+fn look_up_of_an_expired_session_that_was_put_and_removed_is_one_miss() {
+    let (rig, hook) = hooked(|cache| cache.stats().in_flight == 1);
+    let session = rig.session(1);
+    rig.cache.add(&session).unwrap();
+    hook.clock.advance(Duration::from_secs(101));
+    let cache = rig.cache.clone();
+    let puts = move || cache.add(&session).unwrap();
+    let cache = rig.cache.clone();
+    let removes = move || assert!(cache.remove(&namespace(), &[1; 32]));
+    let acts: [Act; 3] = [Box::new(puts), Box::new(|| {}), Box::new(removes)];
+    then(&hook, rig.cache.clone(), acts.into());
+    assert_eq!(rig.resume(1), None);
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did not do all");
+    assert_eq!(looked(&rig), [0, 1, 0], "one look-up, whose last look found nothing");
+}
+
+#[test]
+fn what_a_removal_looks_for_itself_is_no_look_up() {
+    for seconds in [0, 101] {
+        let rig = rig_with(|builder| builder);
+        rig.cache.add(&rig.session(1)).unwrap();
+        let (outside, clock) = (rig.session(1), rig.clock.clone());
+        rig.cache.set_get_callback(move |_, _| Answer::borrowed(&outside));
+        let once = AtomicBool::new(false);
+        rig.cache.set_remove_callback(move |gone| {
+            if once.swap(true, SeqCst) {
+                return;
+            }
+            let cache = gone.cache().clone();
+            let resume = move || cache.resume(&9, &namespace(), &[1; 32]).is_some();
+            assert!(std::thread::spawn(resume).join().unwrap(), "the store has it");
+            // What has landed is looked for when this removal has been told of.
+            clock.advance(Duration::from_secs(seconds));
+        });
+        assert!(rig.cache.remove(&namespace(), &[1; 32]));
+        assert_eq!(looked(&rig), [0, 1, 0], "one look-up, after {seconds} s");
+        rig.cache.clear_remove_callback();
+    }
 }

@@ -1,9 +1,9 @@
 //! Inserts of a cache of bytes: they copy key and value into one allocation, which is wiped when it
 //! is reclaimed.
 
-use super::{Cache, Core, Handle, STAGE};
+use super::{Cache, Core, Handle, PinnedRef, STAGE};
 use crate::clock::ticks_up;
-use crate::engine::{Local, Mode, Owed, Put};
+use crate::engine::{Held, Local, Miss, Mode, Owed, Put};
 use crate::entry::{Goes, Owned, Record};
 use crate::error::Refusal;
 use crate::stats::Counter;
@@ -189,6 +189,26 @@ where
         timeout: Duration,
     ) -> Result<bool, Refusal> {
         self.put(key, value, ticks_up(timeout), Mode::ReplaceExact(handle.0.id))
+    }
+
+    /// As [`get`](Self::get); a miss says as what it was counted.
+    #[inline(always)]
+    pub(crate) fn get_or_miss(&self, key: &[u8]) -> Result<PinnedRef<'_, [u8], [u8]>, Miss> {
+        let (place, local, now) = self.begin(key);
+        let (pin, core, mut miss) = (local.pin(now), &*self.core, Miss::Unknown);
+        let found = Held::find(pin, |guard, _| {
+            core.lookup(place, guard, &local, now, |k| k == key).map_err(|why| miss = why).ok()
+        });
+        found.map(|(held, way)| PinnedRef::new(held, (place.at, way))).ok_or(miss)
+    }
+
+    /// As [`get`](Self::get), but neither counted nor a hit for the choice of victims.
+    pub(crate) fn peek(&self, key: &[u8]) -> Option<PinnedRef<'_, [u8], [u8]>> {
+        let (place, local, now) = self.begin(key);
+        let core = &*self.core;
+        let (held, way) =
+            Held::find(local.pin(now), |guard, _| core.peek(place, guard, now, |k| k == key))?;
+        Some(PinnedRef::new(held, (place.at, way)))
     }
 
     /// Removes what has expired in the set of a key; whether the key's own entry was expired.

@@ -212,7 +212,7 @@ where
         let pin = local.pin(now);
         let core = &*self.core;
         let found = Held::find(pin, |guard, _| {
-            core.lookup(place, guard, &local, now, |k| key.equivalent(k))
+            core.lookup(place, guard, &local, now, |k| key.equivalent(k)).ok()
         });
         found.map(|(held, way)| PinnedRef::new(held, (place.at, way)))
     }

@@ -9,6 +9,13 @@ use crate::table::set::Live;
 use smallvec::SmallVec;
 use std::rc::Rc;
 
+/// What a look-up that found nothing was counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    Unknown,
+    Expired,
+}
+
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
     /// The live entry of a key, and its way. Wait-free.
     #[inline]
@@ -19,7 +26,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         local: &Local,
         now: u64,
         is_key: impl FnMut(&'g O::Key) -> bool,
-    ) -> Option<(EntryRef<'g, O>, u32)> {
+    ) -> Result<(EntryRef<'g, O>, u32), Miss> {
         let live = self.table.load(place, guard);
         Self::look(&live, place, local, now, is_key)
     }
@@ -31,7 +38,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         local: &Local,
         now: u64,
         is_key: impl FnMut(&'g O::Key) -> bool,
-    ) -> Option<(EntryRef<'g, O>, u32)> {
+    ) -> Result<(EntryRef<'g, O>, u32), Miss> {
         Self::judge(live, live.find(place.tag, is_key), local, now)
     }
 
@@ -42,18 +49,18 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         hit: Option<(u32, EntryRef<'g, O>)>,
         local: &Local,
         now: u64,
-    ) -> Option<(EntryRef<'g, O>, u32)> {
+    ) -> Result<(EntryRef<'g, O>, u32), Miss> {
         let Some((way, entry)) = hit else {
             local.block.add(Counter::Unknown, 1);
-            return None;
+            return Err(Miss::Unknown);
         };
         if entry.head().expired(now) {
             local.block.add(Counter::Expired, 1);
-            return None;
+            return Err(Miss::Expired);
         }
         local.block.add(Counter::Hits, 1);
         live.visit(way);
-        Some((entry, way))
+        Ok((entry, way))
     }
 
     /// Whether a key has a live entry. Neither counted nor remembered as a hit. Wait-free.
@@ -75,8 +82,19 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         now: u64,
         is_key: impl FnMut(&O::Key) -> bool,
     ) -> bool {
-        let found = self.table.load(place, guard).find(place.tag, is_key);
-        found.is_some_and(|(_, entry)| !entry.head().expired(now))
+        self.peek(place, guard, now, is_key).is_some()
+    }
+
+    /// As `lookup`, but neither counted nor remembered as a hit.
+    pub(crate) fn peek<'g>(
+        &'g self,
+        place: Place,
+        guard: &'g Guard,
+        now: u64,
+        is_key: impl FnMut(&'g O::Key) -> bool,
+    ) -> Option<(EntryRef<'g, O>, u32)> {
+        let (way, entry) = self.table.load(place, guard).find(place.tag, is_key)?;
+        (!entry.head().expired(now)).then_some((entry, way))
     }
 
     /// The live entries of many keys: first what tells which ways may have them is fetched for
@@ -106,7 +124,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             lives.iter().for_each(|(live, ways)| live.prefetch_entry(*ways));
             for (i, (place, (live, ways))) in stage.iter().zip(&lives).enumerate() {
                 let hit = live.find_among(*ways, place.tag, |key| is_key(n * STAGE + i, key));
-                found(Self::judge(live, hit, local, now).map(|(entry, _)| entry));
+                found(Self::judge(live, hit, local, now).ok().map(|(entry, _)| entry));
             }
         }
     }

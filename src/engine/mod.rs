@@ -31,6 +31,7 @@ pub(crate) use insert::{Mode, Put};
 #[cfg(halfshake_loom)]
 pub(crate) use local::forget_model_locals;
 pub(crate) use local::{Local, Pin};
+pub(crate) use lookup::Miss;
 pub(crate) use remove::Exact;
 
 use crate::budget::Budget;

@@ -104,8 +104,8 @@ impl<'c, C: 'static> Asker<'c, C> {
         let Some(key) = cache.key(self.namespace, self.id) else { return Begun::Over(None) };
         let modes = cache.rules();
         match cache.look_inside(&key, modes) {
-            Some(found) => Begun::Over(Some(found)),
-            None => self.ask(&key, |question| cache.depart(question, modes)),
+            Ok(found) => Begun::Over(Some(found)),
+            Err(missed) => self.ask(&key, |question| cache.depart(question, modes, missed)),
         }
     }
 

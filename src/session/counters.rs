@@ -1,6 +1,7 @@
 //! What a session cache counts beside its engine; and the names that OpenSSL has for it.
 
 use super::breaker::BreakerState;
+use crate::engine::Miss;
 use crate::stats::Stats;
 use crate::sync::{Ordering, PlainU64};
 use crossbeam_utils::CachePadded;
@@ -11,10 +12,11 @@ const SHARDS: usize = 8;
 /// One counter of a session cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Count {
-    /// Look-ups that the layer makes for itself, and that the engine counts as hits.
+    /// What the engine counts as a hit, and is none here.
     OwnHits,
-    /// The same, as misses.
+    /// The same of misses: whoever missed has looked again.
     OwnMisses,
+    OwnExpired,
     Asked,
     Found,
     Used,
@@ -119,6 +121,14 @@ impl Counters {
         self.add(count as usize, n);
     }
 
+    /// A look-up has looked again: what it was counted as before is counted no longer.
+    pub(super) fn take_back(&self, miss: Miss) {
+        self.count(match miss {
+            Miss::Unknown => Count::OwnMisses,
+            Miss::Expired => Count::OwnExpired,
+        });
+    }
+
     pub(super) fn reject(&self, rejection: Rejection) {
         self.add(Count::Rejected as usize + rejection as usize, 1);
     }
@@ -153,7 +163,7 @@ impl Counters {
         SessionStats {
             internal_hits: engine.hits.saturating_sub(of(Count::OwnHits)),
             internal_misses: engine.misses_unknown.saturating_sub(of(Count::OwnMisses)),
-            internal_expired: engine.misses_expired,
+            internal_expired: engine.misses_expired.saturating_sub(of(Count::OwnExpired)),
             asked: of(Count::Asked),
             found: of(Count::Found),
             used: of(Count::Used),

@@ -8,6 +8,7 @@ use super::id::{Key, Namespace};
 use super::modes::Modes;
 use super::outside::Question;
 use super::record::Session;
+use crate::engine::Miss;
 
 impl<C: 'static> SessionCache<C> {
     /// A client proposes a session: looks it up in the internal cache, else (absent, expired, or
@@ -41,18 +42,26 @@ impl<C: 'static> SessionCache<C> {
             return None;
         }
         let modes = self.rules();
-        if let Some(found) = self.look_inside(&key, modes) {
-            return Some(found);
-        }
-        self.resume_outside(&Question { connection, namespace, id, key: &key, spend }, modes)
+        let missed = match self.look_inside(&key, modes) {
+            Ok(found) => return Some(found),
+            Err(missed) => missed,
+        };
+        self.resume_outside(
+            &Question { connection, namespace, id, key: &key, spend },
+            modes,
+            missed,
+        )
     }
 
-    /// Looks into the internal cache, if the modes say so.
+    /// Looks into the internal cache, if the modes say so; as what it is counted if nothing is
+    /// there.
     #[inline]
-    pub(super) fn look_inside(&self, key: &Key, modes: Modes) -> Option<Resumed<'_>> {
-        let found = if modes.look_inside() { self.store.get(key.bytes()) } else { None };
-        let found = found.and_then(|found| self.renewed(modes, key, found));
-        found.map(|found| Resumed(Found::Inside(found)))
+    pub(super) fn look_inside(&self, key: &Key, modes: Modes) -> Result<Resumed<'_>, Option<Miss>> {
+        if !modes.look_inside() {
+            return Err(None);
+        }
+        let found = self.store.get_or_miss(key.bytes())?;
+        Ok(Resumed(Found::Inside(self.renewed(modes, key, found)?)))
     }
 
     /// Looks a session up in the internal cache alone, whatever the modes: for clients, and for

@@ -137,7 +137,7 @@ impl Sessions {
         let key = self.cache.key(&name, &ID).expect("a good id");
         let question =
             Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true };
-        let seat = match self.cache.depart(&question, self.cache.rules()) {
+        let seat = match self.cache.depart(&question, self.cache.rules(), None) {
             Begun::Over(found) => {
                 return found.map_or(Found::Nothing, |f| Found::Outside(name_of(f.payload())));
             }
@@ -178,7 +178,7 @@ impl Sessions {
         let (name, key) = (namespace(), self.cache.key(&namespace(), &ID).expect("a good id"));
         let question =
             Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true };
-        let Begun::Waits(seat) = self.cache.depart(&question, self.cache.rules()) else {
+        let Begun::Waits(seat) = self.cache.depart(&question, self.cache.rules(), None) else {
             panic!("the store answers later")
         };
         let woken = Arc::new(Woken(PlainBool::new(true)));

@@ -16,6 +16,7 @@ use super::outcome::{Bringing, Cargo, Joining, Outcome, Seat, TimedOut};
 use super::record::{Session, milliseconds};
 use super::{SessionCache, SessionId};
 use crate::clock::Stopwatch;
+use crate::engine::Miss;
 use crate::panics::discard;
 use crate::sync::per_thread;
 use std::cell::RefCell;
@@ -105,8 +106,9 @@ impl<C: 'static> SessionCache<C> {
         &self,
         question: &Question<'_, C>,
         modes: Modes,
+        missed: Option<Miss>,
     ) -> Option<Resumed<'_>> {
-        let seat = match self.depart(question, modes) {
+        let seat = match self.depart(question, modes, missed) {
             Begun::Over(found) => return found,
             Begun::Waits(seat) => seat,
         };
@@ -163,7 +165,13 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// Begins a look-up outside, or joins one. Of a callback that answers at once it is over then.
-    pub(super) fn depart(&self, question: &Question<'_, C>, modes: Modes) -> Begun<'_> {
+    /// `missed`: what it was counted as inside, if it looked there.
+    pub(super) fn depart(
+        &self,
+        question: &Question<'_, C>,
+        modes: Modes,
+        mut missed: Option<Miss>,
+    ) -> Begun<'_> {
         if self.expired_hides(modes, question.key) {
             return Begun::Over(None);
         }
@@ -186,7 +194,7 @@ impl<C: 'static> SessionCache<C> {
             if modes.look_inside() && self.store.contains(key) {
                 // Its end, if it was replaced meanwhile, must not find the thread pinned.
                 callback = None;
-                match self.look_inside_once_more(key, seat.outcome()) {
+                match self.look_inside_once_more(key, seat.outcome(), &mut missed) {
                     Late::Found(found) => return Begun::Over(Some(found)),
                     // Who has joined has an answer, so what comes now is another look-up.
                     Late::HasLeft => continue,
@@ -219,17 +227,24 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// What is inside after all; those who have joined are told of it, too.
-    fn look_inside_once_more(&self, key: &[u8], outcome: &Outcome) -> Late<'_> {
-        let counters = &self.shared.counters;
-        let look = || self.store.get(key).map(|found| Resumed(Found::Inside(found)));
+    fn look_inside_once_more(
+        &self,
+        key: &[u8],
+        outcome: &Outcome,
+        missed: &mut Option<Miss>,
+    ) -> Late<'_> {
+        let inside = |found| Resumed(Found::Inside(found));
+        let Some(there) = self.store.peek(key).map(inside) else { return Late::Nothing };
+        let copy = there.to_session();
         // Nothing is pinned when those who have joined are woken.
-        let Some(copy) = look().map(|found| found.to_session()) else { return Late::Nothing };
+        drop(there);
         outcome.tell(Some(copy));
-        // One look-up: it was a miss a moment ago, and then a hit.
-        counters.count(Count::OwnMisses);
-        counters.count(Count::OwnHits);
+        // One look-up, and one count of it: the last one.
+        let found = self.store.get_or_miss(key);
+        let last = found.as_ref().err().copied();
+        std::mem::replace(missed, last).into_iter().for_each(|m| self.shared.counters.take_back(m));
         // If it has left meanwhile, it may be outside.
-        look().map_or(Late::HasLeft, Late::Found)
+        found.map_or(Late::HasLeft, |found| Late::Found(inside(found)))
     }
 
     /// Puts a look-up on the board, unless another one may be joined, or it may not wait for one.

@@ -16,6 +16,7 @@ use super::id::Key;
 use super::modes::Modes;
 use super::record::Times;
 use crate::cache::PinnedRef;
+use crate::engine::Miss;
 use crate::removal::RemovalCause;
 use std::time::Duration;
 
@@ -32,14 +33,14 @@ impl<C: 'static> SessionCache<C> {
         modes: Modes,
         key: &Key,
         found: Found<'c>,
-    ) -> Option<Found<'c>> {
-        if modes.renews() { self.renew(key, found) } else { Some(found) }
+    ) -> Result<Found<'c>, Miss> {
+        if modes.renews() { self.renew(key, found) } else { Ok(found) }
     }
 
     #[cold]
-    fn renew<'c>(&'c self, key: &Key, found: Found<'c>) -> Option<Found<'c>> {
+    fn renew<'c>(&'c self, key: &Key, found: Found<'c>) -> Result<Found<'c>, Miss> {
         let view = View { key: found.key(), value: found.value() };
-        let Some(times) = due(view.times(), self.wall_now()) else { return Some(found) };
+        let Some(times) = due(view.times(), self.wall_now()) else { return Ok(found) };
         let (session, handle) = (view.to_session().with_times(times), found.handle());
         // What has come too late for a removal has still, renewed.
         let own = landing(&found);
@@ -55,7 +56,7 @@ impl<C: 'static> SessionCache<C> {
         let (_replaced, _) = and_then(replaced, late);
         // A refusal was counted by the engine: the session keeps its deadline.
         self.shared.counters.count(Count::OwnHits);
-        self.store.get(key.bytes())
+        self.store.get_or_miss(key.bytes())
     }
 }
 
