@@ -8,10 +8,13 @@
 //!
 //! # Orderings
 //!
-//! Counters are relaxed, but for two that `shutdown` goes by: `Inserted` is counted *before* an
-//! entry is published, `Delivered` (with Release) after its event. So whoever has seen the last set
-//! closed, and then reads first all `Delivered` (Acquire) and then all `Inserted`, and finds them
-//! equal, knows that every event was delivered.
+//! Counters are relaxed, but for those of delivered events, by which others wait for listeners.
+//!
+//! `shutdown` goes by two: `Inserted` is counted *before* an entry is published, `Delivered` (with
+//! Release) after its event. So whoever has seen the last set closed, and then reads first all
+//! `Delivered` (Acquire) and then all `Inserted`, and finds them equal, knows that every event was
+//! delivered. In the same way `HandedOver` is counted before an event is left to the delivery
+//! thread, and `DeliveredLate` after it: who finds them equal sees what the listeners did.
 
 use crate::removal::RemovalCause;
 use crate::sync::{Ordering, PlainBool, PlainSwap, PlainU64};
@@ -90,9 +93,20 @@ impl Block {
         // Relaxed: as in `add`.
         removed.store(removed.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.add(Counter::RemovedWeight, weight);
-        let word = &self.words[Counter::Delivered as usize];
+        self.publish(Counter::Delivered);
+    }
+
+    /// Counts an event that was left to the delivery thread and is delivered, and its entry
+    /// garbage. Only the block's owner may call it.
+    pub(crate) fn delivered_late(&self) {
+        self.publish(Counter::DeliveredLate);
+    }
+
+    fn publish(&self, counter: Counter) {
+        let word = &self.words[counter as usize];
+        // Relaxed: as in `add`.
         let next = word.load(Ordering::Relaxed).wrapping_add(1);
-        // Release: pairs with the Acquire in `Blocks::outstanding`; the callback has returned.
+        // Release: pairs with the Acquire in `Blocks::published`; the callback has returned.
         word.store(next, Ordering::Release);
     }
 
@@ -163,15 +177,19 @@ impl Blocks {
     /// Entries whose events are not delivered yet: call it only when nothing can be inserted any
     /// more. Never too small.
     pub(crate) fn outstanding(&self) -> u64 {
-        let blocks = self.all();
         // First all deliveries, then all inserts: see the module's documentation.
-        let delivered = blocks.iter().fold(0u64, |sum, b| {
-            // Acquire: pairs with the Release in `delivered`.
-            let n = b.words[Counter::Delivered as usize].load(Ordering::Acquire);
-            sum.wrapping_add(n)
-        });
+        let delivered = self.published(Counter::Delivered);
         let inserted = self.sum(Counter::Inserted as usize);
         inserted.wrapping_sub(delivered)
+    }
+
+    /// A sum that shows what was done before it was counted.
+    fn published(&self, counter: Counter) -> u64 {
+        self.all().iter().fold(0, |sum, b| {
+            // Acquire: pairs with the Release in `Block::publish`.
+            let n = b.words[counter as usize].load(Ordering::Acquire);
+            sum.wrapping_add(n)
+        })
     }
 
     fn sum(&self, at: usize) -> u64 {
@@ -196,10 +214,10 @@ impl Blocks {
         )
     }
 
-    /// Events that were left to the delivery thread and are not delivered yet.
+    /// Events that were left to the delivery thread and are not delivered yet. Never too small.
     pub(crate) fn undelivered(&self) -> u64 {
-        // The smaller one first: as in `retired`.
-        let delivered = self.count(Counter::DeliveredLate);
+        // The smaller one first: as in `outstanding`.
+        let delivered = self.published(Counter::DeliveredLate);
         self.count(Counter::HandedOver).saturating_sub(delivered)
     }
 
@@ -295,7 +313,9 @@ pub struct Stats {
     pub sweeps: u64,
     /// How long the longest pin of the present has lasted.
     pub longest_pin: std::time::Duration,
-    /// Events that were left to the delivery thread, until their listener has returned.
+    /// Events that were left to the delivery thread, until their listener has returned: whoever
+    /// sees none left sees what the listeners did. (What the cache's own thread has removed and is
+    /// about to leave to that one is not among them yet, but among `entries`.)
     pub undelivered: u64,
 }
 

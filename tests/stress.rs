@@ -272,7 +272,10 @@ fn conserves(delivery: Delivery, maintenance: Maintenance, seed: u64) {
         // A debt that nobody pays would stay for ever.
         let is_paid = stats.entries <= stats.capacity;
         let is_quiet = is_paid && stats.undelivered == 0 && stats.retired_entries == 0;
-        is_quiet && alive.count() as u64 == stats.entries
+        // What the cache's own thread has unlinked and not handed over yet lives no more, and is
+        // not among the undelivered.
+        let is_told = stats.entries == cache.iter().count() as u64;
+        is_quiet && is_told && alive.count() as u64 == stats.entries
     });
     cache.validate();
     let live: Vec<_> = cache.iter().map(|r| r.id).collect();

@@ -159,7 +159,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
             }
             if self.handed {
                 // Last: it is garbage by now, so that no gauge misses it.
-                self.local.block.add(Counter::DeliveredLate, 1);
+                self.local.block.delivered_late();
             }
         }
         if !self.here {

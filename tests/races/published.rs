@@ -42,6 +42,7 @@ fn wait_for(word: &AtomicU64) {
 
 pub(super) fn all() {
     shutdown_shows_what_listeners_did();
+    gauge_of_events_shows_what_listeners_did();
     last_handle_shows_what_others_did();
     all_that_a_cache_is_made_of_ends_with_its_last_handle();
     future_sees_what_was_done_before_it_was_woken();
@@ -67,6 +68,26 @@ fn shutdown_shows_what_listeners_did() {
     cache.shutdown();
     assert!(plain.is_written(), "a listener is still under way");
     drop(taken);
+    cache.validate();
+}
+
+/// The count of events that were left to the delivery thread.
+fn gauge_of_events_shows_what_listeners_did() {
+    let plain = Arc::new(Plain::default());
+    let writes = plain.clone();
+    let builder = Cache::<u64, u64>::builder()
+        .capacity(8)
+        .maintenance(Maintenance::Embedder)
+        .delivery(Delivery::Thread)
+        .removal_listener(move |_| writes.write());
+    let cache = builder.build().expect("good settings");
+    cache.insert(1, 1).expect("there is room");
+    assert!(cache.remove(&1), "it is there");
+    while cache.stats().undelivered != 0 {
+        std::thread::yield_now();
+    }
+    assert!(plain.is_written(), "a listener is still under way");
+    cache.shutdown();
     cache.validate();
 }
 
