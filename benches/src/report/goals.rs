@@ -99,6 +99,7 @@ const PINNED: &str = "halfshake pinned, bytes";
 const READER: &str = "halfshake reader, bytes";
 const LISTENER: &str = "halfshake, bytes, listener";
 const BYTES: &str = "halfshake, bytes";
+const DEFAULT: &str = "halfshake, bytes, own thread";
 const CROWD: &str = "halfshake, bytes, own thread, 64 threads";
 const FEW: &str = "halfshake, bytes, own thread, 2 threads";
 
@@ -172,7 +173,11 @@ fn sessions() -> Vec<Goal> {
     let moka = Named("moka, Arc");
     let single = Figure("p99.9, ns");
     all.push(goal(W5, Mix, 2 * M, "moka takes", BYTES, Time, moka, AtLeast(6.0)));
-    all.push(goal(W5, Mix, 2 * M, "moka's p99.9 is", BYTES, single, moka, AtLeast(20.0)));
+    for (claim, ours) in
+        [("moka's p99.9 is", BYTES), ("moka's p99.9, to ours with a thread, is", DEFAULT)]
+    {
+        all.push(goal(W5, Mix, 2 * M, claim, ours, single, moka, AtLeast(20.0)));
+    }
     all
 }
 

@@ -101,6 +101,12 @@ impl Cell {
     /// Of the processor time, with the standard error of the samples.
     fn in_calls(&self) -> String {
         let Some(profile) = self.profile else { return String::new() };
+        if profile.in_calls == 0 {
+            // The rule of three: of more than that, one sample at least would have told in 19 cases
+            // of 20. Rounded up, since it is a bound.
+            let tenths_of_percent = part(3000, profile.samples).ceil();
+            return format!("< {:.1} %", tenths_of_percent / 10.0);
+        }
         let (share, error) = profile.calls();
         format!("{:.1} ± {:.1} %", 100.0 * share, 100.0 * error)
     }
@@ -264,5 +270,15 @@ mod tests {
                         2.00 [1.50-2.50] | 10.0 ± 1.0 % | 10.0 ± 1.0 % | \
                         5.00 [5.00-7.50] % | ";
         assert!(line.starts_with(expected), "{line}");
+    }
+    #[test]
+    fn calls_that_no_sample_hit_have_a_bound_and_no_error() {
+        let told = |samples, in_calls| {
+            let profile = Some(Profile { samples, in_calls, in_threads: 0 });
+            Cell { profile, ..cell(Kept::Halfshake, [1, 1, 1]) }.in_calls()
+        };
+        assert_eq!(told(300, 0), "< 1.0 %");
+        assert_eq!(told(401, 0), "< 0.8 %");
+        assert_eq!(told(400, 4), "1.0 ± 0.5 %");
     }
 }
