@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs rows of the comparison, each in a process of its own, into benches/record/rows/, and makes
-# PERFORMANCE.md's tables and pictures from the records. All rows in one run: the check of the
-# tables refuses rows of different commits or machines.
+# PERFORMANCE.md's tables and pictures from the records. Make all rows in one run: the check
+# of the tables refuses rows of different machines, compilers or libraries. Of which commits they are,
+# they only say.
 #
 #   benches/run.sh                         all of them: three quarters of an hour on a quiet
 #                                          machine
