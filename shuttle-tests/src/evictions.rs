@@ -1,9 +1,10 @@
 //! Whether an eviction was needed, as far as all histories of a cache together tell.
 //!
-//! An entry has one unit of the limit, from before it can be found until it was put out; an insert
-//! under way holds two at most: what it was granted, and what it has taken over and gives back. So
-//! while all of these are fewer than the limit, there is a free unit, and nobody need go for it.
-//! Entries of one set may be too many for that; fewer than that in all are not.
+//! An entry has one unit of the limit, from before it can be found until it was put out; another
+//! insert under way has one more at most: what it was granted, or has taken over, and does not
+//! need. Whoever puts an entry out has none for its own, or would not, unless a set is full. So
+//! while all of these, but for its own, are fewer than the limit, there is a free unit, and nobody
+//! need go for it. Entries of one set may be too many for that; fewer than that in all are not.
 //!
 //! Where a limit in bytes is set, weights would have to be known of inserts that were refused; and
 //! where another thread tells, it is not known when somebody was put out. There nothing is judged.
@@ -17,7 +18,6 @@ use std::collections::HashMap;
 
 /// That many entries fit into one set.
 const ONE_SET: usize = if cfg!(halfshake_shuttle) { 2 } else { 15 };
-const UNITS_UNDER_WAY: usize = 2;
 
 /// # Panics
 /// If an entry was evicted while there was room.
@@ -41,19 +41,34 @@ pub(crate) fn judge(plan: &Plan, logs: &[Log], told: &[Told]) {
         .collect();
     let evicted = told.iter().filter(|told| told.cause == RemovalCause::Evicted);
     for Told { key, event, .. } in evicted.filter(|told| told.event.since != 0) {
-        let there = |called: u64, gone: Option<&Event>| {
-            called < event.at && gone.is_none_or(|gone| gone.at >= event.since)
+        let is_there = |called: u64, gone: Option<&Event>| {
+            // What the teller told of before this one had left before it.
+            let until = |gone: &Event| {
+                if gone.since == event.since { event.at } else { event.since }
+            };
+            let is_own = called == event.since;
+            called < event.at && !is_own && gone.is_none_or(|gone| gone.at >= until(gone))
         };
-        let entries = brought.iter().filter(|(called, gone)| there(*called, *gone)).count();
-        let spans = logs.iter().flat_map(|log| &log.spans);
-        let inserts = spans.filter(|(kind, begun, ended)| {
-            kind.inserts() && *begun < event.at && event.since < *ended
+        let entries = brought.iter().filter(|(called, gone)| is_there(*called, *gone)).count();
+        let others = logs.iter().flat_map(|log| log.spans.iter().map(move |span| (log, span)));
+        let inserts = others.filter(|(log, (kind, begun, ended))| {
+            kind.inserts()
+                && *begun < event.at
+                && event.since < *ended
+                && !tells(log, event, (*begun, *ended))
         });
-        let most = entries + UNITS_UNDER_WAY * inserts.count();
+        let most = entries + inserts.count();
         assert!(
             most >= room,
             "evicted while there was room: at most {most} units of {room} were held when {event:?} \
              came of key {key}, {plan:?}"
         );
     }
+}
+
+/// Whether an event came of the operation that took so long.
+fn tells(log: &Log, event: &Event, (begun, ended): (u64, u64)) -> bool {
+    let since = event.since;
+    let is_in_time = begun <= since && since < ended;
+    is_in_time && (begun == since || log.operations.iter().any(|(_, op)| op.called == since))
 }
