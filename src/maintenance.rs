@@ -163,7 +163,7 @@ where
             let now = engine.time.tick();
             sweep_up_to(engine, &local, &mut swept, sets, (now, pass_ms));
             // No listener runs here, so there is no panic to tell of.
-            let _none = engine.pay_debt(&local, DEBT, true);
+            let paid = engine.pay_debt(&local, DEBT, true);
             let more_memory = engine.slab.prepare();
             let (retired, _) = engine.blocks.retired();
             if retired != 0 {
@@ -173,8 +173,9 @@ where
                     false => {}
                 }
             }
-            let is_done = engine.budget.debt() == 0 && !more_memory;
-            if is_done { ROUND } else { Duration::ZERO }
+            // What others pay, or hold, is theirs to end: this thread can't hasten it.
+            let may_pay_more = paid.evicted != 0 && engine.budget.debt() != 0;
+            if may_pay_more || more_memory { Duration::ZERO } else { ROUND }
         });
         // The only user code here is a clock of the user's own: it may panic, and is asked again.
         match catch_unwind(round) {
@@ -273,7 +274,7 @@ where
     let sets = core.table.geometry.total_sets();
     let sets_to_sweep = if core.keeps_expired() { 0 } else { sets.min(most) };
     let swept = core.sweep(&local, (sets_to_sweep, budget), false);
-    let debt = core.pay_debt(&local, most, false);
+    let paid = core.pay_debt(&local, most, false);
     core.collect(&local);
     if most == u64::MAX {
         core.slab.prepare_all();
@@ -284,7 +285,7 @@ where
         swept_sets: swept.sets,
         complete: swept.sets >= sets,
     };
-    match swept.panic.or(debt) {
+    match swept.panic.or(paid.panic) {
         Some(panic) => std::panic::resume_unwind(panic),
         None => progress,
     }

@@ -1,12 +1,16 @@
 //! How fast the cache's own thread goes through its sets: twice in each interval, and no faster.
+//! And that it rests where it can do nothing.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::disallowed_types, reason = "the library's room of atomics is not for tests")]
 
 mod world;
 
-use halfshake::{Cache, ManualClock};
+use halfshake::{Cache, Clock, ManualClock};
+use std::fmt::{Debug, Formatter};
 use std::sync::Arc;
-use std::time::Duration;
-use world::{SECOND, until};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+use world::{SECOND, gate, until};
 
 const HALF: Duration = Duration::from_millis(500);
 
@@ -63,5 +67,57 @@ fn after_a_machine_slept_for_long_one_pass_is_enough() {
     passes(&cache, 3);
     clock.advance(HALF);
     passes(&cache, 4);
+    cache.validate();
+}
+
+/// A clock that the cache's own thread asks once a round, and where another one can be stopped.
+struct Stops<F> {
+    rounds: AtomicU64,
+    stops: AtomicBool,
+    stop: F,
+}
+
+impl<F> Debug for Stops<F> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stops")
+    }
+}
+
+impl<F: Fn() + Send + Sync + 'static> Clock for Stops<F> {
+    fn now(&self) -> Duration {
+        if std::thread::current().name() == Some("halfshake-time") {
+            self.rounds.fetch_add(1, SeqCst);
+        } else if self.stops.swap(false, SeqCst) {
+            (self.stop)();
+        }
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn while_another_one_pays_a_debt_the_thread_rests_between_its_rounds() {
+    const ROUNDS: u32 = 100;
+    let (gate, stop) = gate();
+    let (rounds, stops) = (AtomicU64::new(0), AtomicBool::new(false));
+    let clock = Arc::new(Stops { rounds, stops, stop });
+    let cache = Cache::<u64, u64>::builder().capacity(2).clock(clock.clone()).build().unwrap();
+    cache.insert(1, 1).unwrap();
+    cache.insert(2, 2).unwrap();
+    std::thread::scope(|scope| {
+        clock.stops.store(true, SeqCst);
+        let pays = scope.spawn(|| cache.set_capacity(1).unwrap());
+        // It has lowered the limit, and is about to look for a victim.
+        gate.entered.recv().unwrap();
+        assert_eq!((cache.capacity(), cache.len()), (1, 2));
+        let (begun, before) = (Instant::now(), clock.rounds.load(SeqCst));
+        until("time goes on", || clock.rounds.load(SeqCst) >= before + u64::from(ROUNDS));
+        let took = begun.elapsed();
+        gate.go.send(()).unwrap();
+        assert_eq!(pays.join().unwrap().pending, 0);
+        // Twice as fast as it may be.
+        let least = Duration::from_millis(2) * ROUNDS;
+        assert!(took >= least, "{ROUNDS} rounds took {took:?}");
+    });
+    assert_eq!(cache.len(), 1);
     cache.validate();
 }

@@ -19,6 +19,14 @@ const STRIDE: u64 = 64;
 /// Sets whose entries are on their way at a time: each has eight, in a line of its own.
 const AHEAD: usize = 4;
 
+/// What a payment of the debt of a lowered limit did.
+#[derive(Debug)]
+pub(crate) struct Paid {
+    pub(crate) evicted: u64,
+    /// The first panic of a listener; the others went all the same.
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
+}
+
 /// What a bounded piece of a sweep did.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
@@ -161,21 +169,21 @@ where
         entries: u64,
     ) -> (u64, Option<Box<dyn Any + Send>>) {
         self.budget.set_limit(entries);
-        let panic = self.pay_debt(local, u64::MAX, false);
-        (self.budget.debt(), panic)
+        let paid = self.pay_debt(local, u64::MAX, false);
+        (self.budget.debt(), paid.panic)
     }
 
-    /// Evicts until the limit holds, `most` were evicted, or nothing is left to evict (the rest is
-    /// held by inserts under way).
+    /// Evicts until the limit holds or others pay for the rest, `most` were evicted, or nothing is
+    /// left to evict (the rest is held by inserts under way).
     pub(crate) fn pay_debt(
         self: &Arc<Self>,
         local: &Rc<Local>,
         most: u64,
         hand_over: bool,
-    ) -> Option<Box<dyn Any + Send>> {
+    ) -> Paid {
         let mut owed = Owed::for_sweep(self, local, hand_over);
-        let mut anywhere = 0u64;
-        for _ in 0..most {
+        let (mut evicted, mut anywhere) = (0, 0u64);
+        while evicted < most {
             let Some(payment) = self.budget.take_on() else { break };
             // Golden ratio: consecutive victims come from sets far apart.
             anywhere = anywhere.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -186,8 +194,9 @@ where
             // Paid: a listener may change the limit, and pay.
             drop(payment);
             owed.run();
+            evicted += 1;
         }
-        owed.finish()
+        Paid { evicted, panic: owed.finish() }
     }
 }
 
