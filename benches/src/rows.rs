@@ -152,6 +152,7 @@ const CYCLERS: &[&str] = &[
     "foyer",
     "segcache",
     "moka, Arc",
+    "moka, Arc, LRU",
     "rustls's own store",
 ];
 

@@ -93,6 +93,14 @@ impl Moka {
         Self(builder.build_with_hasher(Hasher::new()))
     }
 
+    /// One that lets everything in, and evicts what was used least recently.
+    #[must_use]
+    pub fn lru(capacity: u64) -> Self {
+        let builder = moka::sync::Cache::builder().max_capacity(capacity).time_to_live(TIMEOUT);
+        let builder = builder.eviction_policy(moka::policy::EvictionPolicy::lru());
+        Self(builder.build_with_hasher(Hasher::new()))
+    }
+
     /// Does what is pending; the answer is how many entries went.
     pub fn run_pending(&self) -> u64 {
         let before = self.0.entry_count();

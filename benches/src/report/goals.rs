@@ -2,7 +2,7 @@
 
 use super::{Row, Spread, Table};
 use crate::rows::Row as Name;
-use crate::workloads::Workload;
+use crate::workloads::{WALL, Workload};
 
 /// A claim that a table either bears out or does not.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +158,8 @@ fn sessions() -> Vec<Goal> {
     use Name::{W4, W5};
     use Workload::{CycleTimed, Mix};
     let rustls = Named("rustls's own store");
+    // As it comes, it does not let in most of what is asked for later.
+    let moka = Named("moka, Arc, LRU");
     let mut all = Vec::new();
     for (entries, times) in [(1 << 16, 150.0), (1 << 20, 3000.0)] {
         let mut add = |claim, against, times| {
@@ -168,11 +170,10 @@ fn sessions() -> Vec<Goal> {
         add("the same with vectors take", Named("16 mutexes of lru, Vec"), 3.0);
         add("quick_cache takes", Named("quick_cache"), 2.0);
         add("quick_cache with shared values takes", Named("quick_cache, Arc"), 2.0);
-        add("moka takes", Named("moka, Arc"), 6.0);
+        add("moka (LRU) takes", moka, 6.0);
     }
-    let moka = Named("moka, Arc");
     let single = Figure("p99.9, ns");
-    all.push(goal(W5, Mix, 2 * M, "moka takes", BYTES, Time, moka, AtLeast(6.0)));
+    all.push(goal(W5, Mix, 2 * M, "moka (LRU) takes", BYTES, Time, moka, AtLeast(6.0)));
     for (claim, ours) in
         [("moka's p99.9 is", BYTES), ("moka's p99.9, to ours with a thread, is", DEFAULT)]
     {
@@ -186,9 +187,10 @@ fn crowds() -> Vec<Goal> {
     use Workload::{BusyCrowd, Crowd};
     let retired = MostOf("retired at most, of all entries");
     let own = Figure("ns without other work");
+    let wall = Figure(WALL);
     let few = Named(FEW);
     vec![
-        goal(W6, BusyCrowd, M, "of its speed is kept", CROWD, Time, few, AtLeast(0.9)),
+        goal(W6, BusyCrowd, M, "of its speed is kept", CROWD, wall, few, AtLeast(0.9)),
         goal(W6, BusyCrowd, M, "the same, without the work", CROWD, own, few, AtLeast(0.9)),
         goal(W6, BusyCrowd, M, "is stored", CROWD, Found, Nothing, AtLeast(0.999)),
         goal(
@@ -201,7 +203,7 @@ fn crowds() -> Vec<Goal> {
             Nothing,
             AtMost(0.005),
         ),
-        goal(W6, Crowd, M, "of its speed is kept, saturated", CROWD, Time, few, AtLeast(0.9)),
+        goal(W6, Crowd, M, "of its speed is kept, saturated", CROWD, wall, few, AtLeast(0.9)),
         goal(W6, Crowd, M, "is stored, saturated", CROWD, Found, Nothing, AtLeast(0.999)),
         goal(W6, Crowd, M, "are retired, saturated", CROWD, retired, Nothing, AtMost(0.005)),
     ]
@@ -248,7 +250,7 @@ fn rest() -> Vec<Goal> {
             1 << 16,
             "is refused",
             written,
-            Figure("refused"),
+            MostOf("refused"),
             Nothing,
             AtMost(0.001),
         ),

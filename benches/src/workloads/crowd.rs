@@ -12,6 +12,9 @@ use std::sync::{Arc, Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 const THREADS: [u64; 2] = [2, 64];
+/// Time of the clock on the wall, for an operation: in it waiting counts, and what a contestant's
+/// own threads do.
+pub(crate) const WALL: &str = "ns on the wall";
 /// What a server does besides, after each operation.
 const OTHER_WORK_NS: u64 = 5_000;
 
@@ -79,9 +82,10 @@ struct Done {
     stored: u64,
 }
 
-fn one<C: Contestant>(shared: &C, start: &Barrier, operations: u64, times: u64) -> Done {
+fn one<C: Contestant>(shared: &C, barriers: [&Barrier; 2], operations: u64, times: u64) -> Done {
     let mut handle = shared.handle();
     let first = fresh_salt();
+    let [start, end] = barriers;
     start.wait();
     let begun = Instant::now();
     let mut stored = 0;
@@ -94,6 +98,8 @@ fn one<C: Contestant>(shared: &C, start: &Barrier, operations: u64, times: u64) 
     }
     let spent_ns = thread_time() - before;
     let ended = Instant::now();
+    // Nobody measures his other work beside operations of others.
+    end.wait();
     // As long as before: it is most of the time, and the difference of the two is what is told.
     let before = thread_time();
     (0..operations).for_each(|_| think(times));
@@ -105,12 +111,13 @@ fn one<C: Contestant>(shared: &C, start: &Barrier, operations: u64, times: u64) 
 fn together<C: Contestant>(shared: &C, threads: u64, scale: Scale, busy: bool) -> Sample {
     let times = if busy { other_work() } else { 0 };
     let each = (scale.operations / threads).max(2) / 2 * 2;
-    let start = Barrier::new(usize::try_from(threads + 1).unwrap_or(1));
+    let count = usize::try_from(threads).unwrap_or(1);
+    let (start, end) = (Barrier::new(count + 1), Barrier::new(count));
     let over = AtomicBool::new(false);
     let (done, wall, retired) = std::thread::scope(|scope| {
-        let (start, over) = (&start, &over);
-        let running: Vec<_> =
-            (0..threads).map(|_| scope.spawn(move || one(shared, start, each, times))).collect();
+        let (start, end, over) = (&start, &end, &over);
+        let run = move || one(shared, [start, end], each, times);
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
         let watching = scope.spawn(move || most_retired(shared, over));
         start.wait();
         let done = running.into_iter().map(|r| r.join().expect("no operation panics"));
@@ -126,6 +133,7 @@ fn together<C: Contestant>(shared: &C, threads: u64, scale: Scale, busy: bool) -
     let thread = sum(|d| d.spent_ns);
     let own = thread as f64 - sum(|d| d.thinking_ns) as f64;
     let mut figures = vec![("ns without other work", own / operations as f64)];
+    figures.push((WALL, wall.as_nanos() as f64 / operations as f64));
     if let Some(most) = retired {
         figures.push(("retired at most, of all entries", most as f64 / scale.entries as f64));
     }

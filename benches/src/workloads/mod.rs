@@ -17,6 +17,7 @@ mod writes;
 use crate::contestants::Contestant;
 use crate::rounds::Entrant;
 use clap::ValueEnum;
+pub(crate) use crowd::WALL;
 pub use footprint::{Footprint, alone};
 use serde::{Deserialize, Serialize};
 pub use writes::REFUSED;

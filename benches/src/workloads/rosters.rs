@@ -108,6 +108,7 @@ pub(super) fn writers(work: &impl Work, limit: u64) -> Vec<Entrant> {
         work.enter("segcache", 1, move || Segments::new(n)),
         work.enter("mini-moka, Arc", 4, move || MiniMoka::new(limit)),
         work.enter("moka, Arc", 4, move || Moka::new(limit)),
+        work.enter("moka, Arc, LRU", 4, move || Moka::lru(limit)),
     ])
 }
 
@@ -124,6 +125,7 @@ pub(super) fn timed(work: &impl Work, limit: u64) -> Vec<Entrant> {
         work.enter("segcache", 1, move || Segments::new(n)),
         work.enter("mini-moka, Arc", 2, move || MiniMoka::new(limit)),
         work.enter("moka, Arc", 2, move || Moka::new(limit)),
+        work.enter("moka, Arc, LRU", 2, move || Moka::lru(limit)),
     ])
 }
 
