@@ -3,7 +3,8 @@
 
 use crate::entry::Watched;
 use crate::reclaim::{Collector, Guard, Participant, SetUp};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, Swap};
+use std::sync::Arc;
 
 /// An atomic of ours: with a twin, see [`crate::sync`].
 #[derive(Debug)]
@@ -27,6 +28,33 @@ impl Word {
     pub fn compare_exchange(&self, old: u64, new: u64, done: Ordering) -> Result<u64, u64> {
         // Relaxed on failure: nothing is read then.
         self.0.compare_exchange(old, new, done, Ordering::Relaxed)
+    }
+}
+
+/// arc-swap as models use it: see [`crate::sync`].
+#[derive(Debug)]
+pub struct Pointer(Swap<u64>);
+
+impl Pointer {
+    /// A pointer to nothing.
+    pub fn new() -> Self {
+        Self(Swap::new(None))
+    }
+
+    /// What it points to.
+    pub fn load(&self) -> Option<u64> {
+        self.0.load().as_deref().copied()
+    }
+
+    /// Lets it point to this.
+    pub fn store(&self, value: u64) {
+        self.0.swap(Some(Arc::new(value)));
+    }
+}
+
+impl Default for Pointer {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -303,7 +303,8 @@ pub(crate) type Seen<T> = arc_swap::Guard<Option<std::sync::Arc<T>>>;
 /// A shared pointer that can be exchanged while others use it (arc-swap). Readers take no lock.
 ///
 /// arc-swap knows nothing of loom, so a model build adds one explored read-modify-write before
-/// each access: a scheduling point, and the edges that arc-swap's own orderings give.
+/// each access: a scheduling point, and the edges that arc-swap's own orderings give. Loads give
+/// none to one another.
 #[derive(Debug)]
 pub(crate) struct Swap<T> {
     inner: arc_swap::ArcSwapOption<T>,
@@ -320,7 +321,17 @@ impl<T> Swap<T> {
         }
     }
 
-    fn explored(&self) -> &arc_swap::ArcSwapOption<T> {
+    /// For a load.
+    fn seen(&self) -> &arc_swap::ArcSwapOption<T> {
+        step();
+        // Acquire: pairs with the Release in `changed`; a load publishes nothing.
+        #[cfg(halfshake_loom)]
+        self.edge.fetch_add(0, Ordering::Acquire);
+        &self.inner
+    }
+
+    /// For an exchange.
+    fn changed(&self) -> &arc_swap::ArcSwapOption<T> {
         step();
         // AcqRel: what arc-swap's own protocol gives between a store and a load that sees it.
         #[cfg(halfshake_loom)]
@@ -330,16 +341,16 @@ impl<T> Swap<T> {
 
     /// The value, kept alive for as long as the answer lives.
     pub(crate) fn load(&self) -> Seen<T> {
-        self.explored().load()
+        self.seen().load()
     }
 
     pub(crate) fn swap(&self, value: Option<std::sync::Arc<T>>) -> Option<std::sync::Arc<T>> {
-        self.explored().swap(value)
+        self.changed().swap(value)
     }
 
     /// The value, as an owner of it.
     pub(crate) fn load_full(&self) -> Option<std::sync::Arc<T>> {
-        self.explored().load_full()
+        self.seen().load_full()
     }
 
     /// Stores `new` if the value is still `old`; whether it was.
@@ -349,7 +360,7 @@ impl<T> Swap<T> {
         new: Option<std::sync::Arc<T>>,
     ) -> bool {
         let old = old.cloned();
-        let found = self.explored().compare_and_swap(&old, new);
+        let found = self.changed().compare_and_swap(&old, new);
         match (&*found, &old) {
             (Some(found), Some(old)) => std::sync::Arc::ptr_eq(found, old),
             (None, None) => true,

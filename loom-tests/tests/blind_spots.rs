@@ -2,8 +2,11 @@
 //! here twice: open, with loom's own types or crossbeam-epoch as it is, and closed, with what the
 //! models use instead (`src/remedies.rs`). If the first of such a pair fails, loom sees more than
 //! it did, and the remedy may go; if the second one does, the models have gone blind.
+//!
+//! At the end, what stands in models for arc-swap, which loom can't see into: it orders no more
+//! than arc-swap does.
 
-use halfshake::remedies::{Gated, Payload, Pins, Word};
+use halfshake::remedies::{Gated, Payload, Pins, Pointer, Word};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64 as LoomWord, AtomicUsize};
 use std::cell::RefCell;
@@ -247,5 +250,38 @@ mod freed {
             },
             RACE,
         );
+    }
+}
+
+mod pointers {
+    use super::*;
+
+    /// A value that is written, and read by who has seen so by a relaxed word; and what the two do
+    /// with a pointer in between.
+    fn publishes(writes: fn(&Pointer), reads: fn(&Pointer) -> bool) {
+        let shared = Rc::new((Pointer::new(), AtomicUsize::new(0), UnsafeCell::new(0u32)));
+        let other = shared.clone();
+        let writer = loom::thread::spawn(move || {
+            other.2.with_mut(|_| ());
+            writes(&other.0);
+            other.1.store(1, Relaxed);
+        });
+        if shared.1.load(Relaxed) == 1 && reads(&shared.0) {
+            shared.2.with(|_| ());
+        }
+        writer.join().expect("it ends");
+    }
+
+    #[test]
+    fn loads_of_a_pointer_do_not_order_one_another() {
+        finds(|| publishes(|pointer| _ = pointer.load(), |pointer| pointer.load().is_none()), RACE);
+    }
+
+    #[test]
+    fn a_load_sees_what_came_before_what_was_stored() {
+        let right = explored(|| {
+            publishes(|pointer| pointer.store(1), |pointer| pointer.load() == Some(1));
+        });
+        assert!(right.is_ok_and(|executions| executions > 1), "a load has no edge");
     }
 }
