@@ -319,6 +319,17 @@ fn callback_may_replace_itself_and_is_dropped_after_it_has_run() {
 }
 
 #[test]
+fn what_an_adapter_rejects_is_counted_by_its_reason() {
+    let rig = rig();
+    rig.cache.reject(Rejection::Namespace);
+    rig.cache.reject(Rejection::Malformed);
+    rig.cache.reject(Rejection::Malformed);
+    let stats = rig.cache.stats();
+    let counts = [Rejection::Namespace, Rejection::Malformed].map(|why| stats.rejected_for(why));
+    assert_eq!((counts, stats.rejected.iter().sum::<u64>()), ([1, 2], 3));
+}
+
+#[test]
 fn ids_of_an_impossible_length_are_counted_and_reach_nobody() {
     let rig = rig();
     for len in [0, 33, 255, 70_000] {

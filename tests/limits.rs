@@ -181,6 +181,7 @@ mod steps {
         }
         assert!(steps > 20_000 / (64 * 15), "{steps}: a set holds fifteen at most");
         assert!(steps <= 100_000 / 8 / 64 + 1, "{steps}: each set once");
+        assert_eq!(cache.stats().swept_sets, 64 * steps);
         assert_eq!(events.len(), 20_000);
         cache.validate();
     }

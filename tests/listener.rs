@@ -61,6 +61,21 @@ fn every_operation_works_inside_a_listener() {
 }
 
 #[test]
+fn events_that_come_while_a_loan_is_held_are_counted() {
+    let (builder, _, events) = world::logged(10);
+    let cache = builder.build().unwrap();
+    for key in 0..3 {
+        cache.insert(key, key).unwrap();
+    }
+    assert!(cache.remove(&0));
+    assert_eq!(cache.stats().pinned_deliveries, 0);
+    let held = cache.get(&2).unwrap();
+    assert!(cache.remove(&1));
+    drop(held);
+    assert_eq!((events.len(), cache.stats().pinned_deliveries), (2, 1));
+}
+
+#[test]
 fn a_listener_that_blocks_stops_neither_time_nor_expiry_nor_other_keys() {
     let (gate, stop) = gate();
     let (clock, events) = (ManualClock::new(), Events::default());

@@ -450,3 +450,17 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Object for Pair<K, V> {
         }
     }
 }
+
+#[cfg(all(test, not(halfshake_loom)))]
+mod tests {
+    use super::fresh_id;
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_of_all_threads_differ() {
+        let some = || (0..200).map(|_| fresh_id()).collect::<Vec<_>>();
+        let threads = [0; 4].map(|_| std::thread::spawn(some));
+        let all = threads.into_iter().flat_map(|thread| thread.join().expect("it counts"));
+        assert_eq!(all.collect::<HashSet<_>>().len(), 800);
+    }
+}
