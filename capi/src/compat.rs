@@ -1,8 +1,7 @@
 //! The quirks of OpenSSL and its kin, as bits: those of `halfshake::session::Compat::ALL`, in its
 //! order.
 
-use crate::options::meaningless;
-use crate::result::Outcome;
+use crate::result::{Failure, Outcome};
 use halfshake::session::Compat;
 
 /// No quirks: the manual page SSL_CTX_sess_set_get_cb(3) to the letter. The default.
@@ -62,7 +61,7 @@ pub(crate) fn quirks(bits: u32) -> Outcome<Compat> {
             left &= !(1 << bit);
         }
     }
-    if left == 0 { Ok(all) } else { Err(meaningless("compat", bits)) }
+    if left == 0 { Ok(all) } else { Err(Failure::meaningless("compat", bits)) }
 }
 
 #[cfg(test)]

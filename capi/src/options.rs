@@ -154,15 +154,15 @@ impl Options {
                 HALFSHAKE_MAINTENANCE_THREAD => Maintenance::Thread,
                 HALFSHAKE_MAINTENANCE_EMBEDDER => Maintenance::Embedder,
                 HALFSHAKE_MAINTENANCE_LAZY => Maintenance::Lazy,
-                other => return Err(meaningless("maintenance", other)),
+                other => return Err(Failure::meaningless("maintenance", other)),
             })
             .delivery(match self.delivery {
                 HALFSHAKE_DELIVERY_CALLER => Delivery::Caller,
                 HALFSHAKE_DELIVERY_THREAD => Delivery::Thread,
-                other => return Err(meaningless("delivery", other)),
+                other => return Err(Failure::meaningless("delivery", other)),
             });
         if self.reserved != 0 {
-            return Err(meaningless("reserved", self.reserved));
+            return Err(Failure::meaningless("reserved", self.reserved));
         }
         if self.max_capacity != 0 {
             builder = builder.max_capacity(self.max_capacity);
@@ -185,14 +185,9 @@ impl Options {
     }
 }
 
-pub(crate) fn meaningless(setting: &str, value: u32) -> Failure {
-    let message = format!("{setting}: {value:#x} means nothing to this version of the library");
-    Failure::new(Code::HALFSHAKE_BAD_SETTING, message)
-}
-
 /// Modes from their bits.
 pub(crate) fn modes(bits: u32) -> Outcome<Modes> {
-    Modes::from_bits(bits).ok_or_else(|| meaningless("modes", bits))
+    Modes::from_bits(bits).ok_or_else(|| Failure::meaningless("modes", bits))
 }
 
 #[cfg(test)]

@@ -116,6 +116,12 @@ impl Failure {
         Self::new(Code::HALFSHAKE_MISS, "")
     }
 
+    /// Of a setting.
+    pub(crate) fn meaningless(setting: &str, value: u32) -> Self {
+        let message = format!("{setting}: {value:#x} means nothing to this version of the library");
+        Self::new(Code::HALFSHAKE_BAD_SETTING, message)
+    }
+
     pub(crate) fn null(argument: &str) -> Self {
         let message = format!("{argument} is NULL: this function needs it");
         Self::new(Code::HALFSHAKE_BAD_ARGUMENT, message)

@@ -21,6 +21,7 @@ mod kinds;
 #[path = "../../fuzz/src/operations_threads/mod.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "a module of the fuzz targets, too")]
 mod operations_threads;
+mod outcome;
 mod plan;
 mod player;
 mod random;
@@ -34,8 +35,9 @@ mod world;
 
 use std::hash::{BuildHasher, RandomState};
 
-pub use game::{Outcome, play};
+pub use game::play;
 pub use kinds::{Kind, Meetings, Numbered};
+pub use outcome::Outcome;
 pub use plan::{Plan, Shape};
 pub use random::Random;
 

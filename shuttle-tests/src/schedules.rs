@@ -1,7 +1,8 @@
 //! Plans on shuttle's threads. A seed says what is played, on which collector, and who goes on at
 //! each step: one number repeats a run.
 
-use crate::game::{Outcome, play};
+use crate::game::play;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::sessions;

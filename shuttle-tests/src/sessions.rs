@@ -1,8 +1,8 @@
 //! Session caches: the scripts of the fuzz target `operations_threads`, of a seed's making.
 
-use crate::game::Outcome;
 use crate::kinds::{Meetings, Numbered};
 use crate::operations_threads::Script;
+use crate::outcome::Outcome;
 use crate::random::Random;
 use arbitrary::{Arbitrary, Unstructured};
 

@@ -1,7 +1,6 @@
 //! How a cache is attached, as C says it.
 
-use crate::options::meaningless;
-use crate::result::Outcome;
+use crate::result::{Failure, Outcome};
 use std::ffi::c_void;
 
 /// A session of TLS 1.3 may be used more than once. RFC 8446 (C.4) advises against it, for clients
@@ -38,10 +37,10 @@ impl AttachOptions {
 
     pub(crate) fn reuses_tls13(&self) -> Outcome<bool> {
         if self.flags & !HALFSHAKE_ATTACH_REUSE_TLS13 != 0 {
-            return Err(meaningless("flags", self.flags));
+            return Err(Failure::meaningless("flags", self.flags));
         }
         if self.reserved != 0 {
-            return Err(meaningless("reserved", self.reserved));
+            return Err(Failure::meaningless("reserved", self.reserved));
         }
         Ok(self.flags & HALFSHAKE_ATTACH_REUSE_TLS13 != 0)
     }
