@@ -1,8 +1,8 @@
 //! Class 21: one session, asked for by many at once.
 
 use crate::tried::{amount, tried};
-use halfshake::RemovalCause;
-use halfshake::session::{Namespace, SessionCache, SessionId};
+use halfshake::session::{Namespace, NotStored, SessionCache, SessionId};
+use halfshake::{Refusal, RemovalCause};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 
@@ -33,11 +33,14 @@ fn together(threads: u64, rounds: u64) {
             scope.spawn(move || {
                 for round in 0..rounds {
                     if barrier.wait().is_leader() {
-                        // Refused while who looks it up is off his processor, pinned. A panic
-                        // would leave the others at the barrier.
-                        while cache.add(session).is_err() {
+                        // That may be, while who looks it up is off his processor, pinned.
+                        let no_room = Err(NotStored::Refused(Refusal::NoRoom));
+                        let mut added = cache.add(session);
+                        while added == no_room {
                             std::thread::yield_now();
+                            added = cache.add(session);
                         }
+                        added.unwrap();
                     }
                     barrier.wait();
                     let single_use = round % 2 == 0;
