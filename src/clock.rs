@@ -209,6 +209,7 @@ mod tests {
         time.tick();
         assert_eq!(time.now(), 5000);
     }
+
     #[test]
     fn clocks_of_the_system_go_on_and_count_from_where_they_say() {
         let clock = SystemClock::new();

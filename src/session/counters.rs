@@ -121,12 +121,13 @@ impl Counters {
         self.add(count as usize, n);
     }
 
-    /// A look-up has looked again: what it was counted as before is counted no longer.
-    pub(super) fn take_back(&self, miss: Miss) {
-        self.count(match miss {
-            Miss::Unknown => Count::OwnMisses,
-            Miss::Expired => Count::OwnExpired,
-        });
+    /// A look-up has looked again: what it was counted as before, if it was, is counted no longer.
+    pub(super) fn take_back(&self, earlier: Option<Miss>) {
+        match earlier {
+            Some(Miss::Unknown) => self.count(Count::OwnMisses),
+            Some(Miss::Expired) => self.count(Count::OwnExpired),
+            None => {}
+        }
     }
 
     pub(super) fn reject(&self, rejection: Rejection) {

@@ -241,8 +241,8 @@ impl<C: 'static> SessionCache<C> {
         outcome.tell(Some(copy));
         // One look-up, and one count of it: the last one.
         let found = self.store.get_or_miss(key);
-        let last = found.as_ref().err().copied();
-        std::mem::replace(missed, last).into_iter().for_each(|m| self.shared.counters.take_back(m));
+        let earlier = std::mem::replace(missed, found.as_ref().err().copied());
+        self.shared.counters.take_back(earlier);
         // If it has left meanwhile, it may be outside.
         found.map_or(Late::HasLeft, |found| Late::Found(inside(found)))
     }
