@@ -48,22 +48,28 @@ pub(super) fn all() {
     future_sees_what_was_done_before_it_was_woken();
 }
 
+/// A cache with an entry of which its delivery thread tells.
+fn told_by_its_thread(listener: impl Fn() + Send + Sync + 'static) -> Cache<u64, u64> {
+    let builder = Cache::<u64, u64>::builder()
+        .capacity(8)
+        .maintenance(Maintenance::Embedder)
+        .delivery(Delivery::Thread)
+        .removal_listener(move |_| listener());
+    let cache = builder.build().expect("good settings");
+    cache.insert(1, 1).expect("there is room");
+    cache
+}
+
 /// The count of delivered events. The entry is taken and held, so that the delivery thread does
 /// not retire it: that would order the two as well.
 fn shutdown_shows_what_listeners_did() {
     let plain = Arc::new(Plain::default());
     let writes = plain.clone();
-    let builder = Cache::<u64, u64>::builder()
-        .capacity(8)
-        .maintenance(Maintenance::Embedder)
-        .delivery(Delivery::Thread)
-        .removal_listener(move |_| {
-            // Meanwhile the shutdown begins.
-            (0..20).for_each(|_| std::thread::yield_now());
-            writes.write();
-        });
-    let cache = builder.build().expect("good settings");
-    cache.insert(1, 1).expect("there is room");
+    let cache = told_by_its_thread(move || {
+        // Meanwhile the shutdown begins.
+        (0..20).for_each(|_| std::thread::yield_now());
+        writes.write();
+    });
     let taken = cache.take(&1).expect("it is there");
     cache.shutdown();
     assert!(plain.is_written(), "a listener is still under way");
@@ -75,13 +81,7 @@ fn shutdown_shows_what_listeners_did() {
 fn gauge_of_events_shows_what_listeners_did() {
     let plain = Arc::new(Plain::default());
     let writes = plain.clone();
-    let builder = Cache::<u64, u64>::builder()
-        .capacity(8)
-        .maintenance(Maintenance::Embedder)
-        .delivery(Delivery::Thread)
-        .removal_listener(move |_| writes.write());
-    let cache = builder.build().expect("good settings");
-    cache.insert(1, 1).expect("there is room");
+    let cache = told_by_its_thread(move || writes.write());
     assert!(cache.remove(&1), "it is there");
     while cache.stats().undelivered != 0 {
         std::thread::yield_now();

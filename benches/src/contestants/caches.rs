@@ -4,6 +4,7 @@
 use super::{Contestant, Operations, TIMEOUT, live};
 use crate::keys::{Key, Value, word};
 use lru::LruCache;
+use moka::policy::EvictionPolicy;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -89,16 +90,18 @@ impl Moka {
     /// An empty cache with a timeout of its own.
     #[must_use]
     pub fn with_timeout(capacity: u64, timeout: Duration) -> Self {
-        let builder = moka::sync::Cache::builder().max_capacity(capacity).time_to_live(timeout);
-        Self(builder.build_with_hasher(Hasher::new()))
+        Self::with_policy(capacity, timeout, EvictionPolicy::default())
     }
 
     /// One that lets everything in, and evicts what was used least recently.
     #[must_use]
     pub fn lru(capacity: u64) -> Self {
-        let builder = moka::sync::Cache::builder().max_capacity(capacity).time_to_live(TIMEOUT);
-        let builder = builder.eviction_policy(moka::policy::EvictionPolicy::lru());
-        Self(builder.build_with_hasher(Hasher::new()))
+        Self::with_policy(capacity, TIMEOUT, EvictionPolicy::lru())
+    }
+
+    fn with_policy(capacity: u64, timeout: Duration, policy: EvictionPolicy) -> Self {
+        let builder = moka::sync::Cache::builder().max_capacity(capacity).time_to_live(timeout);
+        Self(builder.eviction_policy(policy).build_with_hasher(Hasher::new()))
     }
 
     /// Does what is pending; the answer is how many entries went.

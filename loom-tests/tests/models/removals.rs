@@ -8,6 +8,7 @@
 
 use crate::{K, X, Y, cache_of, has_event, insert, live, take};
 use halfshake::RemovalCause::{Evicted, Removed, Taken};
+use halfshake::model::Model;
 use loom_tests::{Race, model, role};
 
 /// Of two takers exactly one gets the entry.
@@ -47,18 +48,19 @@ fn evict_take(race: &Race) {
 }
 model!(evict_take, least 180, sees ["evicted", "taken"]);
 
+/// Two of the four that were stored, each told of once.
+fn two_have_left(cache: &Model) {
+    let events = cache.events();
+    assert_eq!((live(cache).len(), events.len()), (2, 2), "two left: {events:?}");
+}
+
 /// An insert into a full set evicts one entry, whatever is replaced in it meanwhile.
 ///
 /// Threads: one replaces in a full set, one inserts a third key into it.
 fn evict_replace(race: &Race) {
     let cache = cache_of(4, &[(K, 1), (X, 2)]);
     race.check(&cache, [insert::<()>(K, 3), insert(Y, 4)]);
-    assert_eq!(
-        (live(&cache).len(), cache.events().len()),
-        (2, 2),
-        "two left: {:?}",
-        cache.events()
-    );
+    two_have_left(&cache);
 }
 model!(evict_replace, least 4000);
 
@@ -68,12 +70,7 @@ model!(evict_replace, least 4000);
 fn evict_evict(race: &Race) {
     let cache = cache_of(4, &[(K, 1), (X, 2)]);
     race.check(&cache, [insert::<()>(Y, 3), insert(Y + 2, 4)]);
-    assert_eq!(
-        (live(&cache).len(), cache.events().len()),
-        (2, 2),
-        "two left: {:?}",
-        cache.events()
-    );
+    two_have_left(&cache);
 }
 model!(evict_evict, least 5500);
 
