@@ -191,8 +191,8 @@ where
         self.put(key, value, ticks_up(timeout), Mode::ReplaceExact(handle.0.id))
     }
 
-    /// As [`get`](Self::get); a miss says as what it was counted. `get` is not made of this: it would
-    /// not be inlined any more.
+    /// As [`get`](Self::get); a miss says as what it was counted. `get` is not made of this: it
+    /// would not be inlined any more.
     #[inline(always)]
     pub(crate) fn get_or_miss(&self, key: &[u8]) -> Result<PinnedRef<'_, [u8], [u8]>, Miss> {
         let (place, local, now) = self.begin(key);
