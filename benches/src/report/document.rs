@@ -9,13 +9,19 @@ use std::path::Path;
 
 /// All records, by their file names without the ending; those of the rows are called `rows/W1`, and
 /// `rows-X/W1` where they were made for comparison: with values of 200 bytes, with AES for the
-/// hash, with look-ups that fetch no cells in advance (`lean`).
+/// hash, with look-ups that fetch no cells in advance (`lean`), on another machine (`again`).
 #[derive(Debug, Default)]
 pub struct Records {
     tables: BTreeMap<String, Record>,
     /// `end-to-end`, which is of a kind of its own.
     handshakes: Option<Handshakes>,
 }
+
+/// Those that PERFORMANCE.md tells of.
+const ROWS: &str = "rows/";
+
+/// Those of another full run, on another machine.
+const AGAIN: &str = "rows-again/";
 
 const BEGIN: &str = "<!-- made: ";
 const END: &str = "<!-- /made -->";
@@ -27,7 +33,7 @@ impl Records {
     /// If a record can't be read.
     pub fn read(folder: &Path) -> Result<Self> {
         let mut all = BTreeMap::new();
-        for part in ["", "rows/", "rows-200/", "rows-aes/", "rows-lean/"] {
+        for part in ["", ROWS, "rows-200/", "rows-aes/", "rows-lean/", AGAIN] {
             let folder = folder.join(part);
             let Ok(listed) = std::fs::read_dir(&folder) else { continue };
             for entry in listed {
@@ -51,32 +57,44 @@ impl Records {
         self.tables.get(name)
     }
 
-    /// The records of the rows, in the order of the rows.
-    pub fn rows(&self) -> impl Iterator<Item = (&str, &Record)> {
+    /// The records of the rows of a run, in the order of the rows.
+    fn rows_of(&self, run: &str) -> impl Iterator<Item = (&str, &Record)> {
         let rank = |name: &str| name.trim_start_matches('W').parse().unwrap_or(u32::MAX);
-        let rows =
-            self.tables.iter().filter_map(|(name, r)| Some((name.strip_prefix("rows/")?, r)));
+        let rows = self.tables.iter().filter_map(|(name, r)| Some((name.strip_prefix(run)?, r)));
         let mut rows: Vec<_> = rows.collect();
         rows.sort_by_key(|(name, _)| (rank(name), *name));
         rows.into_iter()
     }
 
-    /// What is of another machine, compiler or library than the first of the rows, if anything is.
+    /// The records of the rows, in the order of the rows.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, &Record)> {
+        self.rows_of(ROWS)
+    }
+
+    /// What is of another machine, compiler or library than the first of its run, if anything is.
     #[must_use]
     pub fn strangers(&self) -> Vec<String> {
         let same = |a: &Record, b: &Record| {
             let [a, b] = [&a.setting, &b.setting];
             (&a.machine, &a.rustc, &a.versions) == (&b.machine, &b.rustc, &b.versions)
         };
-        let Some((_, first)) = self.rows().next() else { return Vec::new() };
-        let others = self.rows().filter(|(_, record)| !same(first, record));
-        others.map(|(name, _)| name.to_owned()).collect()
+        let of_run = |run| {
+            let first = self.rows_of(run).next();
+            let others =
+                self.rows_of(run).filter(move |(_, r)| first.is_some_and(|f| !same(f.1, r)));
+            others.map(move |(name, _)| format!("{run}{name}"))
+        };
+        [ROWS, AGAIN].into_iter().flat_map(of_run).collect()
     }
 
     /// What came of every goal that was measured, those that are missed most first.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let tables = |row: &str| self.get(&format!("rows/{row}")).map_or(&[][..], |r| &r.tables);
+        self.verdicts_of(ROWS)
+    }
+
+    fn verdicts_of(&self, run: &str) -> Vec<Verdict> {
+        let tables = |row: &str| self.get(&format!("{run}{row}")).map_or(&[][..], |r| &r.tables);
         let judged = |goal: Goal| {
             let tables = tables(&format!("{:?}", goal.row));
             tables.iter().filter_map(move |table| goal.judge(table))
@@ -115,7 +133,7 @@ impl Records {
         let second = words.next();
         match first {
             "goals" => Some(self.goals()),
-            "runs" => Some(self.runs()),
+            "runs" => Some(self.runs(second.map_or(ROWS, |_again| AGAIN))),
             "row" => {
                 let tables = &self.row(second?)?.tables;
                 Some(tables.iter().map(row_table).collect::<Vec<_>>().join("\n"))
@@ -130,14 +148,26 @@ impl Records {
     }
 
     fn goals(&self) -> String {
-        let head = ["row", "entries", "goal", "measured", ""];
-        let verdicts = self.verdicts();
-        let missed = verdicts.iter().filter(|v| !v.met()).count();
-        let summary = format!("{missed} of {} goals are missed.\n\n", verdicts.len());
+        let (verdicts, again) = (self.verdicts(), self.verdicts_of(AGAIN));
+        let missed = |verdicts: &[Verdict]| verdicts.iter().filter(|v| !v.met()).count();
+        let mut summary = format!("{} of {} goals are missed", missed(&verdicts), verdicts.len());
+        if !again.is_empty() {
+            summary += &format!("; in the other run {} of {}", missed(&again), again.len());
+        }
+        summary += ".\n\n";
         let same = |v: &Verdict, goal: &Goal| {
             (v.goal.row, v.goal.workload, v.goal.entries) == (goal.row, goal.workload, goal.entries)
                 && v.goal.claim == goal.claim
         };
+        let head = ["row", "entries", "goal", "measured", "", "in the other run", ""];
+        let head = if again.is_empty() { &head[..5] } else { &head };
+        let lines = verdicts.iter().map(|verdict| {
+            let mut line = goal_line(verdict);
+            if let Some(other) = again.iter().find(|other| same(other, &verdict.goal)) {
+                line.extend([measured(other), said(other)]);
+            }
+            line
+        });
         let mut missing: Vec<String> = goals()
             .iter()
             .filter(|goal| !verdicts.iter().any(|v| same(v, goal)))
@@ -151,13 +181,13 @@ impl Records {
             [] => String::new(),
             some => format!("\nNot measured: {}.\n", some.join(", ")),
         };
-        summary + &markdown_table(&head, verdicts.iter().map(goal_line)) + &missing
+        summary + &markdown_table(head, lines) + &missing
     }
 
     /// When, where and how each record of a row was made.
-    fn runs(&self) -> String {
+    fn runs(&self, run: &str) -> String {
         let mut lines: Vec<Vec<String>> = Vec::new();
-        for (name, record) in self.rows() {
+        for (name, record) in self.rows_of(run) {
             let setting = &record.setting;
             let huge = record.tables.iter().map(|t| t.memory.anon_huge_kib).max().unwrap_or(0);
             let rss = record.tables.iter().map(|t| t.memory.rss_kib).max().unwrap_or(0);
@@ -171,7 +201,7 @@ impl Records {
             ]);
         }
         let head = ["row", "command", "commit", "load at the start", "MiB on huge pages"];
-        let first = self.rows().next().map_or_else(String::new, |(_, r)| setting_text(r));
+        let first = self.rows_of(run).next().map_or_else(String::new, |(_, r)| setting_text(r));
         first + &markdown_table(&head, lines)
     }
 }
@@ -201,16 +231,23 @@ fn goal_line(verdict: &Verdict) -> Vec<String> {
     } else {
         format!("{} (meant for {})", grouped(verdict.entries), grouped(goal.entries))
     };
+    vec![format!("{:?}", goal.row), size, bound, measured(verdict), said(verdict)]
+}
+
+fn measured(verdict: &Verdict) -> String {
     let rival = verdict.rival.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
     let finds = verdict.finds.map_or_else(String::new, |found| {
         format!(" (which finds {:.1} % of what is asked for)", 100.0 * found)
     });
-    let said = match (verdict.met(), verdict.short_by()) {
+    precise(verdict.value) + &rival + &finds
+}
+
+fn said(verdict: &Verdict) -> String {
+    match (verdict.met(), verdict.short_by()) {
         (true, _) => "met".to_owned(),
         (false, by) if by.is_finite() && by > 0.0 => format!("**missed by {}**", number(by)),
         (false, _) => "**missed**".to_owned(),
-    };
-    vec![format!("{:?}", goal.row), size, bound, precise(verdict.value) + &rival + &finds, said]
+    }
 }
 
 /// What is the most of a round is the most of all rounds.
@@ -298,6 +335,11 @@ fn curve_cells(latency: &super::Latency) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Spent;
+    use crate::memory::Memory;
+    use crate::report::Setting;
+    use crate::rounds::{Outcome, Sample};
+    use crate::workloads::Workload;
 
     #[test]
     fn a_table_that_no_record_gives_is_an_error() {
@@ -305,6 +347,46 @@ mod tests {
         assert!(records.fill("a <!-- made: row W1 -->\nold\n<!-- /made --> b").is_err());
         assert!(records.fill("a <!-- made: goals -->\nold").is_err());
         assert_eq!(records.fill("prose").expect("there is no table"), "prose");
+    }
+
+    #[test]
+    fn each_goal_has_its_other_run_beside_it() {
+        let run = |ours: u64| {
+            let sample = |nanos: u64| Sample {
+                operations: 100,
+                spent: Spent { thread: 100 * nanos, wall: 100 * nanos, process: 100 * nanos },
+                ..Sample::default()
+            };
+            let names = ["halfshake pinned, bytes", "papaya, guard held"];
+            let names = names.map(|name| (name.to_owned(), 0));
+            let samples = vec![vec![sample(ours)], vec![sample(10)]];
+            let outcome = Outcome { samples, memory: Memory::default() };
+            let table = Table::new(Workload::Hit, 64, &names, &outcome);
+            let tables = vec![Table { nominal: Some(64), ..table }];
+            Record { setting: Setting::now(), tables }
+        };
+        let mut records = Records::default();
+        records.tables.insert("rows/W1".to_owned(), run(20));
+        let alone = records.goals();
+        assert!(alone.contains("1 of 1 goals are missed.\n"), "{alone}");
+        assert!(alone.contains("| 2.00 | **missed by 1.67** |\n"), "{alone}");
+        records.tables.insert("rows-again/W1".to_owned(), run(11));
+        let both = records.goals();
+        assert!(both.contains("are missed; in the other run 0 of 1.\n"), "{both}");
+        assert!(both.contains("**missed by 1.67** | 1.10 | met |\n"), "{both}");
+    }
+
+    #[test]
+    fn a_record_is_a_stranger_in_its_own_run_alone() {
+        let record = |rustc: &str| {
+            let setting = Setting { rustc: rustc.to_owned(), ..Setting::now() };
+            Record { setting, tables: Vec::new() }
+        };
+        let mut records = Records::default();
+        for (name, rustc) in [("rows/W1", "1"), ("rows-again/W1", "2"), ("rows-again/W2", "3")] {
+            records.tables.insert(name.to_owned(), record(rustc));
+        }
+        assert_eq!(records.strangers(), ["rows-again/W2"]);
     }
 
     #[test]
