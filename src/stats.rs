@@ -371,6 +371,45 @@ mod tests {
     }
 
     #[test]
+    fn each_counter_is_shown_under_its_own_name() {
+        use Counter::{
+            Closed, DropPanics, Expired, Full, Hits, ListenerPanics, NoRoom, PinnedDeliveries,
+            Swept, TooLarge, Unknown,
+        };
+        let counters = [
+            Hits,
+            Unknown,
+            Expired,
+            NoRoom,
+            Full,
+            TooLarge,
+            Closed,
+            ListenerPanics,
+            DropPanics,
+            PinnedDeliveries,
+            Swept,
+        ];
+        let blocks = Blocks::new();
+        let block = blocks.claim();
+        (1..).zip(counters).for_each(|(n, counter)| block.add(counter, n));
+        let stats = blocks.read();
+        let shown = [
+            stats.hits,
+            stats.misses_unknown,
+            stats.misses_expired,
+            stats.refused_no_room,
+            stats.refused_full,
+            stats.refused_too_large,
+            stats.refused_closed,
+            stats.listener_panics,
+            stats.drop_panics,
+            stats.pinned_deliveries,
+            stats.swept_sets,
+        ];
+        assert!(shown.into_iter().eq(1..=11), "{shown:?}");
+    }
+
+    #[test]
     fn refusals_are_summed_up() {
         let mut stats = Blocks::new().read();
         stats.refused_no_room = 1;
