@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     let strangers = records.strangers();
     anyhow::ensure!(
         !check || strangers.is_empty(),
-        "of another machine or library than the first of the rows (make all in one run): {}",
+        "of another machine or library than the first of its run (make all in one run): {}",
         strangers.join(", ")
     );
     let names: Vec<String> = stale.iter().map(|path| path.display().to_string()).collect();

@@ -81,10 +81,10 @@ pub(super) fn spread(s: Spread) -> String {
 
 /// Three digits, or all before the point.
 pub(super) fn number(n: f64) -> String {
-    match n {
-        n if n >= 100.0 => format!("{n:.0}"),
-        n if n >= 10.0 => format!("{n:.1}"),
-        n => format!("{n:.2}"),
+    match n.abs() {
+        large if large >= 100.0 => format!("{n:.0}"),
+        large if large >= 10.0 => format!("{n:.1}"),
+        _ => format!("{n:.2}"),
     }
 }
 
