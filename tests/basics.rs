@@ -119,6 +119,18 @@ fn bytes_are_taken_once_as_a_copy() {
 }
 
 #[test]
+fn values_are_taken_once_as_a_copy() {
+    let (c, _, events) = cache(10);
+    c.insert(1, 10).unwrap();
+    assert_eq!(
+        (c.get_cloned(&1), c.take_cloned(&1), c.take_cloned(&1)),
+        (Some(10), Some(10), None)
+    );
+    assert_eq!(take(&events), [(1, 10, RemovalCause::Taken)]);
+    c.validate();
+}
+
+#[test]
 fn a_handle_removes_that_very_entry_of_that_very_cache() {
     let ((c, _, events), (other, ..)) = (cache(10), cache(100_000));
     c.insert(1, 10).unwrap();
@@ -223,6 +235,7 @@ fn a_reader_sees_what_is_there_now() {
     c.insert(2, 20).unwrap();
     assert_eq!(reader.get(&1).map(|v| *v), Some(10));
     let many = reader.get_many(&[&1, &3, &2]);
+    assert!(!many.is_empty());
     assert_eq!(
         many.iter().map(|v| v.as_deref().copied()).collect::<Vec<_>>(),
         [Some(10), None, Some(20)]
