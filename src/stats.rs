@@ -372,40 +372,25 @@ mod tests {
 
     #[test]
     fn each_counter_is_shown_under_its_own_name() {
-        use Counter::{
-            Closed, DropPanics, Expired, Full, Hits, ListenerPanics, NoRoom, PinnedDeliveries,
-            Swept, TooLarge, Unknown,
-        };
-        let counters = [
-            Hits,
-            Unknown,
-            Expired,
-            NoRoom,
-            Full,
-            TooLarge,
-            Closed,
-            ListenerPanics,
-            DropPanics,
-            PinnedDeliveries,
-            Swept,
+        type Field = fn(&Stats) -> u64;
+        let shown: [(Counter, Field); 11] = [
+            (Counter::Hits, |stats| stats.hits),
+            (Counter::Unknown, |stats| stats.misses_unknown),
+            (Counter::Expired, |stats| stats.misses_expired),
+            (Counter::NoRoom, |stats| stats.refused_no_room),
+            (Counter::Full, |stats| stats.refused_full),
+            (Counter::TooLarge, |stats| stats.refused_too_large),
+            (Counter::Closed, |stats| stats.refused_closed),
+            (Counter::ListenerPanics, |stats| stats.listener_panics),
+            (Counter::DropPanics, |stats| stats.drop_panics),
+            (Counter::PinnedDeliveries, |stats| stats.pinned_deliveries),
+            (Counter::Swept, |stats| stats.swept_sets),
         ];
         let blocks = Blocks::new();
         let block = blocks.claim();
-        (1..).zip(counters).for_each(|(n, counter)| block.add(counter, n));
+        (1..).zip(&shown).for_each(|(n, (counter, _))| block.add(*counter, n));
         let stats = blocks.read();
-        let shown = [
-            stats.hits,
-            stats.misses_unknown,
-            stats.misses_expired,
-            stats.refused_no_room,
-            stats.refused_full,
-            stats.refused_too_large,
-            stats.refused_closed,
-            stats.listener_panics,
-            stats.drop_panics,
-            stats.pinned_deliveries,
-            stats.swept_sets,
-        ];
+        let shown = shown.map(|(_, field)| field(&stats));
         assert!(shown.into_iter().eq(1..=11), "{shown:?}");
     }
 
