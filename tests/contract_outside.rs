@@ -186,6 +186,47 @@ fn change_of_another_id_or_namespace_does_not_keep_an_answer_from_being_stored()
 }
 
 #[test]
+fn what_goes_for_an_answer_is_told_once_the_look_up_is_over_also_if_there_is_no_room() {
+    // Of three sessions, and of as many that are retired while somebody reads.
+    let one = rig();
+    one.cache.add(&one.session(1)).unwrap();
+    let weight = one.cache.stats().engine.bytes;
+    let rig = rig_with(|builder| builder.capacity_bytes(3 * weight));
+    let fill =
+        |ids: std::ops::Range<u8>| ids.for_each(|id| rig.cache.add(&rig.session(id)).unwrap());
+    fill(2..5);
+    let (reading, reads) = mpsc::channel();
+    let (done, ended) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let cache = &rig.cache;
+        scope.spawn(move || {
+            let found = cache.find(&namespace(), &[2; 32]);
+            reading.send(found.is_some()).unwrap();
+            ended.recv().unwrap_err();
+        });
+        assert!(reads.recv().unwrap());
+        (2..5).for_each(|first| assert!(rig.cache.remove(&namespace(), &[first; 32])));
+        fill(5..8);
+        let told = rig.world.clone();
+        let cache = rig.cache.clone();
+        rig.cache.set_remove_callback(move |gone| {
+            // It needs what the look-up held while it stored its answer.
+            assert!(!cache.remove(&namespace(), &[1; 32]));
+            told.note(Call::Remove(gone.id()[0], gone.cause()));
+        });
+        rig.world.calls();
+        rig.world.keeps_outside(1, Answer::handed_over(rig.session(1)));
+        assert_eq!(rig.resume(1), Some(true));
+        let stats = rig.cache.stats();
+        assert_eq!(stats.engine.refused_no_room, 1, "no room, but one has gone for it");
+        let removed = rig.world.calls().iter().filter(|c| matches!(c, Call::Remove(..))).count();
+        assert_eq!(removed, 1);
+        drop(done);
+    });
+    rig.cache.clear_remove_callback();
+}
+
+#[test]
 fn removal_whose_callback_panics_marks_the_look_up_all_the_same() {
     let rig = meanwhile(|rig| {
         rig.cache.add(&rig.session(1)).unwrap();

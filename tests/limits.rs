@@ -160,6 +160,19 @@ mod time {
         assert!(pieces > 1 && events.len() == 2_000);
         cache.validate();
     }
+
+    #[test]
+    fn a_sweep_looks_no_further_once_its_budget_is_spent() {
+        let (builder, clock, events) = logged(8);
+        let cache = builder.time_to_live(SECOND).build().unwrap();
+        cache.insert(1, 1).unwrap();
+        clock.advance(SECOND);
+        let progress = cache.run_maintenance(0);
+        assert_eq!((progress.expired, progress.swept_sets, events.len()), (0, 0, 0));
+        let progress = cache.run_maintenance(1);
+        assert_eq!((progress.expired, events.len()), (1, 1));
+        cache.validate();
+    }
 }
 
 mod steps {

@@ -1,7 +1,9 @@
-//! Who goes when there is no room: within a set, the oldest that was not used, or the oldest.
+//! Who goes when there is no room: within a set, the oldest that was not used, or the oldest; and
+//! which set it is.
 //!
-//! Everything lies in one set here; whatever the script, the order is that of a queue in which what
-//! was used is passed over once.
+//! Where everything lies in one set the order is that of a queue, whatever the script, in which
+//! what was used is passed over once. Where a test says which key lies in which set, keys are
+//! `in_set(SET, NUMBER)`.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod seeded;
@@ -9,18 +11,26 @@ mod world;
 
 use halfshake::{Cache, Maintenance, RemovalCause};
 use seeded::{OneSet, Random, seed};
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex};
 use world::{lock, until};
 
-type OfOneSet = Cache<u64, u64, BuildHasherDefault<OneSet>>;
 type Evicted = Arc<Mutex<Vec<u64>>>;
+type Subject<H> = (Cache<u64, u64, BuildHasherDefault<H>>, Evicted);
 
-fn cache(capacity: u64) -> (OfOneSet, Evicted) {
+fn cache(capacity: u64) -> Subject<OneSet> {
+    cache_by(capacity)
+}
+
+fn cache_by<H: Hasher + Default + 'static>(capacity: u64) -> Subject<H>
+where
+    BuildHasherDefault<H>: Clone + Send + Sync,
+{
     let evicted = Evicted::default();
     let log = evicted.clone();
-    let cache = Cache::builder_with_hasher(BuildHasherDefault::<OneSet>::default())
+    let cache = Cache::builder_with_hasher(BuildHasherDefault::<H>::default())
         .capacity(capacity)
+        .shards(1)
         .maintenance(Maintenance::Embedder)
         .removal_listener(move |gone| {
             if gone.cause() == RemovalCause::Evicted {
@@ -33,7 +43,10 @@ fn cache(capacity: u64) -> (OfOneSet, Evicted) {
 }
 
 /// Inserts, once no way waits for readers; the keys that went for it.
-fn insert((cache, evicted): &(OfOneSet, Evicted), key: u64) -> Vec<u64> {
+fn insert<H>((cache, evicted): &Subject<H>, key: u64) -> Vec<u64>
+where
+    BuildHasherDefault<H>: BuildHasher + Send + Sync + 'static,
+{
     until("nothing is retired", || {
         cache.run_maintenance(usize::MAX);
         cache.stats().retired_entries == 0
@@ -132,5 +145,123 @@ fn an_entry_does_not_inherit_that_its_way_was_used() {
     }
     // This one took the way of the first.
     assert_eq!(insert(&subject, WAYS + 4), [WAYS]);
+    subject.0.validate();
+}
+
+/// A key is its own hash, whose upper bits choose the set.
+#[derive(Clone, Debug, Default)]
+struct Itself(u64);
+
+impl Hasher for Itself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are numbers")
+    }
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
+/// What a cache of up to 2,048 entries has.
+const SETS: u64 = 256;
+/// Of a cache whose sets hold four entries on average.
+const DENSE: u64 = 4 * SETS;
+
+fn in_set(set: u64, number: u64) -> u64 {
+    set * (u64::MAX / SETS + 1) + number
+}
+
+fn set_of(key: u64) -> u64 {
+    key / in_set(1, 0)
+}
+
+/// A full cache: `counts` in the first sets, which come last, and the rest in all others, the same
+/// in each as far as that is possible.
+fn filled(capacity: u64, counts: &[u64]) -> Subject<Itself> {
+    let subject = cache_by(capacity);
+    let first = counts.len() as u64;
+    let rest = capacity - counts.iter().sum::<u64>();
+    for number in 0..rest {
+        let key = in_set(first + number % (SETS - first), number);
+        subject.0.insert(key, key).unwrap();
+    }
+    for (set, count) in (0..).zip(counts) {
+        for number in 0..*count {
+            let key = in_set(set, number);
+            subject.0.insert(key, key).unwrap();
+        }
+    }
+    assert_eq!((subject.0.len(), lock(&subject.1).len()), (capacity, 0));
+    subject
+}
+
+#[test]
+fn a_set_with_half_of_its_share_gives_its_own_oldest() {
+    let subject = filled(DENSE, &[2, 3, 4, 8]);
+    for set in 0..4 {
+        assert_eq!(insert(&subject, in_set(set, 100)), [in_set(set, 0)]);
+    }
+    subject.0.validate();
+}
+
+#[test]
+fn a_set_with_less_than_half_of_its_share_grows_and_another_one_gives() {
+    let subject = filled(DENSE, &[1, 0]);
+    for set in 0..2 {
+        let gone = insert(&subject, in_set(set, 100));
+        assert!(gone.len() == 1 && set_of(gone[0]) > 1, "{gone:?}");
+    }
+    subject.0.validate();
+}
+
+#[test]
+fn where_sets_hold_little_on_average_even_a_full_one_is_spared() {
+    // All others are older.
+    let subject = filled(DENSE - 1, &[8]);
+    for number in 100..104 {
+        let gone = insert(&subject, in_set(0, number));
+        assert!(gone.len() == 1 && set_of(gone[0]) != 0, "{gone:?}");
+    }
+    subject.0.validate();
+}
+
+#[test]
+fn of_a_few_sets_the_oldest_goes_and_what_was_used_after_what_was_not() {
+    // Five sets, and so many are sampled: the order is that of all.
+    let subject = cache_by::<Itself>(5);
+    let key = |number| in_set(number * 50, number);
+    for number in 0..5 {
+        assert_eq!(insert(&subject, key(number)), []);
+    }
+    assert!(subject.0.get(&key(0)).is_some() && subject.0.get(&key(2)).is_some());
+    assert_eq!(insert(&subject, in_set(1, 5)), [key(1)]);
+    // That look has taken the marks of both back.
+    assert_eq!(insert(&subject, in_set(2, 6)), [key(0)]);
+    assert_eq!(insert(&subject, in_set(3, 7)), [key(2)]);
+    subject.0.validate();
+}
+
+#[test]
+fn a_few_sets_are_sampled_and_not_all() {
+    const ENTRIES: u64 = 64;
+    let subject = cache_by::<Itself>(ENTRIES);
+    let mut present = Vec::new();
+    for number in 0..ENTRIES {
+        present.push(in_set(4 * number, number));
+        assert_eq!(insert(&subject, in_set(4 * number, number)), []);
+    }
+    let mut oldest = 0;
+    for number in ENTRIES..3 * ENTRIES {
+        let key = in_set(4 * (number % ENTRIES) + number / ENTRIES, number);
+        let gone = insert(&subject, key);
+        let rank = present.iter().position(|key| [*key] == *gone).unwrap();
+        assert!(rank < present.len() - 4, "older than four others that were sampled: {rank}");
+        present.remove(rank);
+        present.push(key);
+        oldest += u64::from(rank == 0);
+    }
+    assert!(oldest < ENTRIES, "{oldest} of {}: who looks at all sets pays for it", 2 * ENTRIES);
     subject.0.validate();
 }

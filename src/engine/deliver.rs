@@ -364,3 +364,76 @@ fn keep_first(first: &mut Option<Payload>, next: Option<Payload>) {
         None => {}
     }
 }
+
+#[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
+mod tests {
+    use super::Untouched;
+    use crate::Maintenance;
+    use crate::cache::BytesCache;
+
+    /// A cache without threads.
+    fn embedded() -> BytesCache {
+        let builder = BytesCache::builder().capacity(100).maintenance(Maintenance::Embedder);
+        builder.build().expect("valid")
+    }
+
+    #[test]
+    fn what_a_thread_retired_is_collected_once_nobody_touches_it() {
+        let cache = embedded();
+        let (engine, local) = (&cache.core, cache.core.local());
+        let waits = || local.block.lists.retired.state() != 0;
+        let retire = |key: &[u8]| {
+            cache.insert(key, b"value").expect("room");
+            assert!(cache.remove(key) && waits());
+        };
+        let mut before = Untouched::default();
+        retire(b"one");
+        engine.collect_stale(&local, &mut before);
+        assert!(waits(), "new since then, for all that is known");
+        retire(b"two");
+        engine.collect_stale(&local, &mut before);
+        assert!(waits(), "its owner is busy");
+        engine.collect_stale(&local, &mut before);
+        assert!(!waits());
+    }
+
+    #[test]
+    fn what_is_ready_is_stale_if_it_was_the_same_before() {
+        let cache = embedded();
+        let (engine, local) = (&cache.core, cache.core.local());
+        let make_ready = || {
+            let was = engine.ready.state();
+            cache.insert(b"key", b"value").expect("room");
+            assert!(cache.remove(&b"key"[..]));
+            while engine.ready.state() == was {
+                engine.collect(&local);
+            }
+        };
+        let mut before = Untouched::default();
+        let mut is_stale = || engine.collect_stale(&local, &mut before);
+        assert!(!is_stale() && !is_stale(), "there is nothing");
+        make_ready();
+        assert!(!is_stale() && is_stale());
+        make_ready();
+        assert!(!is_stale(), "somebody is busy with it");
+    }
+
+    #[test]
+    fn who_delivers_what_was_handed_over_knows_how_much_it_was() {
+        let cache = embedded();
+        let (engine, local) = (&cache.core, cache.core.local());
+        for key in 0..3u8 {
+            cache.insert(&[key], b"value").expect("room");
+        }
+        let mut owed = super::Owed::delivered(engine, &local, false);
+        let now = engine.time.now();
+        for number in 0..3 {
+            let (at, cause) = engine.evict_elsewhere(&local, None, now, number).expect("an entry");
+            engine.budget.release(1, 0);
+            owed.push(at, cause);
+        }
+        owed.settle();
+        assert_eq!((engine.deliver_handed(&local), engine.deliver_handed(&local)), (3, 0));
+        cache.validate();
+    }
+}

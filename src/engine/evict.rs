@@ -184,3 +184,24 @@ pub(super) fn cause_of<O: Object>(
 ) -> RemovalCause {
     if entry.head().expired(now) { RemovalCause::Expired } else { cause }
 }
+
+#[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
+mod tests {
+    use crate::Maintenance;
+    use crate::cache::BytesCache;
+
+    #[test]
+    fn who_meets_an_empty_set_takes_its_mark_back_so_that_nobody_looks_there_again() {
+        let builder = BytesCache::builder().capacity(2).maintenance(Maintenance::Embedder);
+        let cache = builder.build().expect("valid");
+        for key in 0..100u8 {
+            cache.insert(&[key], b"value").expect("room");
+            assert!(cache.remove(&[key][..]));
+        }
+        let (engine, local) = (&cache.core, cache.core.local());
+        let marked = || engine.table.shard(0).summary.occupied_from(0).count();
+        assert!(marked() > 2);
+        assert!(engine.evict_elsewhere(&local, None, engine.time.now(), 0).is_none());
+        assert_eq!(marked(), 0);
+    }
+}

@@ -202,3 +202,28 @@ pub(crate) fn forget_model_locals() {
     let all = MODEL_LOCALS.with_borrow_mut(std::mem::take);
     drop(all);
 }
+
+#[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
+mod tests {
+    use crate::cache::BytesCache;
+
+    #[test]
+    fn a_thread_joins_each_cache_once_whichever_it_uses_first() {
+        let caches: Vec<_> =
+            (0..4).map(|_| BytesCache::builder().capacity(1).build().expect("valid")).collect();
+        for order in [[2, 0, 3, 1], [0, 1, 2, 3], [3, 2, 1, 0]] {
+            for at in order {
+                caches[at].get(&b"key"[..]);
+            }
+        }
+        // Its own, and what the caches' two threads have.
+        let blocks = |cache: &BytesCache| cache.core.blocks.all().len();
+        assert!(caches.iter().all(|cache| blocks(cache) <= 3));
+        let known = || super::LOCALS.with_borrow(Vec::len);
+        assert_eq!(known(), caches.len());
+        drop(caches);
+        let next = BytesCache::builder().capacity(1).build().expect("valid");
+        next.get(&b"key"[..]);
+        assert_eq!(known(), 1, "those of caches that are gone are forgotten");
+    }
+}

@@ -209,3 +209,25 @@ impl<O: Object> Shard<'_, O> {
         }
     }
 }
+
+#[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
+mod tests {
+    use crate::Maintenance;
+    use crate::cache::BytesCache;
+
+    #[test]
+    fn as_much_of_a_debt_is_paid_as_was_said() {
+        let builder = BytesCache::builder().capacity(100).maintenance(Maintenance::Embedder);
+        let cache = builder.build().expect("valid");
+        for key in 0..100u8 {
+            cache.insert(&[key], b"value").expect("room");
+        }
+        // As after a `set_capacity` that has not paid yet.
+        cache.core.budget.set_limit(90);
+        let local = cache.core.local();
+        let pay = |most| cache.core.pay_debt(&local, most, false).evicted;
+        assert_eq!((pay(0), pay(3), pay(6), cache.len()), (0, 3, 6, 91));
+        assert_eq!((pay(64), pay(64), cache.len()), (1, 0, 90));
+        cache.validate();
+    }
+}
