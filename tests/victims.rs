@@ -9,13 +9,14 @@
 mod seeded;
 mod world;
 
-use halfshake::{Cache, Maintenance, RemovalCause};
+use halfshake::{Builder, Cache, Maintenance, RemovalCause};
 use seeded::{OneSet, Random, seed};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex};
 use world::{lock, until};
 
 type Evicted = Arc<Mutex<Vec<u64>>>;
+type BuilderBy<H> = Builder<u64, u64, BuildHasherDefault<H>>;
 type Subject<H> = (Cache<u64, u64, BuildHasherDefault<H>>, Evicted);
 
 fn cache(capacity: u64) -> Subject<OneSet> {
@@ -26,10 +27,18 @@ fn cache_by<H: Hasher + Default + 'static>(capacity: u64) -> Subject<H>
 where
     BuildHasherDefault<H>: Clone + Send + Sync,
 {
+    built(|builder| builder.capacity(capacity))
+}
+
+fn built<H: Hasher + Default + 'static>(
+    set_up: impl FnOnce(BuilderBy<H>) -> BuilderBy<H>,
+) -> Subject<H>
+where
+    BuildHasherDefault<H>: Clone + Send + Sync,
+{
     let evicted = Evicted::default();
     let log = evicted.clone();
-    let cache = Cache::builder_with_hasher(BuildHasherDefault::<H>::default())
-        .capacity(capacity)
+    let cache = set_up(Cache::builder_with_hasher(BuildHasherDefault::<H>::default()))
         .shards(1)
         .maintenance(Maintenance::Embedder)
         .removal_listener(move |gone| {
@@ -199,11 +208,13 @@ fn filled(capacity: u64, counts: &[u64]) -> Subject<Itself> {
 
 #[test]
 fn a_set_with_half_of_its_share_gives_its_own_oldest() {
-    let subject = filled(DENSE, &[2, 3, 4, 8]);
-    for set in 0..4 {
-        assert_eq!(insert(&subject, in_set(set, 100)), [in_set(set, 0)]);
+    for (capacity, counts) in [(DENSE, [2, 3, 4, 8]), (2 * DENSE, [4, 5, 8, 9])] {
+        let subject = filled(capacity, &counts);
+        for set in 0..4 {
+            assert_eq!(insert(&subject, in_set(set, 100)), [in_set(set, 0)], "of {capacity}");
+        }
+        subject.0.validate();
     }
-    subject.0.validate();
 }
 
 #[test]
@@ -264,4 +275,18 @@ fn a_few_sets_are_sampled_and_not_all() {
     }
     assert!(oldest < ENTRIES, "{oldest} of {}: who looks at all sets pays for it", 2 * ENTRIES);
     subject.0.validate();
+}
+
+#[test]
+fn what_replaces_a_lighter_one_takes_the_rest_of_what_it_needs_from_the_same_set() {
+    let subject = built::<Itself>(|builder| {
+        builder.capacity(100).capacity_bytes(30).weigher(|_, weight| *weight)
+    });
+    let (cache, evicted) = &subject;
+    for key in [in_set(100, 0), in_set(0, 1), in_set(0, 2)] {
+        cache.insert(key, 10).unwrap();
+    }
+    cache.insert(in_set(0, 1), 15).unwrap();
+    assert_eq!(*lock(evicted), [in_set(0, 2)], "in the step that replaces");
+    cache.validate();
 }

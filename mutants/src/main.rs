@@ -15,13 +15,14 @@ mod sites;
 mod viable;
 mod weave;
 
-use run::{Outcome, Patience, judge};
+use run::{Outcome, Patience, judge, measure};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
+/// At least.
 const PATIENCE: Patience =
     Patience { computing: Duration::from_secs(5), waiting: Duration::from_secs(20) };
 
@@ -62,13 +63,14 @@ fn sources(list: &str, tree: &Path, check: &[String]) -> Result<(), String> {
 fn run_all(jobs: &str, programs: &[String]) -> Result<(), String> {
     let jobs: usize = jobs.parse().map_err(|_| format!("{jobs} is no number of jobs"))?;
     let programs: Vec<PathBuf> = programs.iter().map(PathBuf::from).collect();
-    let whole = Patience { computing: PATIENCE.computing * 4, ..PATIENCE };
+    let mut patience = PATIENCE;
     for program in &programs {
-        let outcome = judge(std::slice::from_ref(program), 0, whole);
-        if outcome != Outcome::Missed {
-            return Err(format!("{}, without any mutant: {outcome:?}", program.display()));
-        }
+        let whole = Patience { computing: PATIENCE.computing * 12, ..PATIENCE };
+        let longest = measure(program, whole)?;
+        // On a slow machine, or a busy one, the longest tests compute for longer.
+        patience.computing = patience.computing.max(longest * 3);
     }
+    eprintln!("weave: what computes for {:?} without a line may hang", patience.computing);
     let mut woven = Vec::new();
     for line in std::io::stdin().lines() {
         let line = line.map_err(|error| error.to_string())?;
@@ -90,7 +92,7 @@ fn run_all(jobs: &str, programs: &[String]) -> Result<(), String> {
                     else {
                         return;
                     };
-                    let word = match judge(&programs, number, PATIENCE) {
+                    let word = match judge(&programs, number, patience) {
                         Outcome::Caught => "caught",
                         Outcome::Missed => "missed",
                         Outcome::Timeout => "timeout",

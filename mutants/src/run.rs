@@ -27,8 +27,17 @@ pub(crate) struct Patience {
     pub(crate) waiting: Duration,
 }
 
-/// Runs each program with a mutant on (0: none) until one fails. Threads that spin for one another
-/// take long on a busy machine: whether a program hangs is asked twice.
+/// Runs a program without any mutant: the longest that it has computed without a line, on the
+/// machine as it is. A problem, if it does not end well.
+pub(crate) fn measure(program: &Path, patience: Patience) -> Result<Duration, String> {
+    match run(program, 0, patience) {
+        (Outcome::Missed, longest) => Ok(longest),
+        (outcome, _) => Err(format!("{}, without any mutant: {outcome:?}", program.display())),
+    }
+}
+
+/// Runs each program with a mutant on until one fails. Threads that spin for one another take long
+/// on a busy machine: whether a program hangs is asked twice.
 pub(crate) fn judge(programs: &[PathBuf], mutant: usize, patience: Patience) -> Outcome {
     let first = judge_once(programs, mutant, patience);
     if first != Outcome::Timeout {
@@ -40,7 +49,7 @@ pub(crate) fn judge(programs: &[PathBuf], mutant: usize, patience: Patience) -> 
 
 fn judge_once(programs: &[PathBuf], mutant: usize, patience: Patience) -> Outcome {
     for program in programs {
-        let outcome = run(program, mutant, patience);
+        let (outcome, _) = run(program, mutant, patience);
         if outcome != Outcome::Missed {
             return outcome;
         }
@@ -48,7 +57,8 @@ fn judge_once(programs: &[PathBuf], mutant: usize, patience: Patience) -> Outcom
     Outcome::Missed
 }
 
-fn run(program: &Path, mutant: usize, patience: Patience) -> Outcome {
+/// What became of it, and the longest that it has computed without a line.
+fn run(program: &Path, mutant: usize, patience: Patience) -> (Outcome, Duration) {
     let mut child = Command::new(program)
         .env("HALFSHAKE_MUTANT", mutant.to_string())
         .env("RUST_BACKTRACE", "0")
@@ -58,14 +68,16 @@ fn run(program: &Path, mutant: usize, patience: Patience) -> Outcome {
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     let lines = lines_of(child.stdout.take().expect("it is piped"));
-    let outcome = watch(&mut child, mutant, &lines, patience);
+    let mut silence = Silence::default();
+    let outcome = watch(&mut child, mutant, &lines, patience, &mut silence);
     // Also of one that ended: there is nothing to kill then.
     let _ = child.kill();
     let status = child.wait();
-    outcome.unwrap_or_else(|| match status {
+    let outcome = outcome.unwrap_or_else(|| match status {
         Ok(status) if ExitStatus::success(&status) => Outcome::Missed,
         _ => Outcome::Caught,
-    })
+    });
+    (outcome, silence.longest)
 }
 
 fn lines_of(output: ChildStdout) -> Receiver<String> {
@@ -86,8 +98,8 @@ fn watch(
     mutant: usize,
     lines: &Receiver<String>,
     patience: Patience,
+    silence: &mut Silence,
 ) -> Option<Outcome> {
-    let mut silence = Silence::since(processor_time(child.id()));
     loop {
         match lines.recv_timeout(LOOKS) {
             Ok(line) if line.ends_with(" ... FAILED") => {
@@ -97,7 +109,7 @@ fn watch(
                 }
                 return Some(Outcome::Caught);
             }
-            Ok(_) => silence = Silence::since(processor_time(child.id())),
+            Ok(_) => silence.ends(processor_time(child.id())),
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {
                 let is_over =
@@ -111,15 +123,20 @@ fn watch(
 }
 
 /// What a program has done since its last line.
+#[derive(Default)]
 struct Silence {
     /// What it had computed before.
     computed: Duration,
     slept: Duration,
+    /// The longest that it has computed in one.
+    longest: Duration,
 }
 
 impl Silence {
-    fn since(computed: Duration) -> Self {
-        Self { computed, slept: Duration::ZERO }
+    /// There is a line.
+    fn ends(&mut self, computed: Duration) {
+        let longest = self.longest.max(computed.saturating_sub(self.computed));
+        *self = Self { computed, slept: Duration::ZERO, longest };
     }
 
     /// It was looked at once more; whether it hangs.
@@ -207,11 +224,27 @@ mod tests {
     fn what_wakes_now_and_then_hangs_and_what_waits_for_a_processor_does_not() {
         let looks = 100;
         let hangs = |wakes: fn(u32) -> bool| {
-            let mut silence = Silence::since(Duration::ZERO);
+            let mut silence = Silence::default();
             (0..looks).any(|look| silence.goes_on(wakes(look), Duration::ZERO, PATIENCE))
         };
         assert!(hangs(|look| look % 2 == 0));
         assert!(!hangs(|_| true));
+    }
+
+    #[test]
+    fn the_longest_silence_is_what_was_computed_between_two_lines() {
+        let mut silence = Silence::default();
+        for computed in [3, 10, 12] {
+            silence.ends(Duration::from_secs(computed));
+        }
+        assert_eq!(silence.longest, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn what_fails_without_any_mutant_cannot_be_measured() {
+        let (folder, program) = script("echo 'test a ... FAILED'");
+        assert!(measure(&program, PATIENCE).is_err_and(|problem| problem.ends_with("Caught")));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
