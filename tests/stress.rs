@@ -93,7 +93,7 @@ fn no_limit_is_passed_at_any_instant() {
             .map(|worker| {
                 let (cache, mut random) = (&cache, Random(seed ^ worker));
                 scope.spawn(move || {
-                    for _ in 0..times(20_000) {
+                    for _ in 0..times(4_000) {
                         let key = random.below(12);
                         match random.below(4) {
                             0 => _ = cache.remove(&key),
