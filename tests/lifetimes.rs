@@ -234,6 +234,25 @@ fn an_inserter_in_need_gets_the_ways_that_idle_threads_retired() {
     cache.validate();
 }
 
+/// Says on which thread it is dropped.
+struct Named(std::sync::mpsc::Sender<Option<String>>);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        self.0.send(std::thread::current().name().map(str::to_owned)).unwrap();
+    }
+}
+
+#[test]
+fn what_an_idle_thread_retired_is_dropped_by_the_delivery_thread_which_may_take_long() {
+    let cache = Cache::<u64, Named>::builder().capacity(100).build().unwrap();
+    let (sender, names) = channel();
+    cache.insert(1, Named(sender)).unwrap();
+    assert!(cache.remove(&1));
+    let name = names.recv_timeout(SECOND * 60).unwrap();
+    assert_eq!(name.as_deref(), Some("halfshake-events"), "and not by the one that keeps time");
+}
+
 /// Resident memory, in bytes; the process's own word for it.
 #[cfg(target_os = "linux")]
 fn resident() -> u64 {
