@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn each_size_is_asked_for_as_the_smallest_class_that_holds_it() {
-        for size in 0..=CLASSES * GRAIN {
-            let (asked, class) = rounded(Layout::from_size_align(size, 8).unwrap());
+        for (size, align) in (0..=CLASSES * GRAIN).flat_map(|size| [(size, 8), (size, ALIGN)]) {
+            let (asked, class) = rounded(Layout::from_size_align(size, align).unwrap());
             assert_eq!(asked, of_class(class.unwrap()), "{size}");
             assert!(asked.size() >= size && asked.size() < size + GRAIN || size == 0, "{size}");
         }
@@ -178,5 +178,48 @@ mod tests {
             let layout = Layout::from_size_align(size, align).unwrap();
             assert_eq!(rounded(layout), (layout, None));
         }
+    }
+
+    /// So many different blocks of a size.
+    fn blocks(magazine: &Magazine, layout: Layout, count: usize) -> Vec<Allocated> {
+        (0..count).map(|_| magazine.allocate(layout)).collect()
+    }
+
+    fn give_back(magazine: &Magazine, layout: Layout, blocks: Vec<Allocated>) {
+        for memory in blocks {
+            // SAFETY: the caller has it of `allocate`, for this layout, and uses it no more.
+            unsafe { magazine.keep(memory, layout) }
+        }
+    }
+
+    #[test]
+    fn a_thread_keeps_so_much_of_each_size_and_uses_it_again() {
+        let (magazine, layout) = (Magazine::new(None), of_class(2));
+        let kept = || magazine.classes.borrow()[2].len();
+        let taken = blocks(&magazine, layout, MOST[2] + 1);
+        assert!(taken.iter().all(|memory| !memory.in_slab) && kept() == 0);
+        give_back(&magazine, layout, taken);
+        assert_eq!((kept(), MOST[2]), (256, 256), "48 KiB in blocks of 192 bytes");
+        let again = blocks(&magazine, layout, 2);
+        assert_eq!(kept(), 254);
+        give_back(&magazine, layout, again);
+    }
+
+    #[test]
+    fn what_a_thread_kept_of_a_slab_is_the_next_one_s() {
+        let slab = Slab::new(0).unwrap();
+        let (magazine, layout) = (Magazine::new(Some(slab.clone())), of_class(2));
+        let addresses = |some: &[Allocated]| {
+            some.iter().map(|memory| memory.block).collect::<std::collections::BTreeSet<_>>()
+        };
+        let taken = blocks(&magazine, layout, 2 * BATCH);
+        let first = addresses(&taken);
+        assert!(taken.iter().all(|memory| memory.in_slab) && first.len() == 2 * BATCH);
+        give_back(&magazine, layout, taken);
+        drop(magazine);
+        let next = Magazine::new(Some(slab));
+        let taken = blocks(&next, layout, 2 * BATCH);
+        assert_eq!(addresses(&taken), first, "and none was cut anew");
+        give_back(&next, layout, taken);
     }
 }

@@ -145,3 +145,21 @@ impl Object for Record {
         bytes.zeroize();
     }
 }
+
+#[cfg(all(test, not(halfshake_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_for_header_key_value_and_the_weight_of_what_somebody_weighed() {
+        let size = |is_weighed, key_len, value_len| {
+            let head = Head { key_len, value_len, ..Head::new(1, is_weighed) };
+            Record { head }.checked_layout().map(|layout| layout.size())
+        };
+        assert_eq!(size(false, 32, 200), Some(Record::OVERHEAD + 232));
+        assert_eq!(size(true, 32, 200), Some(Record::OVERHEAD + 232 + 4));
+        let most = u16::MAX as usize + u32::MAX as usize;
+        assert_eq!(size(true, u16::MAX, u32::MAX), Some(Record::OVERHEAD + most + 4));
+        assert_eq!(Record::weight_of(32, 200), Record::OVERHEAD as u64 + 232);
+    }
+}

@@ -105,7 +105,7 @@ const MOST_READY: u64 = 4;
 impl Slab {
     /// With so many bytes to begin with, and a chunk at least; `None` if there is no memory for
     /// that.
-    fn new(bytes: u64) -> Option<Arc<Self>> {
+    pub(super) fn new(bytes: u64) -> Option<Arc<Self>> {
         let slab = Arc::new(Self {
             current: Swap::new(None),
             spares: Depot::new(),
@@ -299,14 +299,19 @@ mod tests {
 
     #[test]
     fn no_two_blocks_share_a_line_and_each_knows_its_slab() {
-        let slab = Slab::new(0).expect("two megabytes");
+        no_two_blocks_share_a_line(&Slab::new(0).expect("two megabytes"));
+        // Several chunks of one mapping.
+        no_two_blocks_share_a_line(&Slab::new(4 * CHUNK as u64).expect("eight megabytes"));
+    }
+
+    fn no_two_blocks_share_a_line(slab: &Slab) {
         let mut lines = HashSet::new();
         // Some chunks of them, in all sizes.
         for round in 0..200 {
             let class = round % CLASSES;
             for block in slab.take(class).expect("memory") {
                 // SAFETY: the slab lives.
-                assert!(std::ptr::eq(unsafe { Slab::of(block.at()) }, &raw const *slab));
+                assert!(std::ptr::eq(unsafe { Slab::of(block.at()) }, slab));
                 let at = block.at().addr().get();
                 assert!(at.is_multiple_of(LINE) && at % CHUNK != 0);
                 for line in 0..=class {
