@@ -370,6 +370,27 @@ mod tests {
     }
 
     #[test]
+    fn maintenance_has_one_ready_once_half_of_the_current_one_is_used() {
+        let slab = Slab::new(0).expect("two megabytes");
+        let ready = || slab.ready.load(Ordering::Relaxed);
+        let most = CHUNK / LINE / CLASSES / BATCH;
+        let use_some = |count| (0..count).for_each(|_| _ = slab.take(CLASSES - 1));
+        use_some(most / 2 - 1);
+        assert!(!slab.prepare() && ready() == 0);
+        use_some(2);
+        assert!(!slab.prepare() && ready() == 1, "one is enough");
+    }
+
+    #[test]
+    fn what_nobody_had_ready_is_mapped_chunk_by_chunk() {
+        let slab = Slab::new(0).expect("two megabytes");
+        use_a_chunk(&slab);
+        slab.take(0).expect("memory");
+        let chunk = slab.current.load_full().expect("there is one");
+        assert_eq!((chunk.lines.len(), chunk.number), (CHUNK / LINE, 0));
+    }
+
+    #[test]
     fn what_was_asked_for_is_there_from_the_beginning() {
         let slab = Slab::new(3 * CHUNK as u64 + 1).expect("eight megabytes");
         let mapped = || std::iter::from_fn(|| slab.chunks.take()).count();
