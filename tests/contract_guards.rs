@@ -4,7 +4,7 @@
 mod sessions;
 
 use halfshake::session::{
-    Answer, BreakerState, IdTagKey, IdTags, Modes, Namespace, NotStored, Rejection, Verdict,
+    Answer, BreakerState, IdTagKey, IdTags, Modes, Namespace, NotStored, Rejection, Side, Verdict,
 };
 use sessions::{Rig, TLS12, namespace, rig, rig_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -138,6 +138,26 @@ fn miss_of_an_id_that_was_changed_meanwhile_is_not_remembered() {
         assert_eq!(rig.resume(1), None);
         assert_eq!(asked(&rig), before + 1, "change {n} and the miss was remembered");
     }
+}
+
+#[test]
+fn miss_of_an_id_that_a_new_session_got_meanwhile_is_not_remembered() {
+    let rig = rig_with(|builder| builder.modes(Modes::SERVER | Modes::NO_INTERNAL_STORE));
+    let is_new = AtomicBool::new(false);
+    rig.cache.set_get_callback(move |_, asked| {
+        if is_new.swap(true, SeqCst) {
+            return Answer::failed();
+        }
+        let cache = asked.cache();
+        let session = cache.make(&namespace(), sessions::id(1), TLS12, b"");
+        // Its callback writes it to the store, which did not know it when it was asked.
+        cache.new_session(&1, Side::Server, &session);
+        Answer::unknown()
+    });
+    assert_eq!(rig.resume(1), None);
+    let before = asked(&rig);
+    assert_eq!(rig.resume(1), None);
+    assert_eq!(asked(&rig), before + 1, "it was taken for unknown");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use halfshake::RemovalCause::{Removed, Taken};
 use halfshake::session::{Answer, Modes, Namespace, Purpose, Rejection, Session, SessionId, Times};
 use sessions::{BEGIN, Call, Rig, TLS12, id, namespace, rig, rig_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
 
 /// Proposes id 1, whose answer is given: it must be a counted miss that leaves nothing behind.
@@ -57,6 +57,10 @@ fn session_from_the_future_is_rejected_beyond_the_skew() {
     let rig = rig_with(|builder| builder.clock_skew(Duration::from_secs(5)));
     rejects(&rig, Answer::handed_over(rig.session_from_to(1, 6, 100)), Rejection::FromTheFuture);
     rig.world.keeps_outside(1, Answer::handed_over(rig.session_from_to(1, 5, 100)));
+    assert_eq!(rig.resume(1), Some(true));
+    let rig = rig_with(|builder| builder.clock_skew(Duration::from_secs(7)));
+    rejects(&rig, Answer::handed_over(rig.session_from_to(1, 8, 100)), Rejection::FromTheFuture);
+    rig.world.keeps_outside(1, Answer::handed_over(rig.session_from_to(1, 7, 100)));
     assert_eq!(rig.resume(1), Some(true));
 }
 
@@ -183,6 +187,79 @@ fn change_of_another_id_or_namespace_does_not_keep_an_answer_from_being_stored()
         rig.cache.flush_namespace(&other);
     });
     assert!(rig.holds(1));
+}
+
+/// `leave` takes session `first` out, and while that is told a look-up of id 1 that was outside
+/// since before lands in the same set; `then` happens before the remove callback ends.
+fn landing(
+    first: u8,
+    leave: impl FnOnce(&Rig),
+    then: impl Fn(&sessions::Cache) + Send + Sync + 'static,
+) -> Rig {
+    let modes = Modes::SERVER | Modes::NO_INTERNAL_LOOKUP;
+    let rig = rig_with(|builder| builder.capacity(8).fewest_sets(1).modes(modes));
+    rig.cache.add(&rig.session_from_to(first, 0, 20)).unwrap();
+    let ((asks, asked), (go, goes)) = (mpsc::channel(), mpsc::channel());
+    let (session, goes, go) = (rig.session(1), Mutex::new(goes), Mutex::new(Some(go)));
+    rig.cache.set_get_callback(move |_, _| {
+        asks.send(()).unwrap();
+        goes.lock().unwrap().recv().unwrap();
+        Answer::borrowed(&session)
+    });
+    rig.cache.set_remove_callback(move |gone| {
+        let go = go.lock().unwrap().take().filter(|_| gone.id()[0] == first);
+        if let Some(go) = go {
+            go.send(()).unwrap();
+            while gone.cache().find(&namespace(), &[1; 32]).is_none() {
+                std::thread::yield_now();
+            }
+            then(gone.cache());
+        }
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(rig.resume(1), Some(true)));
+        asked.recv().unwrap();
+        leave(&rig);
+    });
+    rig.set_remove();
+    rig
+}
+
+#[test]
+fn what_lands_while_its_id_is_removed_or_flushed_leaves_with_it() {
+    let flushes: [fn(&Rig) -> u64; 3] = [
+        |rig| rig.cache.flush_all(),
+        |rig| rig.cache.flush_namespace(&namespace()),
+        |rig| rig.cache.flush_sessions(BEGIN + Duration::from_secs(100)),
+    ];
+    for flush in flushes {
+        let rig = landing(2, |rig| assert_eq!(flush(rig), 2), |_| ());
+        assert!(!rig.holds(1));
+    }
+    let remove = |rig: &Rig| assert!(rig.cache.remove(&namespace(), &[1; 32]));
+    assert!(!landing(1, remove, |_| ()).holds(1));
+}
+
+#[test]
+fn what_lands_while_others_are_flushed_stays() {
+    let rig = landing(
+        2,
+        |rig| assert_eq!(rig.cache.flush_sessions(BEGIN + Duration::from_secs(99)), 1),
+        |_| (),
+    );
+    assert!(rig.holds(1), "it lasts a second longer");
+}
+
+#[test]
+fn what_is_put_while_its_id_is_removed_or_flushed_stays() {
+    fn put(cache: &sessions::Cache) {
+        cache.add(&cache.make(&namespace(), id(1), TLS12, b"newer")).unwrap();
+    }
+    let flush = |rig: &Rig| assert_eq!(rig.cache.flush_all(), 1);
+    let remove = |rig: &Rig| assert!(rig.cache.remove(&namespace(), &[1; 32]));
+    for rig in [landing(2, flush, put), landing(1, remove, put)] {
+        assert_eq!(rig.cache.find(&namespace(), &[1; 32]).unwrap().payload(), b"newer");
+    }
 }
 
 #[test]
