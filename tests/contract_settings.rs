@@ -61,6 +61,7 @@ fn namespaces_are_keys_of_maps_by_their_names() {
     assert_eq!(names.len(), 2);
     assert!(names.contains(&Namespace::new(b"b").unwrap()), "found again");
     assert!(!names.contains(&Namespace::new(b"ab").unwrap()));
+    assert_ne!(Namespace::new(b"a").unwrap(), Namespace::new(b"b").unwrap());
 }
 
 #[test]
@@ -312,6 +313,7 @@ fn unknown_bits_are_no_modes() {
         let known = [0x1, 0x2, 0x80, 0x100, 0x200, 0x400].contains(&bit);
         assert_eq!(Modes::from_bits(bit).is_some(), known, "{bit:#x}");
     }
+    assert_eq!(Modes::SERVER | Modes::SERVER, Modes::SERVER);
 }
 
 #[test]

@@ -57,6 +57,16 @@ impl Drop for AtTheEnd {
 }
 
 #[test]
+fn session_is_taken_once_also_where_nobody_is_asked_or_told() {
+    let (rig, _store) = single_use();
+    rig.cache.clear_get_callback();
+    rig.cache.clear_new_callback();
+    rig.cache.add(&rig.session(1)).expect("room");
+    assert!(take(&rig.cache) && !take(&rig.cache));
+    assert_eq!(rig.cache.stats().engine.hits, 1);
+}
+
+#[test]
 fn look_up_that_departs_beside_a_take_brings_nothing_that_could_be_taken_again() {
     let (rig, store) = single_use();
     let (cache, again) = (rig.cache.clone(), Arc::new(AtomicBool::new(false)));
