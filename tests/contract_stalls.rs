@@ -60,6 +60,37 @@ fn look_up_that_hangs_is_ended_by_who_comes_after_the_time_out() {
 }
 
 #[test]
+fn all_who_still_wait_for_a_look_up_that_hangs_have_timed_out_when_it_is_ended() {
+    // Three polls take less, also on a machine that is busy.
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let rig = impatient(TIMEOUT, 1_000);
+    let (calls, answer) = (AtomicU64::new(0), Answer::borrowed(&rig.session(1)));
+    rig.cache.set_async_get_callback(move |_, _| {
+        let (hangs, answer) = (calls.fetch_add(1, SeqCst) == 0, answer.clone());
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            answer
+        }
+    });
+    let mut askers: Vec<_> = (0..3).map(|_| Box::pin(resume(&rig.cache, 1))).collect();
+    for asker in &mut askers {
+        assert!(poll_once(asker.as_mut()).is_pending());
+    }
+    // This one waits no longer.
+    askers.pop();
+    std::thread::sleep(TIMEOUT + TIMEOUT / 5);
+    assert!(resumes(&rig.cache), "it asks anew");
+    let stats = rig.cache.stats();
+    assert_eq!((stats.asked, stats.timed_out, stats.in_flight), (2, 2, 0));
+    for asker in &mut askers {
+        assert_eq!(poll_once(asker.as_mut()), Poll::Ready(None));
+    }
+    assert_eq!(rig.cache.stats().timed_out, 2, "each once");
+}
+
+#[test]
 fn breaker_hears_once_of_a_look_up_that_hangs() {
     let rig = impatient(Duration::from_millis(50), 2);
     rig.cache.set_async_get_callback(|_, _| std::future::pending());
