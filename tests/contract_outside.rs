@@ -68,6 +68,9 @@ fn session_from_the_future_is_rejected_beyond_the_skew() {
 fn session_that_is_too_large_is_rejected() {
     let rig = rig_with(|builder| builder.max_payload_bytes(99));
     rejects(&rig, Answer::handed_over(rig.session(1)), Rejection::TooLarge);
+    let rig = rig_with(|builder| builder.max_payload_bytes(100));
+    rig.world.keeps_outside(1, Answer::handed_over(rig.session(1)));
+    assert_eq!(rig.resume(1), Some(true), "as large as may be");
 }
 
 #[test]
