@@ -63,7 +63,7 @@ fn session_is_taken_once_also_where_nobody_is_asked_or_told() {
     rig.cache.clear_new_callback();
     rig.cache.add(&rig.session(1)).expect("room");
     assert!(take(&rig.cache) && !take(&rig.cache));
-    assert_eq!(rig.cache.stats().engine.hits, 1);
+    assert_eq!(rig.cache.stats().internal_hits, 1);
 }
 
 #[test]

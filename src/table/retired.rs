@@ -243,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn a_long_list_of_batches_ends_without_recursion() {
+        let ready = Arc::new(Ready::new(64));
+        for set in 0..200_000 {
+            ready.after_grace([WayAt::new(set, 0)].into_iter().collect())();
+        }
+        drop(ready);
+    }
+
+    #[test]
     fn a_list_gives_back_what_was_pushed_oldest_first() {
         let list = List::new();
         assert!(list.take().is_none());
