@@ -6,7 +6,7 @@ use halfshake::RemovalCause::{Removed, Taken};
 use halfshake::session::{Answer, Modes, Namespace, Purpose, Rejection, Session, SessionId, Times};
 use sessions::{BEGIN, Call, Rig, TLS12, id, namespace, rig, rig_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
 /// Proposes id 1, whose answer is given: it must be a counted miss that leaves nothing behind.
@@ -192,118 +192,14 @@ fn change_of_another_id_or_namespace_does_not_keep_an_answer_from_being_stored()
     assert!(rig.holds(1));
 }
 
-/// `leave` takes session `first` out, and while that is told a look-up of id 1 that was outside
-/// since before lands in the same set; `then` happens before the remove callback ends.
-fn landing(
-    first: u8,
-    leave: impl FnOnce(&Rig),
-    then: impl Fn(&sessions::Cache) + Send + Sync + 'static,
-) -> Rig {
-    let modes = Modes::SERVER | Modes::NO_INTERNAL_LOOKUP;
-    let rig = rig_with(|builder| builder.capacity(8).fewest_sets(1).modes(modes));
-    rig.cache.add(&rig.session_from_to(first, 0, 20)).unwrap();
-    let ((asks, asked), (go, goes)) = (mpsc::channel(), mpsc::channel());
-    let (session, goes, go) = (rig.session(1), Mutex::new(goes), Mutex::new(Some(go)));
-    rig.cache.set_get_callback(move |_, _| {
-        asks.send(()).unwrap();
-        goes.lock().unwrap().recv().unwrap();
-        Answer::borrowed(&session)
-    });
-    rig.cache.set_remove_callback(move |gone| {
-        let go = go.lock().unwrap().take().filter(|_| gone.id()[0] == first);
-        if let Some(go) = go {
-            go.send(()).unwrap();
-            while gone.cache().find(&namespace(), &[1; 32]).is_none() {
-                std::thread::yield_now();
-            }
-            then(gone.cache());
-        }
-    });
-    std::thread::scope(|scope| {
-        scope.spawn(|| assert_eq!(rig.resume(1), Some(true)));
-        asked.recv().unwrap();
-        leave(&rig);
-    });
-    rig.set_remove();
-    rig
-}
-
 #[test]
-fn what_lands_while_its_id_is_removed_or_flushed_leaves_with_it() {
-    let flushes: [fn(&Rig) -> u64; 3] = [
-        |rig| rig.cache.flush_all(),
-        |rig| rig.cache.flush_namespace(&namespace()),
-        |rig| rig.cache.flush_sessions(BEGIN + Duration::from_secs(100)),
-    ];
-    for flush in flushes {
-        let rig = landing(2, |rig| assert_eq!(flush(rig), 2), |_| ());
-        assert!(!rig.holds(1));
-    }
-    let remove = |rig: &Rig| assert!(rig.cache.remove(&namespace(), &[1; 32]));
-    assert!(!landing(1, remove, |_| ()).holds(1));
-}
-
-#[test]
-fn what_lands_while_others_are_flushed_stays() {
-    let rig = landing(
-        2,
-        |rig| assert_eq!(rig.cache.flush_sessions(BEGIN + Duration::from_secs(99)), 1),
-        |_| (),
-    );
-    assert!(rig.holds(1), "it lasts a second longer");
-}
-
-#[test]
-fn what_is_put_while_its_id_is_removed_or_flushed_stays() {
-    fn put(cache: &sessions::Cache) {
-        cache.add(&cache.make(&namespace(), id(1), TLS12, b"newer")).unwrap();
-    }
-    let flush = |rig: &Rig| assert_eq!(rig.cache.flush_all(), 1);
-    let remove = |rig: &Rig| assert!(rig.cache.remove(&namespace(), &[1; 32]));
-    for rig in [landing(2, flush, put), landing(1, remove, put)] {
-        assert_eq!(rig.cache.find(&namespace(), &[1; 32]).unwrap().payload(), b"newer");
-    }
-}
-
-#[test]
-fn what_goes_for_an_answer_is_told_once_the_look_up_is_over_also_if_there_is_no_room() {
-    // Of three sessions, and of as many that are retired while somebody reads.
-    let one = rig();
-    one.cache.add(&one.session(1)).unwrap();
-    let weight = one.cache.stats().engine.bytes;
-    let rig = rig_with(|builder| builder.capacity_bytes(3 * weight));
-    let fill =
-        |ids: std::ops::Range<u8>| ids.for_each(|id| rig.cache.add(&rig.session(id)).unwrap());
-    fill(2..5);
-    let (reading, reads) = mpsc::channel();
-    let (done, ended) = mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        let cache = &rig.cache;
-        scope.spawn(move || {
-            let found = cache.find(&namespace(), &[2; 32]);
-            reading.send(found.is_some()).unwrap();
-            ended.recv().unwrap_err();
-        });
-        assert!(reads.recv().unwrap());
-        (2..5).for_each(|first| assert!(rig.cache.remove(&namespace(), &[first; 32])));
-        fill(5..8);
-        let told = rig.world.clone();
-        let cache = rig.cache.clone();
-        rig.cache.set_remove_callback(move |gone| {
-            // It needs what the look-up held while it stored its answer.
-            assert!(!cache.remove(&namespace(), &[1; 32]));
-            told.note(Call::Remove(gone.id()[0], gone.cause()));
-        });
-        rig.world.calls();
-        rig.world.keeps_outside(1, Answer::handed_over(rig.session(1)));
-        assert_eq!(rig.resume(1), Some(true));
-        let stats = rig.cache.stats();
-        assert_eq!(stats.engine.refused_no_room, 1, "no room, but one has gone for it");
-        let removed = rig.world.calls().iter().filter(|c| matches!(c, Call::Remove(..))).count();
-        assert_eq!(removed, 1);
-        drop(done);
+fn take_that_may_not_ask_leaves_a_look_up_alone() {
+    let rig = meanwhile(|rig| {
+        let name = namespace();
+        assert!(rig.cache.hello_with_budget(&2, &name, 0).take(&[1; 32]).is_none());
     });
-    rig.cache.clear_remove_callback();
+    assert!(rig.holds(1));
+    assert_eq!(rig.cache.stats().not_stored_changed, 0);
 }
 
 #[test]

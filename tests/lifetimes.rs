@@ -244,7 +244,7 @@ impl Drop for Named {
 }
 
 #[test]
-fn what_an_idle_thread_retired_is_dropped_by_the_delivery_thread_which_may_take_long() {
+fn what_an_idle_thread_retired_is_dropped_by_the_delivery_thread() {
     let cache = Cache::<u64, Named>::builder().capacity(100).build().unwrap();
     let (sender, names) = channel();
     cache.insert(1, Named(sender)).unwrap();

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// At least.
+/// Where tests compute for longer without any mutant, it is more.
 const PATIENCE: Patience =
     Patience { computing: Duration::from_secs(5), waiting: Duration::from_secs(20) };
 

@@ -419,9 +419,15 @@ mod tests {
     }
 
     #[test]
-    fn who_delivers_what_was_handed_over_knows_how_much_it_was() {
+    fn what_is_handed_over_wakes_who_delivers_which_knows_how_much_it_was() {
         let cache = embedded();
         let (engine, local) = (&cache.core, cache.core.local());
+        let (wakes, woken) = std::sync::mpsc::channel();
+        let sleeper = std::thread::spawn(move || {
+            std::thread::park();
+            wakes.send(()).expect("somebody waits for it");
+        });
+        engine.set_deliverer(sleeper.thread().clone());
         for key in 0..3u8 {
             cache.insert(&[key], b"value").expect("room");
         }
@@ -433,6 +439,7 @@ mod tests {
             owed.push(at, cause);
         }
         owed.settle();
+        woken.recv_timeout(std::time::Duration::from_secs(60)).expect("it is woken");
         assert_eq!((engine.deliver_handed(&local), engine.deliver_handed(&local)), (3, 0));
         cache.validate();
     }

@@ -204,4 +204,15 @@ mod tests {
         assert!(engine.evict_elsewhere(&local, None, engine.time.now(), 0).is_none());
         assert_eq!(marked(), 0);
     }
+
+    #[test]
+    fn who_finds_nothing_elsewhere_looks_at_its_own_set() {
+        let builder = BytesCache::builder().capacity(1).fewest_sets(1);
+        let cache = builder.maintenance(Maintenance::Embedder).build().expect("valid");
+        cache.insert(b"old", b"value").expect("room");
+        // As while that insert has published, and has not marked its set.
+        cache.core.table.shard(0).summary.clear_occupied(0);
+        cache.insert(b"new", b"value").expect("room");
+        assert!(cache.get(&b"new"[..]).is_some() && cache.len() == 1);
+    }
 }

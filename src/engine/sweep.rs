@@ -216,6 +216,17 @@ mod tests {
     use crate::cache::BytesCache;
 
     #[test]
+    fn a_set_that_holds_something_stays_marked() {
+        let builder = BytesCache::builder().capacity(1).fewest_sets(1);
+        let cache = builder.maintenance(Maintenance::Embedder).build().expect("valid");
+        cache.insert(b"key", b"value").expect("room");
+        let (shard, local) = (cache.core.table.shard(0), cache.core.local());
+        shard.tidy_occupied(0, local.pin(0).guard());
+        assert!(shard.summary.is_occupied(0));
+        cache.validate();
+    }
+
+    #[test]
     fn as_much_of_a_debt_is_paid_as_was_said() {
         let builder = BytesCache::builder().capacity(100).maintenance(Maintenance::Embedder);
         let cache = builder.build().expect("valid");

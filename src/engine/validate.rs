@@ -83,3 +83,39 @@ where
         self.blocks.undelivered()
     }
 }
+
+#[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
+mod tests {
+    use crate::Maintenance;
+    use crate::cache::BytesCache;
+    use crate::stats::Counter;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// What the check says of a cache of one entry to which something was done.
+    fn said(harm: impl FnOnce(&BytesCache)) -> String {
+        let builder = BytesCache::builder().capacity(2).capacity_bytes(1_000).fewest_sets(1);
+        let builder = builder.time_to_live(std::time::Duration::from_secs(60));
+        let cache = builder.maintenance(Maintenance::Embedder).build().expect("valid");
+        cache.insert(b"key", b"value").expect("room");
+        cache.validate();
+        harm(&cache);
+        let panic = catch_unwind(AssertUnwindSafe(|| cache.validate())).expect_err("it bites");
+        panic.downcast_ref::<String>().cloned().expect("a text of the check's")
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_found_and_named() {
+        type Harm = fn(&BytesCache);
+        let harms: [(Harm, &str); 5] = [
+            (|cache| cache.core.table.shard(0).summary.clear_occupied(0), "is not marked"),
+            (|cache| cache.core.table.shard(0).summary.clear_due(0), "would miss deadline"),
+            (|cache| cache.core.budget.release(1, 0), "units: free + live"),
+            (|cache| cache.core.budget.release(0, 1), "bytes: free + live"),
+            (|cache| cache.core.local().block.add(Counter::Removed, 1), "the law"),
+        ];
+        for (harm, words) in harms {
+            let said = said(harm);
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
+}

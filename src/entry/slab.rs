@@ -299,12 +299,12 @@ mod tests {
 
     #[test]
     fn no_two_blocks_share_a_line_and_each_knows_its_slab() {
-        no_two_blocks_share_a_line(&Slab::new(0).expect("two megabytes"));
+        check_blocks(&Slab::new(0).expect("two megabytes"));
         // Several chunks of one mapping.
-        no_two_blocks_share_a_line(&Slab::new(4 * CHUNK as u64).expect("eight megabytes"));
+        check_blocks(&Slab::new(4 * CHUNK as u64).expect("eight megabytes"));
     }
 
-    fn no_two_blocks_share_a_line(slab: &Slab) {
+    fn check_blocks(slab: &Slab) {
         let mut lines = HashSet::new();
         // Some chunks of them, in all sizes.
         for round in 0..200 {
@@ -379,6 +379,18 @@ mod tests {
         assert!(!slab.prepare() && ready() == 0);
         use_some(2);
         assert!(!slab.prepare() && ready() == 1, "one is enough");
+    }
+
+    #[test]
+    fn a_cache_has_one_more_made_ready_or_as_many_as_are_kept() {
+        let home = Home::new(Some(0)).expect("two megabytes");
+        let slab = home.shared().expect("there is one");
+        let ready = || slab.ready.load(Ordering::Relaxed);
+        (0..3).for_each(|_| use_a_chunk(&slab));
+        assert!(home.prepare() && ready() == 1);
+        home.prepare_all();
+        assert_eq!(ready(), 3);
+        assert!(!Home::new(None).expect("nothing is asked for").prepare());
     }
 
     #[test]

@@ -475,3 +475,20 @@ impl<T> Drop for Departed<T> {
         self.leave(None);
     }
 }
+
+#[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flights_of_two_caches_have_different_names() {
+        let caches = [Flights::<()>::new(), Flights::<()>::new()];
+        let keys = (0..u32::MAX).map(u32::to_le_bytes);
+        let same = |key: &[u8; 4]| caches[0].stripe_of(key) == caches[1].stripe_of(key);
+        let key = keys.into_iter().find(same).expect("one in 64");
+        let first = caches.each_ref().map(|flights| flights.board_taker(&key, &[]));
+        let [one, other] = first.map(|boarded| boarded.expect("nobody is told").0);
+        assert_eq!((one.name().1, one.name().2), (other.name().1, other.name().2));
+        assert_ne!(one.name(), other.name());
+    }
+}

@@ -142,6 +142,7 @@ mod tests {
                 let mut mine = Vec::new();
                 while !ended.load(Ordering::Relaxed) {
                     mine.extend(ring.take().into_iter().flatten());
+                    // On few processors the one who pushes gets none otherwise.
                     std::thread::yield_now();
                 }
                 mine
