@@ -219,9 +219,10 @@ fn a_set_with_half_of_its_share_gives_its_own_oldest() {
 
 #[test]
 fn a_set_with_less_than_half_of_its_share_grows_and_another_one_gives() {
-    const FEW: u64 = 16;
-    let subject = filled(DENSE, &[1; FEW as usize]);
-    let gone: Vec<_> = (0..FEW).map(|set| (set, insert(&subject, in_set(set, 100)))).collect();
+    const FEW: usize = 16;
+    let subject = filled(DENSE, &[1; FEW]);
+    let gone: Vec<_> =
+        (0..).take(FEW).map(|set| (set, insert(&subject, in_set(set, 100)))).collect();
     assert!(gone.iter().all(|(_, gone)| gone.len() == 1), "{gone:?}");
     // Others begin anywhere: one time in 256 with this very set.
     let grew = gone.iter().filter(|(set, gone)| set_of(gone[0]) != *set).count();
