@@ -1,5 +1,6 @@
 //! What lands while something else is under way: an answer comes too late, or it takes the place of
 //! another session.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod sessions;
 mod world;
