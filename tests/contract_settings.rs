@@ -5,7 +5,7 @@ mod world;
 
 use halfshake::RemovalCause::{self, Evicted, Expired, Flushed, Replaced};
 use halfshake::session::{Answer, Modes, Namespace, Newly, NotStored, SessionCache, SessionId};
-use halfshake::session::{Side, Stage, Times};
+use halfshake::session::{Rejection, Side, Stage, Times};
 use halfshake::{BadSetting, Maintenance, ManualClock, Refusal};
 use sessions::{BEGIN, Call, TLS12, id, namespace, rig, rig_with};
 use std::collections::HashSet;
@@ -62,6 +62,25 @@ fn namespaces_are_keys_of_maps_by_their_names() {
     assert!(names.contains(&Namespace::new(b"b").unwrap()), "found again");
     assert!(!names.contains(&Namespace::new(b"ab").unwrap()));
     assert_ne!(Namespace::new(b"a").unwrap(), Namespace::new(b"b").unwrap());
+}
+
+#[test]
+fn ids_are_as_long_as_was_allowed_and_no_longer() {
+    for (most, rig) in [
+        (16, rig_with(|builder| builder.max_id_bytes(16))),
+        (32, rig()),
+        (64, rig_with(|builder| builder.max_id_bytes(64))),
+        (64, rig_with(|builder| builder.max_id_bytes(1_000))),
+    ] {
+        for len in [1, 16, 17, 32, 33, 64] {
+            let id = vec![7; len];
+            let session_id = SessionId::new(&id).unwrap();
+            let stored = rig.cache.add(&rig.cache.make(&namespace(), session_id, TLS12, b""));
+            let expected = Err(NotStored::Rejected(Rejection::IdLength));
+            assert_eq!(stored, if len <= most { Ok(()) } else { expected }, "{len} of {most}");
+            assert_eq!(rig.cache.find(&namespace(), &id).is_some(), len <= most);
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,9 @@
 //!                                    has to accept; prints "number, state, name" of each
 //! weave run JOBS PROGRAM...          reads such lines; runs the programs with each mutant that
 //!                                    is woven; prints "outcome, name" as they come
+//! weave apart LIST TREE TEST... -- PROGRAM...
+//!                                    the same for each that is not: puts it into the sources of
+//!                                    TREE, and builds the programs by `cargo test TEST...`
 //! ```
 
 mod list;
@@ -15,7 +18,7 @@ mod sites;
 mod viable;
 mod weave;
 
-use run::{Outcome, Patience, judge, measure};
+use run::{Patience, judge, measure};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,7 +35,8 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["sources", list, tree, ..] => sources(list, Path::new(tree), &arguments[3..]),
         ["run", jobs, _, ..] => run_all(jobs, &arguments[2..]),
-        _ => Err("sources LIST TREE CHECK..., or: run JOBS PROGRAM...".to_owned()),
+        ["apart", list, tree, ..] => build_each(list, Path::new(tree), &arguments[3..]),
+        _ => Err("sources, run or apart: see the head of the program".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,10 +47,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn sources(list: &str, tree: &Path, check: &[String]) -> Result<(), String> {
+fn mutants_of(list: &str) -> Result<Vec<list::Mutant>, String> {
     let text = std::fs::read_to_string(list).map_err(|error| format!("{list}: {error}"))?;
-    let mutants: Vec<list::Mutant> =
-        serde_json::from_str(&text).map_err(|error| format!("{list}: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| format!("{list}: {error}"))
+}
+
+fn sources(list: &str, tree: &Path, check: &[String]) -> Result<(), String> {
+    let mutants = mutants_of(list)?;
     let states = viable::weave(tree, &mutants, check)?;
     for (number, (mutant, state)) in mutants.iter().zip(&states).enumerate() {
         let state = match state {
@@ -60,18 +67,9 @@ fn sources(list: &str, tree: &Path, check: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn run_all(jobs: &str, programs: &[String]) -> Result<(), String> {
-    let jobs: usize = jobs.parse().map_err(|_| format!("{jobs} is no number of jobs"))?;
-    let programs: Vec<PathBuf> = programs.iter().map(PathBuf::from).collect();
-    let mut patience = PATIENCE;
-    for program in &programs {
-        let whole = Patience { computing: PATIENCE.computing * 12, ..PATIENCE };
-        let longest = measure(program, whole)?;
-        // On a slow machine, or a busy one, the longest tests compute for longer.
-        patience.computing = patience.computing.max(longest * 3);
-    }
-    eprintln!("weave: what computes for {:?} without a line may hang", patience.computing);
-    let mut woven = Vec::new();
+/// Number and name of the mutants that the standard input says are in a state.
+fn of_state(wanted: &str) -> Result<Vec<(usize, String)>, String> {
+    let mut mutants = Vec::new();
     for line in std::io::stdin().lines() {
         let line = line.map_err(|error| error.to_string())?;
         let mut words = line.splitn(3, '\t');
@@ -79,11 +77,37 @@ fn run_all(jobs: &str, programs: &[String]) -> Result<(), String> {
         let (Some(number), Some(name)) = (number.and_then(|word| word.parse().ok()), name) else {
             return Err(format!("{line}: not number, state, name"));
         };
-        if state == Some("woven") {
-            woven.push((number, name.to_owned()));
+        if state == Some(wanted) {
+            mutants.push((number, name.to_owned()));
         }
     }
-    let next = Mutex::new(woven.into_iter());
+    Ok(mutants)
+}
+
+/// For how long each of the programs may be silent.
+fn patience_for(programs: &[PathBuf]) -> Result<Patience, String> {
+    let mut patience = PATIENCE;
+    for program in programs {
+        let whole = Patience { computing: PATIENCE.computing * 12, ..PATIENCE };
+        let longest = measure(program, whole)?;
+        // On a slow machine, or a busy one, the longest tests compute for longer.
+        patience.computing = patience.computing.max(longest * 3);
+    }
+    eprintln!("weave: what computes for {:?} without a line may hang", patience.computing);
+    Ok(patience)
+}
+
+fn tell(word: &str, name: &str) {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{word}\t{name}").expect("somebody listens");
+    output.flush().expect("somebody listens");
+}
+
+fn run_all(jobs: &str, programs: &[String]) -> Result<(), String> {
+    let jobs: usize = jobs.parse().map_err(|_| format!("{jobs} is no number of jobs"))?;
+    let programs: Vec<PathBuf> = programs.iter().map(PathBuf::from).collect();
+    let patience = patience_for(&programs)?;
+    let next = Mutex::new(of_state("woven")?.into_iter());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
@@ -92,17 +116,41 @@ fn run_all(jobs: &str, programs: &[String]) -> Result<(), String> {
                     else {
                         return;
                     };
-                    let word = match judge(&programs, number, patience) {
-                        Outcome::Caught => "caught",
-                        Outcome::Missed => "missed",
-                        Outcome::Timeout => "timeout",
-                    };
-                    let mut output = std::io::stdout().lock();
-                    writeln!(output, "{word}\t{name}").expect("somebody listens");
-                    output.flush().expect("somebody listens");
+                    tell(judge(&programs, number, patience).word(), &name);
                 }
             });
         }
     });
+    Ok(())
+}
+
+fn build_each(list: &str, tree: &Path, rest: &[String]) -> Result<(), String> {
+    let at = rest.iter().position(|word| word == "--").ok_or("-- PROGRAM... is missing")?;
+    let programs: Vec<PathBuf> = rest[at + 1..].iter().map(PathBuf::from).collect();
+    let mutants = mutants_of(list)?;
+    let builds = || {
+        let mut cargo = std::process::Command::new("cargo");
+        cargo.arg("test").arg("--manifest-path").arg(tree.join("Cargo.toml"));
+        cargo.args(&rest[..at]).arg("--no-run");
+        cargo.output().map(|output| output.status.success()).map_err(|error| error.to_string())
+    };
+    if !builds()? {
+        return Err("it does not build without any mutant".to_owned());
+    }
+    let patience = patience_for(&programs)?;
+    for (number, name) in of_state("apart")? {
+        let mutant = mutants.get(number - 1).filter(|mutant| mutant.name == name);
+        let mutant = mutant.ok_or_else(|| format!("{name} is not number {number} of {list}"))?;
+        let file = tree.join(&mutant.file);
+        let told = |error: std::io::Error| format!("{}: {error}", file.display());
+        let text = std::fs::read_to_string(&file).map_err(told)?;
+        let mut changed = text.clone();
+        changed.replace_range(mutant.span.bytes(&text), &mutant.replacement);
+        std::fs::write(&file, changed).map_err(told)?;
+        // No mutant is woven here: the number says nothing.
+        let word = if builds()? { judge(&programs, number, patience).word() } else { "unviable" };
+        std::fs::write(&file, text).map_err(told)?;
+        tell(word, &name);
+    }
     Ok(())
 }

@@ -17,6 +17,16 @@ pub(crate) enum Outcome {
     Timeout,
 }
 
+impl Outcome {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Caught => "caught",
+            Self::Missed => "missed",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 /// When a program counts as hanging: since its last line it has computed for so long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
