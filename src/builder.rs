@@ -339,6 +339,16 @@ mod tests {
     }
 
     #[test]
+    fn the_most_entries_are_those_whose_sets_have_numbers_in_any_number_of_shards() {
+        for shards in [1, 2, MOST_SHARDS] {
+            let builder = crate::Cache::<u64, u64>::builder().shards(shards);
+            let sets = |entries| builder.geometry(entries).total_sets();
+            assert!(sets(MOST_ENTRIES) <= MOST_SETS, "{shards} shards");
+            assert!(sets(MOST_ENTRIES) >= MOST_SETS - MOST_SHARDS as u64, "and hardly fewer");
+        }
+    }
+
+    #[test]
     fn a_sweep_takes_a_millisecond_at_least() {
         let builder = |interval| BytesCache::builder().capacity(1).sweep_interval(interval);
         assert!(builder(Duration::from_millis(1)).build().is_ok());
