@@ -1,5 +1,4 @@
-//! What lands while something else is under way: an answer comes too late, or it takes the place of
-//! another session.
+//! What comes from outside while its id is removed or flushed, or others have to go for it.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod sessions;
@@ -106,10 +105,9 @@ fn what_goes_for_an_answer_is_told_once_the_look_up_is_over_also_if_there_is_no_
         (2..5).for_each(|first| assert!(rig.cache.remove(&namespace(), &[first; 32])));
         fill(5..8);
         let told = rig.world.clone();
-        let cache = rig.cache.clone();
         rig.cache.set_remove_callback(move |gone| {
             // It needs what the look-up held while it stored its answer.
-            assert!(!cache.remove(&namespace(), &[1; 32]));
+            assert!(!gone.cache().remove(&namespace(), &[1; 32]));
             told.note(Call::Remove(gone.id()[0], gone.cause()));
         });
         rig.world.calls();
@@ -121,5 +119,4 @@ fn what_goes_for_an_answer_is_told_once_the_look_up_is_over_also_if_there_is_no_
         assert_eq!(removed, 1);
         drop(done);
     });
-    rig.cache.clear_remove_callback();
 }

@@ -32,9 +32,9 @@ fn impatient(timeout: Duration, failures: u64) -> Rig {
     })
 }
 
-#[test]
-fn look_up_that_hangs_is_ended_by_who_comes_after_the_time_out() {
-    let rig = impatient(Duration::from_millis(300), 1_000);
+/// The first look-up outside hangs, all others find session 1. The callback and each future have
+/// one of what this gives.
+fn hang_at_first(rig: &Rig) -> Arc<()> {
     let (calls, alive) = (AtomicU64::new(0), Arc::new(()));
     let (answer, counted) = (Answer::borrowed(&rig.session(1)), alive.clone());
     rig.cache.set_async_get_callback(move |_, _| {
@@ -48,6 +48,13 @@ fn look_up_that_hangs_is_ended_by_who_comes_after_the_time_out() {
             answer
         }
     });
+    alive
+}
+
+#[test]
+fn look_up_that_hangs_is_ended_by_who_comes_after_the_time_out() {
+    let rig = impatient(Duration::from_millis(300), 1_000);
+    let alive = hang_at_first(&rig);
     let mut first = pin!(resume(&rig.cache, 1));
     assert!(poll_once(first.as_mut()).is_pending());
     // The second asker may join, and waits for the time-out; the next one comes later than that.
@@ -70,16 +77,7 @@ fn all_who_still_wait_for_a_look_up_that_hangs_have_timed_out_when_it_is_ended()
 /// Whether all of them had come before the time was over.
 fn three_come_and_time_out(timeout: Duration) -> bool {
     let rig = impatient(timeout, 1_000);
-    let (calls, answer) = (AtomicU64::new(0), Answer::borrowed(&rig.session(1)));
-    rig.cache.set_async_get_callback(move |_, _| {
-        let (hangs, answer) = (calls.fetch_add(1, SeqCst) == 0, answer.clone());
-        async move {
-            if hangs {
-                std::future::pending::<()>().await;
-            }
-            answer
-        }
-    });
+    hang_at_first(&rig);
     let begun = Instant::now();
     let mut askers: Vec<_> = (0..3).map(|_| Box::pin(resume(&rig.cache, 1))).collect();
     let all_wait = askers.iter_mut().all(|asker| poll_once(asker.as_mut()).is_pending());
