@@ -10,7 +10,6 @@ use halfshake::model::{Epoch, begin};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 /// Far more steps than any run takes: more of them are a livelock.
@@ -52,8 +51,15 @@ enum Choice {
     /// Any thread, or, but for one in so many steps, the same one.
     Random(u64),
     /// The one with the highest priority, which falls at a few steps (probabilistic concurrency
-    /// testing: Burckhardt and others, 2010).
-    Priorities { of: HashMap<TaskId, u64>, falls_at: Vec<u64>, lowest: u64 },
+    /// testing: Burckhardt and others, 2010). Those of threads by their numbers; 0 is none yet.
+    Priorities { of: Vec<u64>, falls_at: Vec<u64>, lowest: u64 },
+}
+
+/// Where the priority of a thread is kept.
+fn priority_of(of: &mut Vec<u64>, thread: TaskId) -> &mut u64 {
+    let number = usize::from(thread);
+    of.resize(of.len().max(number + 1), 0);
+    &mut of[number]
 }
 
 /// Runs seeds, one after the other.
@@ -78,7 +84,7 @@ impl Seeds {
                 };
                 let falls_at = (0..falls).map(|_| random.below(steps)).collect();
                 // High priorities are drawn from above; those that fell follow one another below.
-                Choice::Priorities { of: HashMap::new(), falls_at, lowest: 1 << 32 }
+                Choice::Priorities { of: Vec::new(), falls_at, lowest: 1 << 32 }
             }
             2 => Choice::Random(1),
             _ => Choice::Random(4 + random.below(30)),
@@ -120,12 +126,15 @@ impl Scheduler for Seeds {
                     && (yields || falls_at.contains(&step))
                 {
                     *lowest -= 1;
-                    of.insert(current, *lowest);
+                    *priority_of(of, current) = *lowest;
                 }
                 for task in runnable {
-                    of.entry(task.id()).or_insert_with(|| (1 << 32) + random.next() % (1 << 32));
+                    let priority = priority_of(of, task.id());
+                    if *priority == 0 {
+                        *priority = (1 << 32) + random.next() % (1 << 32);
+                    }
                 }
-                runnable.iter().map(|task| task.id()).max_by_key(|id| of[id])
+                runnable.iter().map(|task| task.id()).max_by_key(|id| of[usize::from(*id)])
             }
         }
     }
