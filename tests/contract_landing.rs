@@ -4,6 +4,7 @@
 mod sessions;
 mod world;
 
+use halfshake::RemovalCause;
 use halfshake::session::{Answer, Modes};
 use sessions::{BEGIN, Call, Rig, TLS12, id, namespace, rig, rig_with};
 use std::sync::{Mutex, mpsc};
@@ -11,7 +12,8 @@ use std::time::Duration;
 use world::until;
 
 /// `leave` takes session `first` out, and while that is told a look-up of id 1 that was outside
-/// since before lands in the same set; `then` happens before the remove callback ends.
+/// since before lands in the same set; `then` happens before the remove callback ends. What
+/// replaces session `first` expires before that.
 fn landing(
     first: u8,
     leave: impl FnOnce(&Rig),
@@ -27,9 +29,13 @@ fn landing(
         goes.lock().unwrap().recv().unwrap();
         Answer::borrowed(&session)
     });
+    let clock = rig.clock.clone();
     rig.cache.set_remove_callback(move |gone| {
         let go = go.lock().unwrap().take().filter(|_| gone.id()[0] == first);
         if let Some(go) = go {
+            if gone.cause() == RemovalCause::Replaced {
+                clock.advance(Duration::from_secs(50));
+            }
             go.send(()).unwrap();
             let landed = || gone.cache().find(&namespace(), &[1; 32]).is_some();
             until("the look-up has landed", landed);
@@ -58,6 +64,17 @@ fn what_lands_while_its_id_is_removed_or_flushed_leaves_with_it() {
     }
     let remove = |rig: &Rig| assert!(rig.cache.remove(&namespace(), &[1; 32]));
     assert!(!landing(1, remove, |_| ()).holds(1));
+}
+
+#[test]
+fn what_lands_while_its_id_is_renewed_is_older_and_leaves() {
+    let renew = |rig: &Rig| {
+        rig.cache.set_modes(Modes::SERVER | Modes::UPDATE_TIME);
+        rig.advance(10);
+        assert_eq!(rig.resume(1), None, "the renewed one has expired, and nobody is asked");
+    };
+    let rig = landing(1, renew, |cache| drop(cache.clear_get_callback()));
+    assert!(!rig.holds(1));
 }
 
 #[test]

@@ -299,6 +299,28 @@ model!(
     sees ["taken", "not taken", "taken after a look-up outside"]
 );
 
+/// A new session, which comes to lie inside and then outside, is taken by one at most, also if
+/// there is a new callback only since a moment ago.
+///
+/// Threads: one sets the new callback and negotiates, one takes.
+fn taken_while_the_new_callback_is_set(race: &Race) {
+    let sessions = Sessions::new(0);
+    sessions.ask_nobody();
+    let negotiates = acts(&sessions, |sessions| {
+        sessions.negotiate(NAME, false);
+        "negotiated"
+    });
+    let taken = race.run_alone([negotiates, takes(&sessions)]);
+    race.saw(taken[1]);
+    sessions.ask_outside();
+    let again = sessions.take();
+    assert!(taken[1] == "not taken" || again.is_none(), "taken 2 times");
+    sessions.end();
+}
+model!(
+    taken_while_the_new_callback_is_set, least 1000, preemptions 3, sees ["taken", "not taken"]
+);
+
 /// A new session that is refused leaves once, and for good; nobody takes it meanwhile.
 ///
 /// Threads: one negotiates and refuses, one takes.
