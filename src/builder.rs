@@ -322,12 +322,15 @@ mod tests {
     use super::*;
     use crate::cache::BytesCache;
 
+    impl Builder<[u8], [u8]> {
+        /// A cache without threads of its own, as most of the library's own tests want it.
+        pub(crate) fn embedded(self) -> BytesCache {
+            self.maintenance(Maintenance::Embedder).build().expect("good settings")
+        }
+    }
+
     fn built(capacity: u64) -> BytesCache {
-        BytesCache::builder()
-            .capacity(capacity)
-            .maintenance(Maintenance::Embedder)
-            .build()
-            .expect("good settings")
+        BytesCache::builder().capacity(capacity).embedded()
     }
 
     #[test]

@@ -368,13 +368,11 @@ fn keep_first(first: &mut Option<Payload>, next: Option<Payload>) {
 #[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
 mod tests {
     use super::Untouched;
-    use crate::Maintenance;
     use crate::cache::BytesCache;
 
-    /// A cache without threads.
+    /// A cache of 100 entries.
     fn embedded() -> BytesCache {
-        let builder = BytesCache::builder().capacity(100).maintenance(Maintenance::Embedder);
-        builder.build().expect("valid")
+        BytesCache::builder().capacity(100).embedded()
     }
 
     #[test]

@@ -187,13 +187,11 @@ pub(super) fn cause_of<O: Object>(
 
 #[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
 mod tests {
-    use crate::Maintenance;
     use crate::cache::BytesCache;
 
     #[test]
     fn who_meets_an_empty_set_takes_its_mark_back_so_that_nobody_looks_there_again() {
-        let builder = BytesCache::builder().capacity(2).maintenance(Maintenance::Embedder);
-        let cache = builder.build().expect("valid");
+        let cache = BytesCache::builder().capacity(2).embedded();
         for key in 0..100u8 {
             cache.insert(&[key], b"value").expect("room");
             assert!(cache.remove(&[key][..]));
@@ -207,8 +205,7 @@ mod tests {
 
     #[test]
     fn who_finds_nothing_elsewhere_looks_at_its_own_set() {
-        let builder = BytesCache::builder().capacity(1).fewest_sets(1);
-        let cache = builder.maintenance(Maintenance::Embedder).build().expect("valid");
+        let cache = BytesCache::builder().capacity(1).fewest_sets(1).embedded();
         cache.insert(b"old", b"value").expect("room");
         // As while that insert has published, and has not marked its set.
         cache.core.table.shard(0).summary.clear_occupied(0);

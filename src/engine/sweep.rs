@@ -212,13 +212,11 @@ impl<O: Object> Shard<'_, O> {
 
 #[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
 mod tests {
-    use crate::Maintenance;
     use crate::cache::BytesCache;
 
     #[test]
     fn a_set_that_holds_something_stays_marked() {
-        let builder = BytesCache::builder().capacity(1).fewest_sets(1);
-        let cache = builder.maintenance(Maintenance::Embedder).build().expect("valid");
+        let cache = BytesCache::builder().capacity(1).fewest_sets(1).embedded();
         cache.insert(b"key", b"value").expect("room");
         let (shard, local) = (cache.core.table.shard(0), cache.core.local());
         shard.tidy_occupied(0, local.pin(0).guard());
@@ -228,8 +226,7 @@ mod tests {
 
     #[test]
     fn as_much_of_a_debt_is_paid_as_was_said() {
-        let builder = BytesCache::builder().capacity(100).maintenance(Maintenance::Embedder);
-        let cache = builder.build().expect("valid");
+        let cache = BytesCache::builder().capacity(100).embedded();
         for key in 0..100u8 {
             cache.insert(&[key], b"value").expect("room");
         }

@@ -86,7 +86,6 @@ where
 
 #[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
 mod tests {
-    use crate::Maintenance;
     use crate::cache::BytesCache;
     use crate::stats::Counter;
     use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,7 +94,7 @@ mod tests {
     fn said(harm: impl FnOnce(&BytesCache)) -> String {
         let builder = BytesCache::builder().capacity(2).capacity_bytes(1_000).fewest_sets(1);
         let builder = builder.time_to_live(std::time::Duration::from_secs(60));
-        let cache = builder.maintenance(Maintenance::Embedder).build().expect("valid");
+        let cache = builder.embedded();
         cache.insert(b"key", b"value").expect("room");
         cache.validate();
         harm(&cache);
