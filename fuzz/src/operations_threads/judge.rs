@@ -65,19 +65,38 @@ pub(super) fn judge_notes(
         return Ok(());
     }
     judge_expired(notes)?;
+    let unanswered = unanswered(notes);
+    let is_known = |name: Option<u64>| name.is_none_or(|name| !unanswered.contains(&name));
     for id in 0..MOST_IDS {
         let of = notes.operations.iter().filter(|(of, _)| *of == id).map(|(_, op)| *op);
-        let told = notes.told.iter().filter(|told| told.id == id && !is_late(told, notes));
+        let of = of.filter(|op| is_known(found(op.action)));
+        let told = notes.told.iter().filter(|told| told.id == id && is_known(Some(told.name)));
         let told: Vec<_> = told.map(|told| event(told, notes, lands)).collect();
         check(&of.collect::<Vec<_>>(), &told).map_err(|why| format!("id {id}: {why}"))?;
     }
     Ok(())
 }
 
-/// What a look-up outside brought and stored, and nobody has seen: it had expired before it could
-/// be used.
-fn is_late(told: &Told, notes: &Notes) -> bool {
-    told.is_from_outside && !notes.seen.iter().any(|seen| seen.name == told.name)
+/// What a look-up outside has brought and stored, and was not answered with: it had expired by
+/// then. When it was stored nobody can say, who found it or took it inside before that least of
+/// all.
+fn unanswered(notes: &Notes) -> HashSet<u64> {
+    let answered = notes.operations.iter().map(|(_, op)| match op.action {
+        Action::MayInsert(name) => Some(name),
+        _ => None,
+    });
+    let answered: HashSet<u64> = answered.flatten().collect();
+    let from_outside = notes.told.iter().filter(|told| told.is_from_outside);
+    from_outside.map(|told| told.name).filter(|name| !answered.contains(name)).collect()
+}
+
+/// The session that an operation has met.
+fn found(action: Action) -> Option<u64> {
+    match action {
+        Action::Get(name) | Action::Take(name) => name,
+        Action::RemoveExact(name, _) => Some(name),
+        _ => None,
+    }
 }
 
 fn event(told: &Told, notes: &Notes, lands: bool) -> Event {

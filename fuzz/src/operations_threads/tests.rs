@@ -100,6 +100,23 @@ fn what_had_expired_and_was_told_of_as_replaced_is_seen() {
 }
 
 #[test]
+fn what_had_expired_for_the_look_up_that_brought_it_may_have_been_taken_before() {
+    let mut notes = one(RemovalCause::Taken);
+    notes.told[0].is_from_outside = true;
+    notes.operations[0].1.action = Action::Get(None);
+    let takes = Operation { called: 20, returned: 40, ..notes.operations[0].1 };
+    notes.operations.push((0, Operation { action: Action::Take(Some(NAME)), ..takes }));
+    notes.taken_inside.push(NAME);
+    notes.seen.push(taken(20));
+    assert_eq!(judge_notes(&notes, true, false, 1), Ok(()));
+    notes.told[0].is_from_outside = false;
+    assert!(why(&notes).contains("never stored"));
+    notes.told[0].is_from_outside = true;
+    notes.seen.push(taken(21));
+    assert!(why(&notes).contains("taken twice"));
+}
+
+#[test]
 fn an_event_after_the_shutdown_is_seen() {
     let mut notes = one(RemovalCause::Evicted);
     notes.shut_down = Some(29);
