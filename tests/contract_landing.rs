@@ -4,7 +4,7 @@
 mod sessions;
 mod world;
 
-use halfshake::RemovalCause;
+use halfshake::RemovalCause::{Expired, Replaced};
 use halfshake::session::{Answer, Modes};
 use sessions::{BEGIN, Call, Rig, TLS12, id, namespace, rig, rig_with};
 use std::sync::{Mutex, mpsc};
@@ -12,8 +12,8 @@ use std::time::Duration;
 use world::until;
 
 /// `leave` takes session `first` out, and while that is told a look-up of id 1 that was outside
-/// since before lands in the same set; `then` happens before the remove callback ends. What
-/// replaces session `first` expires before that.
+/// since before lands in the same set; `then` happens before the remove callback ends. If
+/// session `first` is replaced, what replaces it expires before the look-up lands.
 fn landing(
     first: u8,
     leave: impl FnOnce(&Rig),
@@ -26,14 +26,14 @@ fn landing(
     let (session, goes, go) = (rig.session(1), Mutex::new(goes), Mutex::new(Some(go)));
     rig.cache.set_get_callback(move |_, _| {
         asks.send(()).unwrap();
-        goes.lock().unwrap().recv().unwrap();
+        goes.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
         Answer::borrowed(&session)
     });
     let clock = rig.clock.clone();
     rig.cache.set_remove_callback(move |gone| {
         let go = go.lock().unwrap().take().filter(|_| gone.id()[0] == first);
         if let Some(go) = go {
-            if gone.cause() == RemovalCause::Replaced {
+            if gone.cause() == Replaced {
                 clock.advance(Duration::from_secs(50));
             }
             go.send(()).unwrap();
@@ -75,6 +75,10 @@ fn what_lands_while_its_id_is_renewed_is_older_and_leaves() {
     };
     let rig = landing(1, renew, |cache| drop(cache.clear_get_callback()));
     assert!(!rig.holds(1));
+    let engine = rig.cache.stats().engine;
+    // The one that was renewed, and the late one; the renewed one has expired.
+    assert_eq!((engine.removed_by(Replaced), engine.removed_by(Expired)), (2, 1));
+    assert_eq!((engine.inserts, engine.entries), (3, 0));
 }
 
 #[test]

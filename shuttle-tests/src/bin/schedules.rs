@@ -49,6 +49,9 @@ mod scheduled {
         println!("{sum}, in {:.1} s", begun.elapsed().as_secs_f64());
         report_pairs(number, &sum.meetings);
         report_pairs(number, &sum.meetings_of_sessions);
+        if number < ENOUGH {
+            return;
+        }
         println!(
             "EVIDENCE: every pair of {} operations of the engine, and of {} of session caches, at \
              the same time leaves a history that an order explains | shuttle, random and by \
