@@ -134,13 +134,15 @@ fn add_of_an_expired_session_leaves_no_older_one_of_its_id() {
 
 type Act = Box<dyn FnOnce() + Send>;
 
-/// A clock that does something once, when the cache is as `due` says.
+/// A clock that does something once, when the cache is as `due` says; what comes `then`, it does at
+/// the next looks.
 struct Hook {
     clock: Arc<ManualClock>,
     /// Emptied when it has acted: the cache owns its clock.
     cache: Mutex<Option<Cache>>,
     act: Mutex<Option<Act>>,
     due: fn(&Cache) -> bool,
+    has_begun: AtomicBool,
 }
 
 impl std::fmt::Debug for Hook {
@@ -153,7 +155,9 @@ impl Clock for Hook {
     fn now(&self) -> Duration {
         // Taken out meanwhile: whatever is asked of the cache reads the clock.
         let cache = self.cache.lock().expect("no test panics under it").take();
-        if cache.as_ref().is_some_and(self.due) {
+        let is_due = |cache| self.has_begun.load(SeqCst) || (self.due)(cache);
+        if cache.as_ref().is_some_and(is_due) {
+            self.has_begun.store(true, SeqCst);
             let act = self.act.lock().expect("no test panics under it").take();
             act.into_iter().for_each(|act| act());
         } else if cache.is_some() {
@@ -166,7 +170,8 @@ impl Clock for Hook {
 fn hooked(due: fn(&Cache) -> bool) -> (Rig, Arc<Hook>) {
     let clock = ManualClock::new();
     clock.set(BEGIN);
-    let hook = Arc::new(Hook { clock, cache: Mutex::default(), act: Mutex::default(), due });
+    let (cache, act) = (Mutex::default(), Mutex::default());
+    let hook = Arc::new(Hook { clock, cache, act, due, has_begun: AtomicBool::new(false) });
     let rig = rig_with(|builder| builder.clock(hook.clone()).maintenance(Maintenance::Embedder));
     *hook.cache.lock().expect("no test panics under it") = Some(rig.cache.clone());
     (rig, hook)
@@ -244,7 +249,7 @@ fn what_has_landed_too_late_goes_also_if_it_was_renewed() {
     rig.cache.clear_remove_callback();
 }
 
-/// One after the other, each when the clock is read and the cache is as `due` says.
+/// One after the other, each when the clock is read.
 fn then(hook: &Arc<Hook>, cache: Cache, mut acts: VecDeque<Act>) {
     let Some(act) = acts.pop_front() else { return };
     let (again, next) = (hook.clone(), cache.clone());

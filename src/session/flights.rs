@@ -63,6 +63,12 @@
 //! (`outcome.rs`) is the board's, not the first asker's: of an asynchronous look-up whoever is left
 //! goes on with it, and the last one who leaves takes it off the board.
 //!
+//! A flight may find its key inside after all. Marks do not tell it whether what it finds is being
+//! removed just then: it may board after the mark of a removal that has still to remove what landed
+//! late, or of one that does not see it out, for nothing orders `out` and a look inside. So it
+//! leaves the board before that look. Whoever has joined it did so before, hence began before; and
+//! what was removed by then is not found.
+//!
 //! # Unknown ids
 //!
 //! That the store does not know a key may be remembered for a moment (`unknown.rs`), under the lock

@@ -8,8 +8,8 @@ use super::modes::Modes;
 use super::outcome::Seat;
 use super::outside::{Begun, Question};
 use super::{
-    Answer, Namespace, Newly, Purpose, Session, SessionCache, SessionHandle, SessionId, Side,
-    Verdict,
+    Answer, Namespace, Newly, Purpose, Resumed, Session, SessionCache, SessionHandle, SessionId,
+    Side, Verdict,
 };
 use crate::builder::Maintenance;
 use crate::clock::ManualClock;
@@ -30,7 +30,18 @@ pub struct Sessions {
     cache: SessionCache<()>,
     store: Arc<AtomicU64>,
     events: Arc<Mutex<Vec<(u64, RemovalCause)>>>,
+    meanwhile: Meanwhile,
     clock: Arc<ManualClock>,
+}
+
+/// What happens while the next event is told.
+#[derive(Clone, Default)]
+struct Meanwhile(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 /// What a look-up found.
@@ -50,7 +61,8 @@ impl Sessions {
         forget_model_locals();
         let store = Arc::new(AtomicU64::new(outside));
         let events = Arc::new(Mutex::new(Vec::new()));
-        let (told, log) = (store.clone(), events.clone());
+        let meanwhile = Meanwhile::default();
+        let (told, log, act) = (store.clone(), events.clone(), meanwhile.clone());
         let clock = ManualClock::new();
         let cache = SessionCache::builder()
             .capacity(4)
@@ -63,6 +75,8 @@ impl Sessions {
             .remove_callback(move |gone| {
                 let name = name_of(gone.payload());
                 log.lock().expect("one thread").push((name, gone.cause()));
+                let act = act.0.lock().expect("one thread").take();
+                act.into_iter().for_each(|act| act());
                 if gone.cause() == RemovalCause::Replaced {
                     return;
                 }
@@ -76,7 +90,7 @@ impl Sessions {
             })
             .build()
             .expect("good settings");
-        let sessions = Self { cache, store, events, clock };
+        let sessions = Self { cache, store, events, meanwhile, clock };
         sessions.ask_outside();
         sessions
     }
@@ -121,14 +135,16 @@ impl Sessions {
 
     /// A client proposes the id.
     pub fn resume(&self) -> Found {
-        let name = namespace();
-        let found = self.cache.resume(&(), &name, &ID);
-        found.map_or(Found::Nothing, |found| {
-            match (name_of(found.payload()), found.is_external()) {
-                (name, true) => Found::Outside(name),
-                (name, false) => Found::Inside(name),
-            }
-        })
+        found_by(self.cache.resume(&(), &namespace(), &ID))
+    }
+
+    /// As `resume`, of one who has looked inside in vain.
+    pub fn resume_outside(&self) -> Found {
+        let (name, key) = (namespace(), self.cache.key(&namespace(), &ID).expect("a good id"));
+        let question =
+            Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true };
+        let found = self.cache.resume_outside(&question, self.cache.rules(), None);
+        found_by(found)
     }
 
     /// As `resume`, but whoever joins another look-up waits for it.
@@ -203,6 +219,11 @@ impl Sessions {
     /// Takes the session of the id.
     pub fn take(&self) -> Option<u64> {
         Some(name_of(self.cache.take(&(), &namespace(), &ID)?.payload()))
+    }
+
+    /// Does this while the next event is told, on the thread that tells of it.
+    pub fn while_told(&self, act: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.0.lock().expect("one thread") = Some(Box::new(act));
     }
 
     /// Removes the session of the id.
@@ -387,6 +408,13 @@ fn namespace() -> Namespace {
 fn session(cache: &SessionCache<()>, name: u64) -> Session {
     let id = SessionId::new(&ID).expect("32 bytes");
     cache.make(&namespace(), id, TLS12, &name.to_le_bytes())
+}
+
+fn found_by(found: Option<Resumed<'_>>) -> Found {
+    found.map_or(Found::Nothing, |found| match (name_of(found.payload()), found.is_external()) {
+        (name, true) => Found::Outside(name),
+        (name, false) => Found::Inside(name),
+    })
 }
 
 fn name_of(payload: &[u8]) -> u64 {

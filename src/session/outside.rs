@@ -63,14 +63,6 @@ pub(super) enum Begun<'c> {
     Waits(Seat),
 }
 
-/// What is inside once a look-up is on the board.
-enum Late<'c> {
-    Nothing,
-    Found(Resumed<'c>),
-    /// It was there, and is no more.
-    HasLeft,
-}
-
 /// What the callback said.
 pub(super) enum Said {
     Now(Answer),
@@ -194,12 +186,15 @@ impl<C: 'static> SessionCache<C> {
             if modes.look_inside() && self.store.contains(key) {
                 // Its end, if it was replaced meanwhile, must not find the thread pinned.
                 callback = None;
-                match self.look_inside_once_more(key, seat.outcome(), &mut missed) {
-                    Late::Found(found) => return Begun::Over(Some(found)),
-                    // Who has joined has an answer, so what comes now is another look-up.
-                    Late::HasLeft => continue,
-                    Late::Nothing => {}
+                // Off the board before it looks: who joined it began before, and may be told of
+                // what is inside then. Who comes later may know it to be removed.
+                drop(flight);
+                if let Some(found) = self.look_inside_again(key, seat.outcome(), &mut missed) {
+                    return Begun::Over(Some(found));
                 }
+                // If it has left meanwhile, it may be outside. Who has joined is told of it, or
+                // that there is nothing, so what comes now is another look-up.
+                continue;
             }
             let Some(callback) = callback.or_else(|| self.shared.callbacks.get.load_full()) else {
                 return Begun::Over(None);
@@ -227,14 +222,14 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// What is inside after all; those who have joined are told of it, too.
-    fn look_inside_once_more(
+    fn look_inside_again(
         &self,
         key: &[u8],
         outcome: &Outcome,
         missed: &mut Option<Miss>,
-    ) -> Late<'_> {
+    ) -> Option<Resumed<'_>> {
         let inside = |found| Resumed(Found::Inside(found));
-        let Some(there) = self.store.peek(key).map(inside) else { return Late::Nothing };
+        let there = self.store.peek(key).map(inside)?;
         let copy = there.to_session();
         // Nothing is pinned when those who have joined are woken.
         drop(there);
@@ -243,8 +238,7 @@ impl<C: 'static> SessionCache<C> {
         let found = self.store.get_or_miss(key);
         let earlier = std::mem::replace(missed, found.as_ref().err().copied());
         self.shared.counters.take_back(earlier);
-        // If it has left meanwhile, it may be outside.
-        found.map_or(Late::HasLeft, |found| Late::Found(inside(found)))
+        found.ok().map(inside)
     }
 
     /// Puts a look-up on the board, unless another one may be joined, or it may not wait for one.

@@ -15,7 +15,7 @@ use loom_tests::{LoneRole, Race, model};
 
 /// The session that lies outside at first, and others.
 pub(crate) const NAME: u64 = 5;
-const OTHER: u64 = 6;
+pub(crate) const OTHER: u64 = 6;
 
 pub(crate) fn acts<T: 'static>(
     sessions: &Sessions,
