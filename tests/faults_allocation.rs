@@ -236,7 +236,7 @@ fn address_space_that_ends_is_an_error_when_building_and_no_harm_afterwards() {
         // What is smaller is built all the same, and used.
         use_pairs();
     });
-    assert_eq!(end, End::Well);
+    assert_eq!(end, End::Well, "a table that cannot be had is an error");
     // It can, but not the chunks of entries that come later.
     let end = poor_child(48 << 20, || {
         let builder = BytesCache::builder().capacity(400_000).maintenance(Maintenance::Embedder);

@@ -88,7 +88,8 @@ fn tiny_capacities_hold_what_they_say_and_never_more() {
 
 #[test]
 fn impossible_capacities_are_mistakes_that_are_told() {
-    let of = |entries| BytesCache::builder().capacity(entries).build().unwrap_err();
+    let built = |entries| BytesCache::builder().capacity(entries).build();
+    let of = |entries| built(entries).expect_err("there is no such capacity");
     assert_eq!(of(0).settings(), [BadSetting::NoCapacity]);
     let enormous = [u64::MAX, u64::MAX / 2, 1 << 62, 1 << 48, 1 << 45];
     for entries in enormous {

@@ -73,13 +73,23 @@ struct Recovery {
     time: Duration,
 }
 
+/// Ends the writers, also where the law is broken.
+struct Ends<'o>(&'o AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// Lets the readers go, under load as before.
 fn recover(cache: &BytesCache, seen: &Seen, release: &Barrier) -> Recovery {
-    let waited = seen.most_retired.load(SeqCst);
-    assert!(waited > BYTES / 2, "{waited} bytes: nothing had to wait for the readers");
-    assert!(seen.refused.load(SeqCst) > 0, "memory was to be had all the same");
+    let (waited, refused) = (seen.most_retired.load(SeqCst), seen.refused.load(SeqCst));
     let (released, work) = (Instant::now(), seen.writes.load(SeqCst));
+    // First: who waits there would wait for good.
     release.wait();
+    assert!(waited > BYTES / 2, "{waited} bytes: nothing had to wait for the readers");
+    assert!(refused > 0, "memory was to be had all the same");
     while cache.stats().retired_bytes > waited / 10 {
         assert!(released.elapsed() < Duration::from_secs(60), "{:?}", cache.stats());
         std::thread::park_timeout(Duration::from_millis(1));
@@ -101,6 +111,7 @@ fn stalled(readers: u64, writes: u64, time: Duration) {
     let (pinned, release) = (Barrier::new(together), Barrier::new(together));
     let (over, begun) = (AtomicBool::new(false), Instant::now());
     let recovery = std::thread::scope(|scope| {
+        let _ends = Ends(&over);
         for n in 0..readers {
             let (cache, barriers) = (&cache, (&pinned, &release));
             scope.spawn(move || stall(cache, KEYS + n, barriers));
@@ -120,9 +131,7 @@ fn stalled(readers: u64, writes: u64, time: Duration) {
         while !enough() && !writers.iter().any(|writer| writer.is_finished()) {
             std::thread::park_timeout(Duration::from_millis(1));
         }
-        let recovery = recover(&cache, &seen, &release);
-        over.store(true, SeqCst);
-        recovery
+        recover(&cache, &seen, &release)
     });
     assert!(cache.insert(b"afterwards", &[1; VALUE]).is_ok());
     until("all is reclaimed", || {
