@@ -16,6 +16,11 @@ copy_into() {
         tar --create --null --files-from=- | tar --extract --touch -C "$tree"
 }
 
+# header FIELD PATCH: what a patch says in the lines before the change.
+header() {
+    sed -n "/^--- /q; s/^$1: //p" "$2"
+}
+
 # plant PATCH: puts a bug into the copy. uproot PATCH: takes it out again. In a repository git would
 # take its paths from the top: the copy is none.
 plant() {

@@ -140,20 +140,24 @@ impl Sessions {
 
     /// As `resume`, of one who has looked inside in vain.
     pub fn resume_outside(&self) -> Found {
+        self.asking(|question| {
+            found_by(self.cache.resume_outside(question, self.cache.rules(), None))
+        })
+    }
+
+    fn depart(&self) -> Begun<'_> {
+        self.asking(|question| self.cache.depart(question, self.cache.rules(), None))
+    }
+
+    /// What comes of the question of one who has looked inside in vain.
+    fn asking<R>(&self, ask: impl FnOnce(&Question<'_, ()>) -> R) -> R {
         let (name, key) = (namespace(), self.cache.key(&namespace(), &ID).expect("a good id"));
-        let question =
-            Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true };
-        let found = self.cache.resume_outside(&question, self.cache.rules(), None);
-        found_by(found)
+        ask(&Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true })
     }
 
     /// As `resume`, but whoever joins another look-up waits for it.
     pub fn resume_patiently(&self) -> Found {
-        let name = namespace();
-        let key = self.cache.key(&name, &ID).expect("a good id");
-        let question =
-            Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true };
-        let seat = match self.cache.depart(&question, self.cache.rules(), None) {
+        let seat = match self.depart() {
             Begun::Over(found) => {
                 return found.map_or(Found::Nothing, |f| Found::Outside(name_of(f.payload())));
             }
@@ -191,12 +195,7 @@ impl Sessions {
 
     /// A client proposes the id, of a store that answers later.
     pub fn wait(&self) -> Waits {
-        let (name, key) = (namespace(), self.cache.key(&namespace(), &ID).expect("a good id"));
-        let question =
-            Question { connection: &(), namespace: &name, id: &ID, key: &key, spend: &|| true };
-        let Begun::Waits(seat) = self.cache.depart(&question, self.cache.rules(), None) else {
-            panic!("the store answers later")
-        };
+        let Begun::Waits(seat) = self.depart() else { panic!("the store answers later") };
         let woken = Arc::new(Woken(PlainBool::new(true)));
         Waits { cache: self.cache.clone(), seat, woken }
     }

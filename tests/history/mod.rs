@@ -388,7 +388,7 @@ fn stored(action: Action) -> Option<u64> {
 }
 
 /// The entry that an action is about.
-fn named(action: Action) -> Option<u64> {
+pub(crate) fn named(action: Action) -> Option<u64> {
     match action {
         Action::Get(value) | Action::Take(value) => value,
         Action::RemoveExact(value, _) => Some(value),

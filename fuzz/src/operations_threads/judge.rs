@@ -1,6 +1,6 @@
 //! Whether what happened keeps to the contract.
 
-use super::super::history::{Action, Event, How, check};
+use super::super::history::{Action, Event, How, check, named};
 use super::world::{Gone, Notes, Seen, TLS12, Told, World, name_of, session};
 use super::{Kind, MOST_IDS, Played, Script};
 use halfshake::session::NotStored;
@@ -69,7 +69,7 @@ pub(super) fn judge_notes(
     let is_known = |name: Option<u64>| name.is_none_or(|name| !unanswered.contains(&name));
     for id in 0..MOST_IDS {
         let of = notes.operations.iter().filter(|(of, _)| *of == id).map(|(_, op)| *op);
-        let of = of.filter(|op| is_known(found(op.action)));
+        let of = of.filter(|op| is_known(named(op.action)));
         let told = notes.told.iter().filter(|told| told.id == id && is_known(Some(told.name)));
         let told: Vec<_> = told.map(|told| event(told, notes, lands)).collect();
         check(&of.collect::<Vec<_>>(), &told).map_err(|why| format!("id {id}: {why}"))?;
@@ -88,15 +88,6 @@ fn unanswered(notes: &Notes) -> HashSet<u64> {
     let answered: HashSet<u64> = answered.flatten().collect();
     let from_outside = notes.told.iter().filter(|told| told.is_from_outside);
     from_outside.map(|told| told.name).filter(|name| !answered.contains(name)).collect()
-}
-
-/// The session that an operation has met.
-fn found(action: Action) -> Option<u64> {
-    match action {
-        Action::Get(name) | Action::Take(name) => name,
-        Action::RemoveExact(name, _) => Some(name),
-        _ => None,
-    }
 }
 
 fn event(told: &Told, notes: &Notes, lands: bool) -> Event {

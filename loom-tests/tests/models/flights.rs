@@ -42,6 +42,14 @@ fn takes(sessions: &Sessions) -> LoneRole<&'static str> {
     })
 }
 
+/// A session is negotiated, and the new callback writes it to the store.
+fn negotiates(sessions: &Sessions) -> LoneRole<&'static str> {
+    acts(sessions, |sessions| {
+        sessions.negotiate(NAME, false);
+        "negotiated"
+    })
+}
+
 /// Runs two roles, notes what they did, and gives what the internal cache holds afterwards.
 fn race_of(race: &Race, sessions: Sessions, roles: [LoneRole<&'static str>; 2]) -> Option<u64> {
     let seen = race.run_alone(roles);
@@ -231,11 +239,7 @@ model!(
 /// Threads: one negotiates, and the new callback writes to the store; one takes.
 fn taken_while_negotiated(race: &Race) {
     let sessions = Sessions::new(0);
-    let negotiates = acts(&sessions, |sessions| {
-        sessions.negotiate(NAME, false);
-        "negotiated"
-    });
-    taken_by(race, &sessions, [negotiates, takes(&sessions)]);
+    taken_by(race, &sessions, [negotiates(&sessions), takes(&sessions)]);
     sessions.end();
 }
 model!(taken_while_negotiated, least 2200, preemptions 3, sees ["taken", "not taken"]);
@@ -306,11 +310,7 @@ model!(
 fn taken_while_the_new_callback_is_set(race: &Race) {
     let sessions = Sessions::new(0);
     sessions.ask_nobody();
-    let negotiates = acts(&sessions, |sessions| {
-        sessions.negotiate(NAME, false);
-        "negotiated"
-    });
-    let taken = race.run_alone([negotiates, takes(&sessions)]);
+    let taken = race.run_alone([negotiates(&sessions), takes(&sessions)]);
     race.saw(taken[1]);
     sessions.ask_outside();
     let again = sessions.take();
@@ -461,11 +461,7 @@ model!(unknown_then_put, least 400, preemptions 1, sees ["nothing", "inside", "o
 fn unknown_then_negotiated(race: &Race) {
     let sessions = Sessions::new(0);
     sessions.store_nothing();
-    let negotiates = acts(&sessions, |sessions| {
-        sessions.negotiate(NAME, false);
-        "kept"
-    });
-    let seen = race.run_alone([negotiates, resumes(&sessions)]);
+    let seen = race.run_alone([negotiates(&sessions), resumes(&sessions)]);
     race.saw(seen[1]);
     assert_eq!(sessions.resume(), Found::Outside(NAME), "still taken for unknown");
     sessions.end();
