@@ -7,7 +7,8 @@ mod world;
 use halfshake::RemovalCause::{Expired, Replaced};
 use halfshake::session::{Answer, Modes};
 use sessions::{BEGIN, Call, Rig, TLS12, id, namespace, rig, rig_with};
-use std::sync::{Mutex, mpsc};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use world::until;
 
@@ -100,6 +101,67 @@ fn what_is_put_while_its_id_is_removed_or_flushed_stays() {
     let remove = |rig: &Rig| assert!(rig.cache.remove(&namespace(), &[1; 32]));
     for rig in [landing(2, flush, put), landing(1, remove, put)] {
         assert_eq!(rig.cache.find(&namespace(), &[1; 32]).unwrap().payload(), b"newer");
+    }
+}
+
+/// Session 1 leaves by way of `leave`, and while that is told, a copy of it lands that is in the
+/// store, too. While it is told that this one leaves in turn, another look-up gets the copy, before
+/// the store is told to delete it; it lands once `leave` has returned.
+fn asked_for_while_late(panics: bool, leave: impl FnOnce(&Rig)) -> Rig {
+    let modes = Modes::SERVER | Modes::NO_INTERNAL_LOOKUP;
+    let rig = rig_with(|builder| builder.capacity(8).fewest_sets(1).modes(modes));
+    rig.cache.add(&rig.session_from_to(1, 0, 20)).unwrap();
+    let ((asks, asked), (go, goes)) = (mpsc::channel(), mpsc::channel());
+    let (session, goes) = (rig.session(1), Mutex::new(goes));
+    rig.cache.set_get_callback(move |_, _| {
+        asks.send(()).unwrap();
+        goes.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
+        Answer::borrowed(&session)
+    });
+    let resumes = |cache: &sessions::Cache| {
+        let cache = cache.clone();
+        std::thread::spawn(move || cache.resume(&7, &namespace(), &[1; 32]).is_some())
+    };
+    let first = resumes(&rig.cache);
+    asked.recv_timeout(Duration::from_secs(60)).unwrap();
+    let (first, second) = (Mutex::new(Some(first)), Arc::new(Mutex::new(None)));
+    let (late, asked, lands) = (second.clone(), Mutex::new(asked), go.clone());
+    rig.cache.set_remove_callback(move |gone| {
+        if let Some(first) = first.lock().unwrap().take() {
+            lands.send(()).unwrap();
+            assert!(first.join().unwrap());
+            return;
+        }
+        *late.lock().unwrap() = Some(resumes(gone.cache()));
+        asked.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(!panics, "late");
+    });
+    leave(&rig);
+    go.send(()).unwrap();
+    let second = second.lock().unwrap().take().expect("what had landed has left");
+    assert!(second.join().unwrap(), "it has a copy, and began before");
+    rig.set_remove();
+    rig
+}
+
+#[test]
+fn what_is_asked_for_while_a_late_landing_leaves_does_not_come_back() {
+    let leaves: [fn(&Rig) -> bool; 5] = [
+        |rig| rig.cache.remove(&namespace(), &[1; 32]),
+        |rig| rig.cache.connection_failed(&namespace(), &[1; 32]),
+        |rig| rig.cache.flush_all() == 2,
+        |rig| rig.cache.flush_namespace(&namespace()) == 2,
+        |rig| rig.cache.flush_sessions(BEGIN + Duration::from_secs(100)) == 2,
+    ];
+    for leave in leaves {
+        let rig = asked_for_while_late(false, |rig| assert!(leave(rig)));
+        assert!(!rig.holds(1), "removed, and back");
+        assert_eq!(rig.cache.stats().not_stored_changed, 1);
+        let rig = asked_for_while_late(true, |rig| {
+            let panic = std::panic::catch_unwind(AssertUnwindSafe(|| leave(rig))).unwrap_err();
+            assert_eq!(panic.downcast_ref(), Some(&"late"));
+        });
+        assert!(!rig.holds(1), "removed with a panic, and back");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a look-up brings back between a removal and its event goes with what was removed.
 
 mod sessions;
+mod world;
 
 use halfshake::RemovalCause::{RefusedByNew, Removed, Replaced};
 use halfshake::session::{Answer, Modes, Newly, NotStored, Purpose, Side, Times, Verdict};
@@ -11,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
+use world::until;
 
 /// A cache over a store that gives whatever is asked for; each first removal of session 1 makes
 /// another thread resume it before the event is over. `panics`: then the callback panics.
@@ -355,4 +357,62 @@ fn what_a_removal_looks_for_itself_is_no_look_up() {
         assert_eq!(looked(&rig), [0, 1, 0], "one look-up, after {seconds} s");
         rig.cache.clear_remove_callback();
     }
+}
+
+#[test]
+fn those_who_join_get_what_is_outside_if_what_was_put_meanwhile_has_left() {
+    let (rig, hook) = hooked(|cache| cache.stats().in_flight == 1);
+    rig.world.keeps_outside(1, Answer::borrowed(&rig.session(1)));
+    let (cache, session) = (rig.cache.clone(), rig.session(1));
+    let (send, joined) = std::sync::mpsc::channel();
+    let puts = move || {
+        let joins = cache.clone();
+        let resume = move || joins.resume(&3, &namespace(), &[1; 32]).is_some();
+        send.send(std::thread::spawn(resume)).unwrap();
+        until("another one has joined", || cache.stats().joined == 1);
+        cache.add(&session).unwrap();
+    };
+    let cache = rig.cache.clone();
+    let removes = move || assert!(cache.remove(&namespace(), &[1; 32]));
+    // It is there when the look-up asks whether it is, and gone when it is to be copied.
+    then(&hook, rig.cache.clone(), VecDeque::from([Box::new(puts) as Act, Box::new(removes)]));
+    assert_eq!(rig.resume(1), Some(true));
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did not do all");
+    assert!(joined.recv().unwrap().join().unwrap(), "a miss, and it was outside");
+    assert_eq!(rig.cache.stats().asked, 1, "once for both");
+}
+
+#[test]
+fn look_up_goes_by_the_modes_once_it_may_be_joined() {
+    // It has read the modes, and missed.
+    let (rig, hook) = hooked(|cache| cache.stats().internal_misses == 1);
+    let (cache, session) = (rig.cache.clone(), rig.session(1));
+    let act = move || {
+        cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_LOOKUP);
+        cache.add(&session).unwrap();
+    };
+    *hook.act.lock().unwrap() = Some(Box::new(act));
+    assert_eq!(rig.resume(1), None, "who joins it may have begun afterwards");
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did nothing");
+    assert_eq!(rig.cache.stats().asked, 1);
+}
+
+#[test]
+fn none_that_looks_inside_is_joined_once_that_was_switched_off() {
+    let (rig, hook) = hooked(|cache| cache.stats().in_flight == 1);
+    let (cache, session) = (rig.cache.clone(), rig.session(1));
+    let (send, resumes) = std::sync::mpsc::channel();
+    // One is on the board, and has not looked inside again.
+    let act = move || {
+        cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_LOOKUP);
+        let begins = cache.clone();
+        let resume = move || begins.resume(&3, &namespace(), &[1; 32]).is_some();
+        send.send(std::thread::spawn(resume)).unwrap();
+        until("it has joined, or asked", || cache.stats().joined + cache.stats().asked == 1);
+        cache.add(&session).unwrap();
+    };
+    *hook.act.lock().unwrap() = Some(Box::new(act));
+    assert_eq!(rig.resume(1), Some(false), "it began before");
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did nothing");
+    assert!(!resumes.recv().unwrap().join().unwrap(), "from inside, and that is switched off");
 }

@@ -9,11 +9,13 @@ use super::counters::{Count, Rejection};
 #[cfg(feature = "rustls-0_23")]
 use super::entry::encode_parts;
 use super::entry::{View, content, encode, landing};
+use super::flights::Late;
 use super::found::SessionHandle;
 #[cfg(feature = "rustls-0_23")]
 use super::id::SessionId;
 use super::id::{Key, Namespace, split};
 use super::modes::Modes;
+use super::outcome::Outcome;
 use super::outside::first_panic;
 use super::record::Session;
 use crate::cache::PinnedRef;
@@ -237,12 +239,12 @@ impl<C: 'static> SessionCache<C> {
         }
         let value = value();
         let store = || self.store.insert_with_timeout(key.bytes(), &value, timeout);
-        let (stored, landed) = self.change(&key, store);
+        let (stored, late) = self.change(&key, store);
         shared.unknown.forget(shared.flights.hash(key.bytes()));
         // Nothing that lands replaces an entry; but there is none if this session has expired, or
         // has left again.
         let is_late = !matches!(stored, Ok(Err(_)));
-        let late = || is_late && self.remove_late(&key, landed, RemovalCause::Replaced, |_| true);
+        let late = || is_late && self.remove_late(&key, late, RemovalCause::Replaced, |_| true);
         match and_then(stored, late).0 {
             Ok(()) if timeout.is_zero() => Err(NotStored::Expired),
             Ok(()) => Ok(()),
@@ -251,32 +253,32 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// Runs an operation that changes a key, and marks the flights of the key, also if a callback
-    /// panics in it. The number: what has landed above it came too late.
+    /// panics in it. `Some`: what has come too late has to go.
     pub(super) fn change<R>(
         &self,
         key: &Key,
         operation: impl FnOnce() -> R,
-    ) -> (std::thread::Result<R>, Option<u64>) {
+    ) -> (std::thread::Result<R>, Option<Late<Outcome>>) {
         let flights = &self.shared.flights;
         let before = flights.before(key.bytes());
         let done = catch_unwind(AssertUnwindSafe(operation));
-        (done, flights.mark(before, |name| name == key.bytes()))
+        (done, flights.mark(before, key.bytes()))
     }
 
-    /// Removes the entry of a key if it has landed above a number, and is one that is meant;
-    /// whether it was there.
+    /// Removes the entry of a key if it has come too late, and is one that is meant; whether it was
+    /// there. `late` ends after that was told, also in a panic.
     pub(super) fn remove_late(
         &self,
         key: &Key,
-        landed: Option<u64>,
+        late: Option<Late<Outcome>>,
         cause: RemovalCause,
         meant: impl Fn(&[u8]) -> bool,
     ) -> bool {
-        let Some(landed) = landed else { return false };
-        let late = self
+        let Some(late) = late else { return false };
+        let found = self
             .look_for_itself(key)
-            .and_then(|f| (landing(&f) > landed && meant(&f)).then(|| f.handle()));
-        late.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
+            .and_then(|f| (late.is(landing(&f)) && meant(&f)).then(|| f.handle()));
+        found.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
     }
 
     /// The new callback has seen a session: an external store may know it now, and what was said of
@@ -284,7 +286,7 @@ impl<C: 'static> SessionCache<C> {
     fn known_outside(&self, session: &Session) {
         let Some(key) = self.key_of(session) else { return };
         let flights = &self.shared.flights;
-        let _landed = flights.mark(flights.before(key.bytes()), |name| name == key.bytes());
+        drop(flights.mark(flights.before(key.bytes()), key.bytes()));
         self.shared.unknown.forget(flights.hash(key.bytes()));
     }
 
@@ -326,8 +328,8 @@ impl<C: 'static> SessionCache<C> {
     fn remove_key(&self, namespace: &Namespace, id: &[u8], cause: RemovalCause) -> bool {
         let Some(key) = self.key_named(namespace, id) else { return false };
         let remove = || self.store.remove_because(key.bytes(), cause);
-        let (removed, landed) = self.change(&key, remove);
-        let late = || self.remove_late(&key, landed, cause, |_| true);
+        let (removed, late) = self.change(&key, remove);
+        let late = || self.remove_late(&key, late, cause, |_| true);
         let (removed, late) = and_then(removed, late);
         if !removed && !late {
             self.tell_of_absent(&key, cause);
@@ -379,8 +381,8 @@ impl<C: 'static> SessionCache<C> {
         cause: RemovalCause,
         remove: impl FnOnce() -> bool,
     ) -> bool {
-        let (removed, landed) = self.change(key, remove);
-        let late = || self.remove_late(key, landed, cause, |value| self.print(value) == print);
+        let (removed, late) = self.change(key, remove);
+        let late = || self.remove_late(key, late, cause, |value| self.print(value) == print);
         let (removed, late) = and_then(removed, late);
         removed || late
     }
@@ -434,12 +436,12 @@ impl<C: 'static> SessionCache<C> {
         let flights = &self.shared.flights;
         let before = flights.before_all();
         let flushed = catch_unwind(AssertUnwindSafe(flush));
-        let late: Vec<Option<u64>> =
-            before.into_iter().map(|before| flights.mark(before, &names)).collect();
+        // Until that has been told, too.
+        let late: Vec<_> =
+            before.into_iter().map(|before| flights.mark_named(before, &names)).collect();
         let too_late = |key: &[u8], value: &[u8]| {
-            let landed = late[flights.stripe_of(key)];
-            let came = names(key) && landed.is_some_and(|landed| landing(value) > landed);
-            came && meant(key, value)
+            let late = late[flights.stripe_of(key)].as_ref();
+            names(key) && late.is_some_and(|late| late.is(landing(value))) && meant(key, value)
         };
         let none_late = late.iter().all(Option::is_none);
         let more = || if none_late { 0 } else { self.store.flush_where(too_late) };

@@ -15,20 +15,26 @@
 //!   out += 1, on the board                   before = landed
 //!   ask the external store                   the operation itself, with its events
 //!   lock the board                           out == 0 and landed == before: done
-//!     unless marked:                         lock the board
-//!       store, numbered landed + 1,            mark the flights of the key
+//!     unless marked, or a removal of         lock the board
+//!     the key is on the board:                 mark the flights of the key
+//!       store, numbered landed + 1,            landed != before: on the board
 //!       if absent; landed += 1               unlock; landed == before: done
 //!   unlock; deliver what that evicted        the key has an entry with a number above `before`:
-//!   off the board, out -= 1                  remove that very entry
+//!   off the board, out -= 1                    remove that very entry, with its event
+//!                                            off the board, mark the flights of the key
 //! ```
 //!
 //! Take a flight that began before the removal of its key returned, and whose answer is found
 //! afterwards. It was stored unmarked, so under the lock before the marking. Its entry was there
 //! before the operation itself: then the operation removed it. Or it came afterwards: then its
-//! number is above `before`, and the last step removes it. Or the removal did not get to the
+//! number is above `before`, and it is removed after the marking. Or the removal did not get to the
 //! marking, for it found no flight out and none landed: then the flight began after that look, when
 //! the external store had been told (the removal event is delivered by then), or it had landed
 //! before `before` was read, and its entry was there for the operation to remove.
+//!
+//! What has come too late is removed after the marking, and the store may give it until it is told
+//! of that. So this removal is on the board meanwhile: nothing of the key lands, and whoever boards
+//! before it leaves is marked when it does. (A flush does that for all keys of a stripe.)
 //!
 //! No entry that was put since is touched: it carries 0. The price is two loads for each removal
 //! and put while no flight is out in the stripe; a hit of the internal cache touches nothing here.
@@ -104,6 +110,7 @@
 //!
 //! Covered by the models in `loom-tests/tests/models/flights.rs`.
 
+use super::board::{Board, Errand, Flight, FlightNumber};
 use crate::sync::{AtomicU64, Lock, Ordering};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
@@ -129,67 +136,28 @@ struct Stripe<T> {
     board: Lock<Board<T>>,
 }
 
-#[derive(Debug)]
-struct Board<T> {
-    flights: Vec<Flight<T>>,
-    /// Flights that have departed, ever.
-    departed: u64,
-}
-
-#[derive(Debug)]
-struct Flight<T> {
-    key: Box<[u8]>,
-    /// Its key was changed while it was out.
-    marked: bool,
-    /// Another taker has claimed its key: what this one got must not be used.
-    void: bool,
-    number: FlightNumber,
-    errand: Errand<T>,
-}
-
-/// What a flight is out for.
-#[derive(Debug)]
-enum Errand<T> {
-    /// To look up, and with what its joiners share.
-    Resume(Arc<T>),
-    Take,
-    /// Not for anything: the new callback is told of a session.
-    Tell,
-}
-
-impl<T> Flight<T> {
-    fn is_taker(&self) -> bool {
-        matches!(self.errand, Errand::Take)
-    }
-
-    fn is_told(&self) -> bool {
-        matches!(self.errand, Errand::Tell)
-    }
-}
-
-impl<T> Board<T> {
-    fn of_key(&mut self, key: &[u8]) -> impl Iterator<Item = &mut Flight<T>> {
-        self.flights.iter_mut().filter(move |flight| *flight.key == *key)
-    }
-
-    fn depart(&mut self, key: &[u8], errand: Errand<T>) -> FlightNumber {
-        let number = FlightNumber(self.departed);
-        self.departed += 1;
-        self.flights.push(Flight { key: key.into(), marked: false, void: false, number, errand });
-        number
-    }
-}
-
-/// Which flight of its stripe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FlightNumber(u64);
-
 /// What a removal or a put saw when it began.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "the flights have to be marked afterwards"]
 pub(crate) struct Before {
     stripe: usize,
     landed: u64,
+}
+
+/// Something has landed since a removal or a put began, and has to go. While this lives, nothing of
+/// its key lands; when it ends, what is out of the key is marked. Of a flush: of all keys of a
+/// stripe.
+#[derive(Debug)]
+pub(crate) struct Late<T> {
+    above: u64,
+    _removal: Departed<T>,
+}
+
+impl<T> Late<T> {
+    /// Whether an entry of the key has come too late: by its landing number.
+    pub(crate) fn is(&self, landing: u64) -> bool {
+        landing > self.above
+    }
 }
 
 /// How a look-up goes on.
@@ -226,7 +194,7 @@ impl<T> Flights<T> {
         let stripe = || Stripe {
             out: AtomicU64::new(0),
             landed: AtomicU64::new(0),
-            board: Lock::new(Board { flights: Vec::new(), departed: 0 }),
+            board: Lock::new(Board::default()),
         };
         let stripes = (0..STRIPES).map(|_| CachePadded::new(stripe())).collect();
         Self { hasher: crate::hash::random_state(), stripes }
@@ -277,19 +245,40 @@ impl<T> Flights<T> {
         self.is_quiet(since) || (!is_out() && stripe.landed.load(Ordering::Relaxed) == since.landed)
     }
 
-    /// After it, with its events: marks the flights whose key it names. `Some(number)`: an entry of
-    /// such a key with a landing number above that one has come too late, and has to go.
-    pub(crate) fn mark(&self, before: Before, names: impl Fn(&[u8]) -> bool) -> Option<u64> {
+    /// After it, with its events: marks the flights of the key. `Some`: an entry of the key may
+    /// have come too late, and has to go then.
+    pub(crate) fn mark(&self, before: Before, key: &[u8]) -> Option<Late<T>> {
+        self.mark_for(before, |name| name == key, key, Errand::Remove)
+    }
+
+    /// The same after a removal of all keys that it names.
+    pub(crate) fn mark_named(
+        &self,
+        before: Before,
+        names: impl Fn(&[u8]) -> bool,
+    ) -> Option<Late<T>> {
+        self.mark_for(before, names, &[], Errand::Flush)
+    }
+
+    fn mark_for(
+        &self,
+        before: Before,
+        names: impl Fn(&[u8]) -> bool,
+        key: &[u8],
+        errand: Errand<T>,
+    ) -> Option<Late<T>> {
         if self.is_quiet(before) {
             return None;
         }
         let stripe = &self.stripes[before.stripe];
         let mut board = stripe.board.lock();
-        let named = board.flights.iter_mut().filter(|flight| names(&flight.key));
-        named.for_each(|flight| flight.marked = true);
+        board.mark(names);
         // Relaxed: the lock orders it after every landing so far.
-        let landed = stripe.landed.load(Ordering::Relaxed);
-        (landed != before.landed).then_some(before.landed)
+        if stripe.landed.load(Ordering::Relaxed) == before.landed {
+            return None;
+        }
+        let removal = self.depart(before.stripe, &mut board, key, errand);
+        Some(Late { above: before.landed, _removal: removal })
     }
 
     /// Marks every flight. One that is not out yet, and boards after this, sees what its caller has
@@ -298,7 +287,7 @@ impl<T> Flights<T> {
         for stripe in &*self.stripes {
             // The lock, and no quick look: it is what orders the two.
             let mut board = stripe.board.lock();
-            board.flights.iter_mut().for_each(|flight| flight.marked = true);
+            board.mark(|_| true);
         }
     }
 
@@ -371,7 +360,7 @@ impl<T> Flights<T> {
     pub(crate) fn out(&self) -> u64 {
         let look_ups = |stripe: &Stripe<T>| {
             let board = stripe.board.lock();
-            board.flights.iter().filter(|flight| !flight.is_told()).count() as u64
+            board.flights().iter().filter(|flight| flight.is_look_up()).count() as u64
         };
         self.stripes.iter().map(|stripe| look_ups(stripe)).sum()
     }
@@ -392,18 +381,14 @@ impl<T> Departed<T> {
         &self.key
     }
 
-    fn is(&self, flight: &Flight<T>) -> bool {
-        flight.number == self.number
-    }
-
     /// Lets `store` store the answer, under its landing number, unless the key was changed
     /// meanwhile; whether it might. `store` runs under the lock: no user code. It must not store
     /// over an entry.
     pub(crate) fn land(&self, store: impl FnOnce(u64)) -> bool {
         let stripe = self.stripe();
         let board = stripe.board.lock();
-        let mut of_key = board.flights.iter().filter(|flight| flight.key == self.key);
-        if of_key.any(|f| f.is_taker() || (self.is(f) && f.marked)) {
+        let is_marked = board.numbered(self.number).is_some_and(|flight| flight.marked);
+        if is_marked || board.is_closed(&self.key) {
             return false;
         }
         // Relaxed: only changed under the lock.
@@ -420,7 +405,7 @@ impl<T> Departed<T> {
     /// meanwhile. It runs under the lock: no user code.
     pub(crate) fn found_nothing(&self, remember: impl FnOnce()) {
         let board = self.stripe().board.lock();
-        if board.flights.iter().any(|flight| self.is(flight) && !flight.marked) {
+        if board.numbered(self.number).is_some_and(|flight| !flight.marked) {
             remember();
         }
     }
@@ -428,7 +413,7 @@ impl<T> Departed<T> {
     /// Whether another taker has claimed its key. It may do so yet.
     pub(crate) fn is_void(&self) -> bool {
         let board = self.stripe().board.lock();
-        board.flights.iter().any(|flight| self.is(flight) && flight.void)
+        board.numbered(self.number).is_some_and(|flight| flight.void)
     }
 
     /// A taker leaves with what it got; whether that is its own, and no other taker's. `outside`:
@@ -444,14 +429,10 @@ impl<T> Departed<T> {
         }
         let stripe = &self.stripes[self.stripe];
         let mut board = stripe.board.lock();
-        let at = board.flights.iter().position(|flight| flight.number == self.number);
-        let gone = at.map(|at| board.flights.swap_remove(at));
+        let gone = board.leave(self.number);
         let mine = claims.is_some() && gone.as_ref().is_some_and(|flight| !flight.void);
-        if gone.as_ref().is_some_and(Flight::is_taker) {
-            for flight in board.of_key(&self.key) {
-                flight.marked = true;
-                flight.void |= mine;
-            }
+        if mine {
+            board.of_key(&self.key).for_each(|flight| flight.void = true);
         }
         let was_told = gone.as_ref().is_some_and(Flight::is_told);
         if was_told || mine && claims == Some(true) {

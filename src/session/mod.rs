@@ -75,8 +75,10 @@
 //! [`shutdown`]: SessionCache::shutdown
 //! [`take`]: SessionCache::take
 
+mod arrival;
 #[cfg(feature = "async")]
 mod asynchronous;
+mod board;
 mod breaker;
 mod builder;
 mod callbacks;
@@ -226,7 +228,8 @@ impl<C: 'static> SessionCache<C> {
 
     /// Replaces the modes, the whole set; the answer is the set before. Operations under way go by
     /// the set that they saw; but what a look-up outside brings back is stored by none of them once
-    /// this has returned with storing switched off. Who sees the new set (by
+    /// this has returned with storing switched off, and none that begins then joins one which still
+    /// looks inside. Who sees the new set (by
     /// [`modes`](Self::modes), or an operation that goes by it) sees what this thread has done
     /// before: a cache that is filled first and looked at afterwards is full for everybody.
     ///
@@ -239,7 +242,7 @@ impl<C: 'static> SessionCache<C> {
         // Under the lock, for the two are to say the same.
         self.store.core.keep_expired(self.shared.compat.keeps_expired(modes));
         drop(one_at_a_time);
-        if !modes.store_inside() {
+        if !modes.store_inside() || !modes.look_inside() {
             // What has landed had landed before this returned: it may stay.
             self.shared.flights.mark_all();
         }

@@ -146,6 +146,11 @@ impl Outcome {
         !std::mem::replace(&mut self.0.lock().has_failed, true)
     }
 
+    /// Whether everybody was told.
+    pub(super) fn is_told(&self) -> bool {
+        self.0.lock().answer.is_some()
+    }
+
     /// Tells everybody, once: what comes later changes nothing.
     pub(super) fn tell(&self, session: Option<Session>) {
         self.0.lock().answer.get_or_insert(session);

@@ -1,20 +1,17 @@
-//! Look-ups outside: the get callback is asked, and its answer checked, shared and stored.
+//! Look-ups outside: the get callback is asked. What becomes of its answer: `arrival.rs`.
 //!
 //! Nothing here is on the path of an internal hit. What keeps the many from hurting: single flight
 //! (`flights.rs`, `outcome.rs`), unknown ids (`unknown.rs`), the breaker (`breaker.rs`), the budget
 //! of a ClientHello (`hello.rs`).
 
-use super::callbacks::{Answer, AnswerFuture, Asked, Getter, Given, Purpose};
-use super::compat::Compat;
-use super::counters::{Count, Rejection};
-use super::entry::encode;
+use super::SessionCache;
+use super::callbacks::{Answer, AnswerFuture, Asked, Getter, Purpose};
+use super::counters::Count;
 use super::flights::{Boarding, Departed, FlightName};
 use super::found::{Found, Resumed};
-use super::id::{Key, Namespace, split};
+use super::id::{Key, Namespace};
 use super::modes::Modes;
 use super::outcome::{Bringing, Cargo, Joining, Outcome, Seat, TimedOut};
-use super::record::{Session, milliseconds};
-use super::{SessionCache, SessionId};
 use crate::clock::Stopwatch;
 use crate::engine::Miss;
 use crate::panics::discard;
@@ -140,22 +137,6 @@ impl<C: 'static> SessionCache<C> {
         }
     }
 
-    pub(super) fn use_answer(&self, answer: Option<Session>) -> Option<Resumed<'static>> {
-        let session = answer?;
-        self.shared.counters.count(Count::Used);
-        Some(Resumed(Found::Outside(session)))
-    }
-
-    /// The same for one who has waited: meanwhile it may have expired.
-    pub(super) fn use_late_answer(&self, answer: Option<Session>) -> Option<Resumed<'static>> {
-        let session = answer?;
-        if self.has_expired(&session, self.shared.wall.now()) {
-            self.shared.counters.reject(Rejection::Expired);
-            return None;
-        }
-        self.use_answer(Some(session))
-    }
-
     /// Begins a look-up outside, or joins one. Of a callback that answers at once it is over then.
     /// `missed`: what it was counted as inside, if it looked there.
     pub(super) fn depart(
@@ -172,18 +153,21 @@ impl<C: 'static> SessionCache<C> {
             return Begun::Over(None);
         }
         let key = question.key.bytes();
+        let mut again = None;
         loop {
-            let seat = Outcome::open();
-            let flight = match self.board(key, &seat) {
+            let may_join = again.is_none();
+            let seat = again.take().unwrap_or_else(Outcome::open);
+            let flight = match self.board(key, &seat, may_join) {
                 Ok(flight) => flight,
                 Err(begun) => return begun,
             };
+            let bringing = Bringing(seat.outcome());
             // Again, after boarding: whoever changes them marks the flights that he finds, and
             // those that board later see what he did (the board's lock).
-            let stores = modes.store_inside() && self.modes().store_inside();
-            let bringing = Bringing(seat.outcome());
+            let now = self.rules();
+            let stores = modes.store_inside() && now.store_inside();
             // It may have been put since it was looked for: what is inside hides what is outside.
-            if modes.look_inside() && self.store.contains(key) {
+            if modes.look_inside() && now.look_inside() && self.store.contains(key) {
                 // Its end, if it was replaced meanwhile, must not find the thread pinned.
                 callback = None;
                 // Off the board before it looks: who joined it began before, and may be told of
@@ -192,8 +176,12 @@ impl<C: 'static> SessionCache<C> {
                 if let Some(found) = self.look_inside_again(key, seat.outcome(), &mut missed) {
                     return Begun::Over(Some(found));
                 }
-                // If it has left meanwhile, it may be outside. Who has joined is told of it, or
-                // that there is nothing, so what comes now is another look-up.
+                // It has left meanwhile, and may be outside. Who has joined and was told nothing
+                // waits for that, too.
+                if !seat.outcome().is_told() {
+                    std::mem::forget(bringing);
+                    again = Some(seat);
+                }
                 continue;
             }
             let Some(callback) = callback.or_else(|| self.shared.callbacks.get.load_full()) else {
@@ -242,13 +230,20 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// Puts a look-up on the board, unless another one may be joined, or it may not wait for one.
-    fn board(&self, key: &[u8], seat: &Seat) -> Result<Departed<Outcome>, Begun<'_>> {
+    /// `may_join`: whether nobody waits for this one.
+    fn board(
+        &self,
+        key: &[u8],
+        seat: &Seat,
+        may_join: bool,
+    ) -> Result<Departed<Outcome>, Begun<'_>> {
         let counters = &self.shared.counters;
         loop {
             let shared = seat.outcome().clone();
-            let board = |names: &[_], may_join: bool| {
+            let board = |names: &[_], may_wait: bool| {
                 let join = |theirs: &Arc<Outcome>| {
-                    may_join.then(|| theirs.join(self.shared.lookup_timeout)).flatten()
+                    let joins = may_wait && may_join;
+                    joins.then(|| theirs.join(self.shared.lookup_timeout)).flatten()
                 };
                 self.shared.flights.board(key, shared, names, join)
             };
@@ -383,112 +378,5 @@ impl<C: 'static> SessionCache<C> {
             self.failed();
             resume_unwind(panic)
         })
-    }
-
-    /// An answer is there: checks it, tells everybody, stores it. The flight is over then.
-    fn arrive(
-        &self,
-        outcome: &Outcome,
-        flight: Departed<Outcome>,
-        stores: bool,
-        since: Stopwatch,
-        answer: Answer,
-    ) -> Option<Session> {
-        let answer = self.before_check(answer, self.rules());
-        let session = self.judge(answer, &flight, since, || outcome.fails_first())?;
-        // Before it lands: what that evicts is told about, and nobody waits for that.
-        outcome.tell(Some(session.clone()));
-        if stores {
-            self.land(flight, &session);
-        }
-        Some(session)
-    }
-
-    /// Says how a look-up went; the session, if it is one that may be used. `fails_first`: whether
-    /// the breaker has not heard yet that it fails.
-    pub(super) fn judge(
-        &self,
-        answer: Answer,
-        flight: &Departed<Outcome>,
-        since: Stopwatch,
-        fails_first: impl FnOnce() -> bool,
-    ) -> Option<Session> {
-        let (shared, took) = (&self.shared, since.elapsed());
-        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        shared.counters.sum_up(Count::ExternalMicroseconds, microseconds);
-        if !matches!(answer.0, Given::Failed) && took <= shared.lookup_timeout {
-            shared.breaker.succeeded();
-        } else if fails_first() {
-            self.failed();
-        }
-        if matches!(answer.0, Given::Nothing) {
-            // The clock may be the user's: it is read before the lock is taken.
-            let (hash, now) = (shared.flights.hash(flight.key()), self.tick());
-            flight.found_nothing(|| shared.unknown.remember(hash, now));
-        }
-        self.check(answer, flight.key())
-    }
-
-    /// Everything that is asked of a session from outside, before anything is done with it.
-    fn check(&self, answer: Answer, key: &[u8]) -> Option<Session> {
-        let counters = &self.shared.counters;
-        let session = match answer.0 {
-            Given::Nothing => {
-                counters.count(Count::UnknownOutside);
-                return None;
-            }
-            Given::Failed => {
-                counters.count(Count::Failed);
-                return None;
-            }
-            Given::Session(session) => Ok(session),
-            Given::Bytes(bytes) => Session::from_bytes(&bytes).map_err(|_| Rejection::Malformed),
-        };
-        counters.count(Count::Found);
-        let checked =
-            session.and_then(|session| self.acceptable(&session, key).map_or(Ok(session), Err));
-        checked.map_err(|rejection| counters.reject(rejection)).ok()
-    }
-
-    fn has_expired(&self, session: &Session, now: u64) -> bool {
-        now >= milliseconds(self.shared.compat.end(session.times()))
-    }
-
-    fn acceptable(&self, session: &Session, key: &[u8]) -> Option<Rejection> {
-        let now = self.shared.wall.now();
-        let latest = now.saturating_add(milliseconds(self.shared.skew));
-        let [created, ..] = session.times().to_words();
-        let (_, id) = split(key);
-        let compat = self.shared.compat;
-        [
-            (!compat.is_of(session, key), Rejection::Namespace),
-            (SessionId::as_bytes(session.id()) != id, Rejection::Id),
-            (self.has_expired(session, now), Rejection::Expired),
-            (
-                created > latest && !compat.contains(Compat::ACCEPTS_THE_FUTURE),
-                Rejection::FromTheFuture,
-            ),
-            (session.payload().len() > self.shared.max_payload, Rejection::TooLarge),
-        ]
-        .into_iter()
-        .find_map(|(wrong, why)| wrong.then_some(why))
-    }
-
-    /// Stores what a look-up has brought, unless its id was changed meanwhile.
-    fn land(&self, flight: Departed<Outcome>, session: &Session) {
-        let timeout = self.lasts(session.times());
-        let key: Box<[u8]> = flight.key().into();
-        let landed = self.store.insert_if_absent_inside(&key, timeout, |insert| {
-            let landed = flight.land(|number| {
-                // A refusal is counted by the engine; the session is used all the same.
-                let _refused = insert(&encode(session, number));
-            });
-            // Over, before anybody is told of what that has evicted.
-            drop(flight);
-            landed
-        });
-        if !landed {
-            self.shared.counters.count(Count::NotStoredMarked);
-        }
     }
 }

@@ -48,11 +48,11 @@ impl<C: 'static> SessionCache<C> {
         drop(found);
         let (value, timeout) = (encode(&session, own), self.lasts(times));
         let replace = || self.store.replace_exact(&handle, key.bytes(), &value, timeout);
-        let (replaced, landed) = self.change(key, replace);
-        // It may lie there before its landing is counted: it is not late for itself.
-        let landed = landed.map(|before| before.max(own));
+        let (replaced, late) = self.change(key, replace);
         let is_late = !matches!(replaced, Ok(Ok(false) | Err(_)));
-        let late = || is_late && self.remove_late(key, landed, RemovalCause::Replaced, |_| true);
+        // It may lie there before its landing is counted: it is not late for itself.
+        let other = |value: &[u8]| landing(value) > own;
+        let late = || is_late && self.remove_late(key, late, RemovalCause::Replaced, other);
         let (_replaced, _) = and_then(replaced, late);
         // A refusal was counted by the engine: the session keeps its deadline.
         self.shared.counters.count(Count::OwnHits);

@@ -1,19 +1,17 @@
 //! Look-ups that join one another's: one asks outside, and all of them get its answer.
 //!
 //! Property: nobody is left waiting, however the look-up ends that was joined: with a session, with
-//! nothing, or by its asker's leaving, who leaves it to the others then. Nobody is told of what was
-//! removed before he began.
+//! nothing, or by its asker's leaving, who leaves it to the others then. Nobody joins one that does
+//! what was switched off before he began.
 //!
-//! Threads: two that look up, and the store where it answers later; or one that removes and then
-//! looks up, and one that looks up.
+//! Threads: two that look up, and the store where it answers later; or one that switches off.
 //!
 //! Not covered: time-outs (`tests/contract_stalls.rs` has them), and callbacks that panic, for loom
 //! can't switch threads in a panic (`tests/contract_panics.rs` has them).
 
-use crate::flights::{NAME, OTHER, acts};
+use crate::flights::{NAME, acts};
 use halfshake::session::model::{Found, Sessions};
 use loom_tests::{LoneRole, Race, model};
-use std::cell::Cell;
 use std::rc::Rc;
 
 /// Two look up at once, and wait for one another if they have to.
@@ -93,67 +91,23 @@ fn woken_by_who_leaves(race: &Race) {
 }
 model!(woken_by_who_leaves, least 280, preemptions 3, sees ["at once", "later"]);
 
-/// One who changes something, and one who looks up, having looked inside in vain. The former begins
-/// in either order: that the other one comes in between is one switch less.
-fn changes_then_looks_up(
-    sessions: &Sessions,
-    change: impl FnOnce(&Sessions) + 'static,
-) -> [LoneRole<&'static str>; 2] {
-    let begins = Rc::new(Cell::new(false));
-    let has_begun = begins.clone();
-    let changes = acts(sessions, move |sessions| {
-        begins.set(true);
-        change(sessions);
-        assert_eq!(sessions.resume_outside(), Found::Nothing, "removed, and back");
-        "removed"
-    });
-    let looks_up = acts(sessions, move |sessions| {
-        if !has_begun.get() {
-            loom::thread::yield_now();
-        }
-        match sessions.resume_outside() {
-            Found::Nothing => "nothing",
-            Found::Inside(NAME) => "inside",
-            Found::Outside(NAME) => "outside",
-            other => panic!("{other:?}"),
-        }
-    });
-    [changes, looks_up]
-}
-
-/// What lands while its id is removed goes late, and a look-up that finds it until then tells
-/// nobody of it who begins after the removal.
+/// Nobody is told of what is inside who begins once look-ups inside are switched off.
 ///
-/// Threads: one removes, with a landing while that is told, then looks up; one looks up that has
-/// looked inside in vain.
-fn removed_late_and_joined(race: &Race) {
+/// Threads: one switches them off and looks up, one looks up that has looked inside in vain.
+fn switched_off_inside(race: &Race) {
     let sessions = Sessions::new(0);
-    sessions.add(OTHER);
-    sessions.look_outside_alone();
-    let later = sessions.ask_later();
-    let waits = sessions.wait();
-    later.answer(NAME);
-    sessions.look_inside();
-    sessions.ask_outside();
-    // Unless the other one has joined it, and does that.
-    sessions.while_told(move || _ = waits.poll_if_woken());
-    let roles = changes_then_looks_up(&sessions, |sessions| assert!(sessions.remove()));
-    race.run_alone(roles).into_iter().for_each(|what| race.saw(what));
+    sessions.add(NAME);
+    let switches = acts(&sessions, |sessions| {
+        sessions.look_outside_alone();
+        assert_eq!(sessions.resume_outside(), Found::Nothing, "told of what is inside");
+        "switched off"
+    });
+    let looks_up = acts(&sessions, |sessions| match sessions.resume_outside() {
+        Found::Nothing => "nothing",
+        Found::Inside(NAME) => "inside",
+        other => panic!("{other:?}"),
+    });
+    race.run_alone([switches, looks_up]).into_iter().for_each(|what| race.saw(what));
     sessions.end();
 }
-model!(removed_late_and_joined, least 2000, sees ["inside", "outside", "nothing"]);
-
-/// A look-up that finds inside what is just being removed tells nobody of it who begins after the
-/// removal.
-///
-/// Threads: one adds, removes, and looks up; one looks up that has looked inside in vain.
-fn removed_and_joined(race: &Race) {
-    let sessions = Sessions::new(0);
-    let roles = changes_then_looks_up(&sessions, |sessions| {
-        sessions.add(NAME);
-        assert!(sessions.remove());
-    });
-    race.run_alone(roles).into_iter().for_each(|what| race.saw(what));
-    sessions.end();
-}
-model!(removed_and_joined, least 2500, sees ["inside", "nothing"]);
+model!(switched_off_inside, least 300, sees ["nothing", "inside"]);

@@ -9,6 +9,7 @@ mod expiry;
 mod flights;
 mod inserts;
 mod joins;
+mod late;
 mod reads;
 mod real;
 mod removals;

@@ -1,0 +1,126 @@
+//! Look-ups that find what is being removed: inside, or outside before the store is told.
+//!
+//! Property: once a removal or a flush has returned, its session is not stored again, and nobody is
+//! told of it who begins then.
+//!
+//! Threads: one that removes and then looks up, and one that looks up.
+//!
+//! Not covered: callbacks that panic, for loom can't switch threads in a panic
+//! (`tests/contract_landing.rs` has one).
+
+use crate::flights::{NAME, OTHER, acts};
+use halfshake::session::model::{Found, Sessions};
+use loom_tests::{LoneRole, Race, model};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// Whether the store was told that the session has left.
+fn has_left(sessions: &Sessions) -> bool {
+    sessions.events().iter().any(|(name, _)| *name == NAME)
+}
+
+/// One who changes something, and one who looks up, having looked inside in vain. The former begins
+/// in either order: that the other one comes in between is one switch less. `change` says whether
+/// the session has left for good.
+fn changes_then_looks_up(
+    sessions: &Sessions,
+    change: impl FnOnce(&Sessions) -> bool + 'static,
+) -> [LoneRole<&'static str>; 2] {
+    let begins = Rc::new(Cell::new(false));
+    let has_begun = begins.clone();
+    let changes = acts(sessions, move |sessions| {
+        begins.set(true);
+        if change(sessions) {
+            assert_eq!(sessions.resume_outside(), Found::Nothing, "removed, and back");
+            "removed"
+        } else {
+            "never landed"
+        }
+    });
+    let looks_up = acts(sessions, move |sessions| {
+        if !has_begun.get() {
+            loom::thread::yield_now();
+        }
+        match sessions.resume_outside() {
+            Found::Nothing => "nothing",
+            Found::Inside(NAME) => "inside",
+            Found::Outside(NAME) => "outside",
+            other => panic!("{other:?}"),
+        }
+    });
+    [changes, looks_up]
+}
+
+/// A session of the id is inside, and while it is told that this one leaves, another one lands.
+fn with_a_late_landing(outside: u64) -> Sessions {
+    let sessions = Sessions::new(outside);
+    sessions.add(OTHER);
+    sessions.look_outside_alone();
+    let later = sessions.ask_later();
+    let waits = sessions.wait();
+    later.answer(NAME);
+    sessions.look_inside();
+    sessions.ask_outside();
+    // Unless the other one has joined it, and does that.
+    sessions.while_told(move || _ = waits.poll_if_woken());
+    sessions
+}
+
+/// What lands while its id is removed goes late, and a look-up that finds it until then tells
+/// nobody of it who begins after the removal.
+///
+/// Threads: one removes, with a landing while that is told, then looks up; one looks up that has
+/// looked inside in vain.
+fn removed_late_and_joined(race: &Race) {
+    let sessions = with_a_late_landing(0);
+    let roles = changes_then_looks_up(&sessions, |sessions| sessions.remove());
+    race.run_alone(roles).into_iter().for_each(|what| race.saw(what));
+    sessions.end();
+}
+model!(removed_late_and_joined, least 2000, sees ["inside", "outside", "nothing"]);
+
+fn asked_while_late(race: &Race, change: impl FnOnce(&Sessions) + 'static) {
+    let sessions = with_a_late_landing(NAME);
+    let roles = changes_then_looks_up(&sessions, |sessions| {
+        change(sessions);
+        has_left(sessions)
+    });
+    race.run_alone(roles).into_iter().for_each(|what| race.saw(what));
+    if has_left(&sessions) {
+        assert_eq!(sessions.found(), None, "removed, and stored again");
+    }
+    sessions.end();
+}
+
+/// What lands while its id is removed lies in the store, too, until its own removal is told: who
+/// asks the store until then does not bring it back.
+///
+/// Threads: one removes, with a landing while that is told, then looks up; one looks up that has
+/// looked inside in vain.
+fn removed_late_and_asked(race: &Race) {
+    asked_while_late(race, |sessions| assert!(sessions.remove()));
+}
+model!(removed_late_and_asked, least 2500, sees ["removed", "inside", "outside", "nothing"]);
+
+/// The same for a flush.
+///
+/// Threads: one flushes a namespace, the others as above.
+fn flushed_late_and_asked(race: &Race) {
+    asked_while_late(race, |sessions| assert!(sessions.flush_namespace() > 0));
+}
+model!(flushed_late_and_asked, least 2500, sees ["removed", "inside", "outside", "nothing"]);
+
+/// A look-up that finds inside what is just being removed tells nobody of it who begins after the
+/// removal.
+///
+/// Threads: one adds, removes, and looks up; one looks up that has looked inside in vain.
+fn removed_and_joined(race: &Race) {
+    let sessions = Sessions::new(0);
+    let roles = changes_then_looks_up(&sessions, |sessions| {
+        sessions.add(NAME);
+        sessions.remove()
+    });
+    race.run_alone(roles).into_iter().for_each(|what| race.saw(what));
+    sessions.end();
+}
+model!(removed_and_joined, least 2500, sees ["inside", "nothing"]);
