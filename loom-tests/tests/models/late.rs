@@ -52,8 +52,8 @@ fn changes_then_looks_up(
 }
 
 /// A session of the id is inside, and while it is told that this one leaves, another one lands.
-fn with_a_late_landing(outside: u64) -> Sessions {
-    let sessions = Sessions::new(outside);
+fn with_a_late_landing() -> Sessions {
+    let sessions = Sessions::new(NAME);
     sessions.add(OTHER);
     sessions.look_outside_alone();
     let later = sessions.ask_later();
@@ -66,21 +66,8 @@ fn with_a_late_landing(outside: u64) -> Sessions {
     sessions
 }
 
-/// What lands while its id is removed goes late, and a look-up that finds it until then tells
-/// nobody of it who begins after the removal.
-///
-/// Threads: one removes, with a landing while that is told, then looks up; one looks up that has
-/// looked inside in vain.
-fn removed_late_and_joined(race: &Race) {
-    let sessions = with_a_late_landing(0);
-    let roles = changes_then_looks_up(&sessions, |sessions| sessions.remove());
-    race.run_alone(roles).into_iter().for_each(|what| race.saw(what));
-    sessions.end();
-}
-model!(removed_late_and_joined, least 2000, sees ["inside", "outside", "nothing"]);
-
 fn asked_while_late(race: &Race, change: impl FnOnce(&Sessions) + 'static) {
-    let sessions = with_a_late_landing(NAME);
+    let sessions = with_a_late_landing();
     let roles = changes_then_looks_up(&sessions, |sessions| {
         change(sessions);
         has_left(sessions)
