@@ -5,7 +5,7 @@ mod sessions;
 mod world;
 
 use halfshake::RemovalCause::{Expired, Replaced};
-use halfshake::session::{Answer, Modes};
+use halfshake::session::{Answer, Compat, Modes, SessionHandle};
 use sessions::{BEGIN, Call, Rig, TLS12, id, namespace, rig, rig_with};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, mpsc};
@@ -162,6 +162,43 @@ fn what_is_asked_for_while_a_late_landing_leaves_does_not_come_back() {
             assert_eq!(panic.downcast_ref(), Some(&"late"));
         });
         assert!(!rig.holds(1), "removed with a panic, and back");
+    }
+}
+
+#[test]
+fn what_is_asked_for_while_an_absent_one_is_told_of_does_not_come_back() {
+    type Leave = fn(&Rig, &SessionHandle) -> bool;
+    let leaves: [Leave; 3] = [
+        |rig, _| rig.cache.remove(&namespace(), &[1; 32]),
+        |rig, _| rig.cache.connection_failed(&namespace(), &[1; 32]),
+        |rig, handle| rig.cache.remove_exact(handle),
+    ];
+    for leave in leaves {
+        let compat = Compat::strict().with(Compat::REMOVE_TELLS_OF_ABSENT);
+        let rig = rig_with(|builder| builder.compat(compat));
+        rig.cache.add(&rig.session(1)).unwrap();
+        let handle = rig.cache.find(&namespace(), &[1; 32]).unwrap().handle().unwrap();
+        rig.cache.flush_all();
+        let ((asks, asked), (go, goes)) = (mpsc::channel(), mpsc::channel());
+        let (session, goes) = (rig.session(1), Mutex::new(goes));
+        rig.cache.set_get_callback(move |_, _| {
+            asks.send(()).unwrap();
+            goes.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
+            Answer::borrowed(&session)
+        });
+        let (flies, asked) = (Arc::new(Mutex::new(None)), Mutex::new(asked));
+        let began = flies.clone();
+        rig.cache.set_remove_callback(move |gone| {
+            let cache = gone.cache().clone();
+            let resume = move || cache.resume(&7, &namespace(), &[1; 32]).is_some();
+            *began.lock().unwrap() = Some(std::thread::spawn(resume));
+            asked.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
+        });
+        assert!(!leave(&rig, &handle), "it was not here");
+        go.send(()).unwrap();
+        assert!(flies.lock().unwrap().take().expect("it was told of").join().unwrap());
+        assert!(!rig.holds(1), "deleted outside, and back");
+        rig.set_remove();
     }
 }
 

@@ -383,6 +383,34 @@ fn those_who_join_get_what_is_outside_if_what_was_put_meanwhile_has_left() {
 }
 
 #[test]
+fn look_up_that_nobody_has_joined_joins_another_if_what_was_put_meanwhile_has_left() {
+    let (rig, hook) = hooked(|cache| cache.stats().in_flight == 1);
+    let session = rig.session(1);
+    rig.cache.set_get_callback(move |_, asked| {
+        let has_come = || asked.cache().stats().joined + asked.cache().stats().asked == 2;
+        until("the other one has joined, or asks", has_come);
+        Answer::borrowed(&session)
+    });
+    let (cache, session) = (rig.cache.clone(), rig.session(1));
+    let puts = move || cache.add(&session).unwrap();
+    let cache = rig.cache.clone();
+    let (send, other) = std::sync::mpsc::channel();
+    // It is off the board, and another one comes.
+    let removes = move || {
+        assert!(cache.remove(&namespace(), &[1; 32]));
+        let begins = cache.clone();
+        let resume = move || begins.resume(&3, &namespace(), &[1; 32]).is_some();
+        send.send(std::thread::spawn(resume)).unwrap();
+        until("it has asked", || cache.stats().asked == 1);
+    };
+    then(&hook, rig.cache.clone(), VecDeque::from([Box::new(puts) as Act, Box::new(removes)]));
+    assert_eq!(rig.resume(1), Some(true));
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did not do all");
+    assert!(other.recv().unwrap().join().unwrap());
+    assert_eq!(rig.cache.stats().asked, 1, "once for both");
+}
+
+#[test]
 fn look_up_goes_by_the_modes_once_it_may_be_joined() {
     // It has read the modes, and missed.
     let (rig, hook) = hooked(|cache| cache.stats().internal_misses == 1);

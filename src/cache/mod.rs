@@ -317,8 +317,9 @@ where
 
     /// Removes the entries that the predicate rejects.
     ///
-    /// Atomic for each set of at most 15 entries. The predicate runs while the thread is pinned: it
-    /// must not block.
+    /// Atomic for each set of at most 15 entries, unless another thread removes or replaces what
+    /// was rejected there: then the predicate is asked about that set again. It runs while the
+    /// thread is pinned: it must not block.
     ///
     /// # Panics
     /// If the predicate or the removal listener does. What was removed by then stays removed, and

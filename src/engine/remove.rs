@@ -155,7 +155,8 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         }
     }
 
-    /// Removes what `doomed` picks, set by set, and says for each why. The predicate runs pinned.
+    /// Removes what `doomed` picks, set by set, and says for each why. The predicate runs pinned,
+    /// and again for what is in a set if another thread has unlinked there what it has picked.
     pub(crate) fn remove_where(
         self: &Arc<Self>,
         local: &Rc<Local>,
@@ -166,17 +167,24 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let mut owed = Owed::new(self, local);
         self.each_set(|shard, set| {
             let pin = local.pin(now);
-            let live = shard.load(set, pin.guard());
-            let mut causes = [None; crate::table::ways::WAYS as usize];
-            let mut ways = 0;
-            for way in ways_in(live.mask()) {
-                causes[way as usize] = doomed(live.entry(way));
-                ways |= u64::from(causes[way as usize].is_some()) << way;
-            }
-            let won = (ways != 0).then(|| live.unlink(ways)).into_iter().flatten();
-            for unlinked in won {
-                let cause = causes[unlinked.way() as usize].unwrap_or(RemovalCause::Removed);
-                self.owe(&mut owed, shard.number(set), std::iter::once(unlinked), |_| cause);
+            loop {
+                let live = shard.load(set, pin.guard());
+                let mut causes = [None; crate::table::ways::WAYS as usize];
+                let mut ways = 0;
+                for way in ways_in(live.mask()) {
+                    causes[way as usize] = doomed(live.entry(way));
+                    ways |= u64::from(causes[way as usize].is_some()) << way;
+                }
+                let won = (ways != 0).then(|| live.unlink(ways)).into_iter().flatten();
+                for unlinked in won {
+                    let cause = causes[unlinked.way() as usize].unwrap_or(RemovalCause::Removed);
+                    ways &= !bit(unlinked.way());
+                    self.owe(&mut owed, shard.number(set), std::iter::once(unlinked), |_| cause);
+                }
+                if ways == 0 {
+                    break;
+                }
+                // Somebody else has unlinked those. What he has put in their place is in the set.
             }
             drop(pin);
             removed += owed.len() as u64;

@@ -1,6 +1,7 @@
 //! The board of a stripe: which flights are out, and what for. `flights.rs` says what that is for,
 //! and holds its lock.
 
+use super::id::split;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -31,8 +32,37 @@ pub(super) enum Errand<T> {
     Tell,
     /// To remove what has landed while its key was changed.
     Remove,
-    /// The same, of any key.
-    Flush,
+    /// The same for a flush of a namespace, which is in place of the key.
+    FlushNamespace,
+    /// The same for a flush of everything.
+    FlushAll,
+}
+
+/// Which keys a change is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scope<'k> {
+    Key(&'k [u8]),
+    Namespace(&'k [u8]),
+    All,
+}
+
+impl<'k> Scope<'k> {
+    pub(super) fn names(self, key: &[u8]) -> bool {
+        match self {
+            Self::Key(name) => key == name,
+            Self::Namespace(name) => split(key).0 == name,
+            Self::All => true,
+        }
+    }
+
+    /// What removes what has landed while these were changed, and what it has for a key.
+    pub(super) fn removal<T>(self) -> (&'k [u8], Errand<T>) {
+        match self {
+            Self::Key(name) => (name, Errand::Remove),
+            Self::Namespace(name) => (name, Errand::FlushNamespace),
+            Self::All => (&[], Errand::FlushAll),
+        }
+    }
 }
 
 /// Which flight of its stripe.
@@ -53,12 +83,13 @@ impl<T> Flight<T> {
         matches!(self.errand, Errand::Resume(_) | Errand::Take)
     }
 
-    /// Whether nothing of a key lands while it is out, nor what is out when it leaves.
-    fn closes(&self, key: &[u8]) -> bool {
+    /// What nothing of lands while it is out, nor what is out when it leaves.
+    fn closes(&self) -> Option<Scope<'_>> {
         match self.errand {
-            Errand::Resume(_) | Errand::Tell => false,
-            Errand::Take | Errand::Remove => *self.key == *key,
-            Errand::Flush => true,
+            Errand::Resume(_) | Errand::Tell => None,
+            Errand::Take | Errand::Remove => Some(Scope::Key(&self.key)),
+            Errand::FlushNamespace => Some(Scope::Namespace(&self.key)),
+            Errand::FlushAll => Some(Scope::All),
         }
     }
 }
@@ -89,22 +120,23 @@ impl<T> Board<T> {
         number
     }
 
-    /// Marks the flights whose key it names.
-    pub(super) fn mark(&mut self, names: impl Fn(&[u8]) -> bool) {
-        let named = self.flights.iter_mut().filter(|flight| names(&flight.key));
+    pub(super) fn mark(&mut self, scope: Scope<'_>) {
+        let named = self.flights.iter_mut().filter(|flight| scope.names(&flight.key));
         named.for_each(|flight| flight.marked = true);
     }
 
     /// Whether nothing of a key may land now.
     pub(super) fn is_closed(&self, key: &[u8]) -> bool {
-        self.flights.iter().any(|flight| flight.closes(key))
+        self.flights.iter().filter_map(Flight::closes).any(|scope| scope.names(key))
     }
 
     /// A flight leaves.
     pub(super) fn leave(&mut self, number: FlightNumber) -> Option<Flight<T>> {
         let at = self.flights.iter().position(|flight| flight.number == number)?;
         let gone = self.flights.swap_remove(at);
-        self.mark(|key| gone.closes(key));
+        if let Some(scope) = gone.closes() {
+            self.mark(scope);
+        }
         Some(gone)
     }
 }

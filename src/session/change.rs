@@ -3,6 +3,7 @@
 //! Each of these marks the look-ups outside that are out for its ids: see `flights.rs`.
 
 use super::SessionCache;
+use super::board::Scope;
 use super::callbacks::{New, NewCallback, Verdict};
 use super::compat::Compat;
 use super::counters::{Count, Rejection};
@@ -13,7 +14,7 @@ use super::flights::Late;
 use super::found::SessionHandle;
 #[cfg(feature = "rustls-0_23")]
 use super::id::SessionId;
-use super::id::{Key, Namespace, split};
+use super::id::{Key, Namespace};
 use super::modes::Modes;
 use super::outcome::Outcome;
 use super::outside::first_panic;
@@ -262,7 +263,7 @@ impl<C: 'static> SessionCache<C> {
         let flights = &self.shared.flights;
         let before = flights.before(key.bytes());
         let done = catch_unwind(AssertUnwindSafe(operation));
-        (done, flights.mark(before, key.bytes()))
+        (done, flights.mark(before, Scope::Key(key.bytes())))
     }
 
     /// Removes the entry of a key if it has come too late, and is one that is meant; whether it was
@@ -275,10 +276,18 @@ impl<C: 'static> SessionCache<C> {
         meant: impl Fn(&[u8]) -> bool,
     ) -> bool {
         let Some(late) = late else { return false };
-        let found = self
-            .look_for_itself(key)
-            .and_then(|f| (late.is(landing(&f)) && meant(&f)).then(|| f.handle()));
-        found.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
+        self.remove_meant(key, cause, |value| late.is(landing(value)) && meant(value))
+    }
+
+    /// Removes the entry of a key if it is meant, also if it is renewed just then.
+    fn remove_meant(&self, key: &Key, cause: RemovalCause, meant: impl Fn(&[u8]) -> bool) -> bool {
+        loop {
+            let found = self.look_for_itself(key).filter(|found| meant(found));
+            let Some(handle) = found.map(|found| found.handle()) else { return false };
+            if self.store.remove_exact_because(&handle, cause) {
+                return true;
+            }
+        }
     }
 
     /// The new callback has seen a session: an external store may know it now, and what was said of
@@ -286,7 +295,7 @@ impl<C: 'static> SessionCache<C> {
     fn known_outside(&self, session: &Session) {
         let Some(key) = self.key_of(session) else { return };
         let flights = &self.shared.flights;
-        drop(flights.mark(flights.before(key.bytes()), key.bytes()));
+        drop(flights.mark(flights.before(key.bytes()), Scope::Key(key.bytes())));
         self.shared.unknown.forget(flights.hash(key.bytes()));
     }
 
@@ -331,10 +340,20 @@ impl<C: 'static> SessionCache<C> {
         let (removed, late) = self.change(&key, remove);
         let late = || self.remove_late(&key, late, cause, |_| true);
         let (removed, late) = and_then(removed, late);
-        if !removed && !late {
-            self.tell_of_absent(&key, cause);
+        let removed = removed || late;
+        if !removed {
+            self.remove_absent(&key, cause);
         }
-        removed || late
+        removed
+    }
+
+    /// Tells of an id that is not here, if a switch says so, and removes it as if it were: who has
+    /// it from outside does not bring it back.
+    fn remove_absent(&self, key: &Key, cause: RemovalCause) {
+        if self.shared.compat.contains(Compat::REMOVE_TELLS_OF_ABSENT) {
+            let (told, late) = self.change(key, || self.tell_of_absent(key, cause));
+            and_then(told, || self.remove_late(key, late, cause, |_| true));
+        }
     }
 
     /// Removes that very session, if it is still there: not one that has taken its id since.
@@ -350,7 +369,7 @@ impl<C: 'static> SessionCache<C> {
         let found =
             self.look_for_itself(&handle.key).filter(|found| found.handle() == handle.handle);
         let Some(print) = found.map(|found| self.print(&found)) else {
-            self.tell_of_absent(&handle.key, RemovalCause::Removed);
+            self.remove_absent(&handle.key, RemovalCause::Removed);
             return false;
         };
         let (handle, key) = (&handle.handle, &handle.key);
@@ -365,10 +384,7 @@ impl<C: 'static> SessionCache<C> {
         let value = encode(session, 0);
         // Looked for in the removal: what lands after that has come late.
         self.remove_of(&key, self.print(&value), cause, || {
-            let is_it = |found: &PinnedRef<'_, [u8], [u8]>| content(found) == content(&value);
-            let found = self.look_for_itself(&key).filter(is_it);
-            let handle = found.map(|found| found.handle());
-            handle.is_some_and(|handle| self.store.remove_exact_because(&handle, cause))
+            self.remove_meant(&key, cause, |found| content(found) == content(&value))
         });
     }
 
@@ -404,7 +420,7 @@ impl<C: 'static> SessionCache<C> {
         let ahead = time.saturating_sub(self.wall_now());
         let until = self.store.now().saturating_add(ahead);
         let due = |key: &[u8], value: &[u8]| compat.end(View { key, value }.times()) <= time;
-        self.flush_all_of(|_| true, due, || self.store.flush(until))
+        self.flush_all_of(Scope::All, due, || self.store.flush(until))
     }
 
     /// Removes all sessions of a namespace; how many there were. Sessions that are put meanwhile
@@ -413,8 +429,9 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the remove callback does; everything due is removed then, too.
     pub fn flush_namespace(&self, namespace: &Namespace) -> u64 {
-        let in_it = |key: &[u8]| split(key).0 == namespace.as_bytes();
-        self.flush_all_of(in_it, |_, _| true, || self.store.flush_where(|key, _| in_it(key)))
+        let scope = Scope::Namespace(namespace.as_bytes());
+        let flush = || self.store.flush_where(|key, _| scope.names(key));
+        self.flush_all_of(scope, |_, _| true, flush)
     }
 
     /// Removes all sessions; how many there were. Sessions that are put meanwhile may stay.
@@ -423,13 +440,13 @@ impl<C: 'static> SessionCache<C> {
     /// # Panics
     /// If the remove callback does; everything is removed then, too.
     pub fn flush_all(&self) -> u64 {
-        self.flush_all_of(|_| true, |_, _| true, || self.store.flush_where(|_, _| true))
+        self.flush_all_of(Scope::All, |_, _| true, || self.store.flush_where(|_, _| true))
     }
 
-    /// A flush of the keys that `names` names, and of what lands meanwhile and is `meant`.
+    /// A flush of such keys, and of what lands meanwhile and is `meant`.
     fn flush_all_of(
         &self,
-        names: impl Fn(&[u8]) -> bool,
+        scope: Scope<'_>,
         meant: impl Fn(&[u8], &[u8]) -> bool,
         flush: impl FnOnce() -> u64,
     ) -> u64 {
@@ -437,11 +454,12 @@ impl<C: 'static> SessionCache<C> {
         let before = flights.before_all();
         let flushed = catch_unwind(AssertUnwindSafe(flush));
         // Until that has been told, too.
-        let late: Vec<_> =
-            before.into_iter().map(|before| flights.mark_named(before, &names)).collect();
+        let late: Vec<_> = before.into_iter().map(|before| flights.mark(before, scope)).collect();
         let too_late = |key: &[u8], value: &[u8]| {
             let late = late[flights.stripe_of(key)].as_ref();
-            names(key) && late.is_some_and(|late| late.is(landing(value))) && meant(key, value)
+            scope.names(key)
+                && late.is_some_and(|late| late.is(landing(value)))
+                && meant(key, value)
         };
         let none_late = late.iter().all(Option::is_none);
         let more = || if none_late { 0 } else { self.store.flush_where(too_late) };

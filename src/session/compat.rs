@@ -344,11 +344,8 @@ impl<C: 'static> SessionCache<C> {
         Answer::handed_over(session)
     }
 
-    /// Under `REMOVE_TELLS_OF_ABSENT`: nothing had this key, and the callback is told of it.
+    /// Nothing had this key, and the callback is told of it.
     pub(super) fn tell_of_absent(&self, key: &Key, cause: RemovalCause) {
-        if !self.shared.compat.contains(Compat::REMOVE_TELLS_OF_ABSENT) {
-            return;
-        }
         let view = View { key: key.bytes(), value: &[] };
         let Some(id) = super::SessionId::new(view.id()).ok() else { return };
         let (namespace, zero) = (key.namespace(), Duration::ZERO);

@@ -34,7 +34,7 @@
 //!
 //! What has come too late is removed after the marking, and the store may give it until it is told
 //! of that. So this removal is on the board meanwhile: nothing of the key lands, and whoever boards
-//! before it leaves is marked when it does. (A flush does that for all keys of a stripe.)
+//! before it leaves is marked when it does. (A flush does that for all of its keys.)
 //!
 //! No entry that was put since is touched: it carries 0. The price is two loads for each removal
 //! and put while no flight is out in the stripe; a hit of the internal cache touches nothing here.
@@ -110,7 +110,7 @@
 //!
 //! Covered by the models in `loom-tests/tests/models/flights.rs`.
 
-use super::board::{Board, Errand, Flight, FlightNumber};
+use super::board::{Board, Errand, Flight, FlightNumber, Scope};
 use crate::sync::{AtomicU64, Lock, Ordering};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
@@ -145,8 +145,7 @@ pub(crate) struct Before {
 }
 
 /// Something has landed since a removal or a put began, and has to go. While this lives, nothing of
-/// its key lands; when it ends, what is out of the key is marked. Of a flush: of all keys of a
-/// stripe.
+/// its keys lands; when it ends, what is out of them is marked.
 #[derive(Debug)]
 pub(crate) struct Late<T> {
     above: u64,
@@ -240,43 +239,27 @@ impl<T> Flights<T> {
     /// After a take without the board: whether there can be no other copy of what it took.
     pub(crate) fn was_alone(&self, since: Before, key: &[u8]) -> bool {
         let stripe = &self.stripes[since.stripe];
-        let is_out = || stripe.board.lock().of_key(key).next().is_some();
+        // What removes has no copy, nor brings one.
+        let may_have = |flight: &mut Flight<T>| flight.is_look_up() || flight.is_told();
+        let is_out = || stripe.board.lock().of_key(key).any(may_have);
         // Relaxed: `landed` changes under the lock alone, which was held just before.
         self.is_quiet(since) || (!is_out() && stripe.landed.load(Ordering::Relaxed) == since.landed)
     }
 
-    /// After it, with its events: marks the flights of the key. `Some`: an entry of the key may
+    /// After it, with its events: marks the flights of its keys. `Some`: an entry of such a key may
     /// have come too late, and has to go then.
-    pub(crate) fn mark(&self, before: Before, key: &[u8]) -> Option<Late<T>> {
-        self.mark_for(before, |name| name == key, key, Errand::Remove)
-    }
-
-    /// The same after a removal of all keys that it names.
-    pub(crate) fn mark_named(
-        &self,
-        before: Before,
-        names: impl Fn(&[u8]) -> bool,
-    ) -> Option<Late<T>> {
-        self.mark_for(before, names, &[], Errand::Flush)
-    }
-
-    fn mark_for(
-        &self,
-        before: Before,
-        names: impl Fn(&[u8]) -> bool,
-        key: &[u8],
-        errand: Errand<T>,
-    ) -> Option<Late<T>> {
+    pub(super) fn mark(&self, before: Before, scope: Scope<'_>) -> Option<Late<T>> {
         if self.is_quiet(before) {
             return None;
         }
         let stripe = &self.stripes[before.stripe];
         let mut board = stripe.board.lock();
-        board.mark(names);
+        board.mark(scope);
         // Relaxed: the lock orders it after every landing so far.
         if stripe.landed.load(Ordering::Relaxed) == before.landed {
             return None;
         }
+        let (key, errand) = scope.removal();
         let removal = self.depart(before.stripe, &mut board, key, errand);
         Some(Late { above: before.landed, _removal: removal })
     }
@@ -287,7 +270,7 @@ impl<T> Flights<T> {
         for stripe in &*self.stripes {
             // The lock, and no quick look: it is what orders the two.
             let mut board = stripe.board.lock();
-            board.mark(|_| true);
+            board.mark(Scope::All);
         }
     }
 
@@ -477,5 +460,33 @@ mod tests {
         let [one, other] = first.map(|boarded| boarded.expect("nobody is told").0);
         assert_eq!((one.name().1, one.name().2), (other.name().1, other.name().2));
         assert_ne!(one.name(), other.name());
+    }
+
+    fn lands(flights: &Flights<()>, key: &[u8], meanwhile: impl FnOnce()) -> bool {
+        let boarded = flights.board(key, Arc::new(()), &[], |_| None::<()>);
+        let Boarding::Departed(flight) = boarded else { panic!("nobody is out") };
+        meanwhile();
+        flight.land(|_| ())
+    }
+
+    #[test]
+    fn late_removals_of_a_namespace_leave_others_alone() {
+        let flights = Flights::new();
+        let own = [1, b'a', 0, 0];
+        // Of the same stripe.
+        let another = |name| {
+            let keys = (1..u16::MAX).map(u16::to_le_bytes).map(|id| [1, name, id[0], id[1]]);
+            let same = |key: &[u8; 4]| flights.stripe_of(key) == flights.stripe_of(&own);
+            keys.into_iter().find(same).expect("one in 64")
+        };
+        let (other, third) = (another(b'a'), another(b'b'));
+        let before = flights.before(&own);
+        assert!(lands(&flights, &own, || ()));
+        let late = flights.mark(before, Scope::Namespace(b"a")).expect("one has landed");
+        assert!(!late.is(before.landed) && late.is(before.landed + 1));
+        assert!(!lands(&flights, &other, || ()), "of that namespace");
+        assert!(lands(&flights, &third, || ()), "of another one");
+        assert!(!lands(&flights, &other, move || drop(late)), "it was out when that left");
+        assert!(lands(&flights, &other, || ()));
     }
 }

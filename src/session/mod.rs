@@ -227,11 +227,12 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// Replaces the modes, the whole set; the answer is the set before. Operations under way go by
-    /// the set that they saw; but what a look-up outside brings back is stored by none of them once
-    /// this has returned with storing switched off, and none that begins then joins one which still
-    /// looks inside. Who sees the new set (by
-    /// [`modes`](Self::modes), or an operation that goes by it) sees what this thread has done
-    /// before: a cache that is filled first and looked at afterwards is full for everybody.
+    /// the set that they saw. But once this has returned with storing switched off, none of them
+    /// stores what a look-up outside brings back; and once it has with look-ups inside switched
+    /// off, none that begins joins one that still looks inside. (What is out then is not stored in
+    /// either case.) Who sees the new set (by [`modes`](Self::modes), or an operation that goes by
+    /// it) sees what this thread has done before: a cache that is filled first and looked at
+    /// afterwards is full for everybody.
     ///
     /// What is stored stays (switched off, it is not found): flush it if it should go.
     pub fn set_modes(&self, modes: Modes) -> Modes {

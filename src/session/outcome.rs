@@ -146,9 +146,14 @@ impl Outcome {
         !std::mem::replace(&mut self.0.lock().has_failed, true)
     }
 
-    /// Whether everybody was told.
-    pub(super) fn is_told(&self) -> bool {
-        self.0.lock().answer.is_some()
+    /// Begins once more for those who have joined, unless there are none, or they were told.
+    pub(super) fn begin_again(&self) -> bool {
+        let mut state = self.0.lock();
+        let is_awaited = state.answer.is_none() && state.came - state.left > 1;
+        if is_awaited {
+            state.begun = Stopwatch::start();
+        }
+        is_awaited
     }
 
     /// Tells everybody, once: what comes later changes nothing.

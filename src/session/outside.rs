@@ -178,7 +178,7 @@ impl<C: 'static> SessionCache<C> {
                 }
                 // It has left meanwhile, and may be outside. Who has joined and was told nothing
                 // waits for that, too.
-                if !seat.outcome().is_told() {
+                if seat.outcome().begin_again() {
                     std::mem::forget(bringing);
                     again = Some(seat);
                 }

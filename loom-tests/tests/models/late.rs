@@ -9,6 +9,7 @@
 //! (`tests/contract_landing.rs` has one).
 
 use crate::flights::{NAME, OTHER, acts};
+use halfshake::RemovalCause;
 use halfshake::session::model::{Found, Sessions};
 use loom_tests::{LoneRole, Race, model};
 use std::cell::Cell;
@@ -111,3 +112,99 @@ fn removed_and_joined(race: &Race) {
     sessions.end();
 }
 model!(removed_and_joined, least 2500, sees ["inside", "nothing"]);
+
+/// What has landed late goes also if it is renewed just then.
+///
+/// Threads: one removes, with a landing while that is told; one looks up, and renews.
+fn removed_late_or_renewed(race: &Race) {
+    let sessions = Sessions::new(0);
+    sessions.add(OTHER);
+    sessions.look_outside_alone();
+    let later = sessions.ask_later();
+    let waits = sessions.wait();
+    later.answer(NAME);
+    sessions.look_inside();
+    sessions.ask_nobody();
+    let (begins, renews) = (Rc::new(Cell::new(false)), sessions.clone());
+    let has_begun = begins.clone();
+    sessions.while_told(move || {
+        assert_eq!(waits.poll_if_woken(), Some(NAME));
+        renews.renew_from_now_on();
+    });
+    let removes = acts(&sessions, move |sessions| {
+        begins.set(true);
+        assert!(sessions.remove());
+        "removed"
+    });
+    let looks_up = acts(&sessions, move |sessions| {
+        if !has_begun.get() {
+            loom::thread::yield_now();
+        }
+        match sessions.resume() {
+            Found::Nothing => "nothing",
+            Found::Inside(NAME) => "inside",
+            Found::Inside(OTHER) => "before",
+            other => panic!("{other:?}"),
+        }
+    });
+    race.run_alone([removes, looks_up]).into_iter().for_each(|what| race.saw(what));
+    assert_eq!(sessions.found(), None, "renewed, and back");
+    if sessions.events().contains(&(NAME, RemovalCause::Replaced)) {
+        race.saw("renewed");
+    }
+    sessions.end();
+}
+model!(removed_late_or_renewed, least 100, sees ["inside", "before", "nothing", "renewed"]);
+
+/// A flush takes also what is renewed while it goes on.
+///
+/// Threads: one flushes, one looks up, and renews.
+fn flushed_or_renewed(race: &Race) {
+    let sessions = Sessions::new(0);
+    sessions.add(NAME);
+    sessions.renew_from_now_on();
+    let flushes = acts(&sessions, |sessions| {
+        assert_eq!(sessions.flush(), 1, "a renewal took it away");
+        "flushed"
+    });
+    let looks_up = acts(&sessions, |sessions| match sessions.resume() {
+        Found::Nothing => "nothing",
+        Found::Inside(NAME) => "inside",
+        other => panic!("{other:?}"),
+    });
+    race.run_alone([flushes, looks_up]).into_iter().for_each(|what| race.saw(what));
+    assert_eq!(sessions.found(), None, "renewed, and back");
+    if sessions.events().contains(&(NAME, RemovalCause::Replaced)) {
+        race.saw("renewed");
+    }
+    sessions.end();
+}
+model!(flushed_or_renewed, least 100, sees ["nothing", "inside", "renewed"]);
+
+/// What has landed late is removed or taken: a taker that has taken it gets it.
+///
+/// Threads: one removes, with a landing while that is told; one sees to it that nobody is asked any
+/// more, and takes.
+fn removed_late_or_taken(race: &Race) {
+    let sessions = with_a_late_landing();
+    let (begins, asks) = (Rc::new(Cell::new(false)), sessions.clone());
+    let has_begun = begins.clone();
+    let removes = acts(&sessions, move |sessions| {
+        begins.set(true);
+        sessions.remove();
+        None
+    });
+    let takes = acts(&sessions, move |sessions| {
+        if !has_begun.get() {
+            loom::thread::yield_now();
+        }
+        asks.ask_nobody();
+        sessions.take()
+    });
+    let [_, taken] = race.run_alone([removes, takes]);
+    let was_taken = sessions.events().contains(&(NAME, RemovalCause::Taken));
+    assert_eq!(taken == Some(NAME), was_taken, "taken, and given to nobody");
+    race.saw(if was_taken { "taken" } else { "not taken" });
+    sessions.end();
+}
+model!(removed_late_or_taken, least 100, sees ["taken", "not taken"]);
