@@ -195,11 +195,27 @@ fn what_is_asked_for_while_an_absent_one_is_told_of_does_not_come_back() {
             asked.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
         });
         assert!(!leave(&rig, &handle), "it was not here");
+        rig.cache.clear_remove_callback();
         go.send(()).unwrap();
         assert!(flies.lock().unwrap().take().expect("it was told of").join().unwrap());
         assert!(!rig.holds(1), "deleted outside, and back");
         rig.set_remove();
     }
+}
+
+#[test]
+fn what_is_exactly_removed_does_not_land_also_if_it_has_left_here() {
+    let rig = rig();
+    rig.cache.add(&rig.session(1)).unwrap();
+    let handle = rig.cache.find(&namespace(), &[1; 32]).unwrap().handle().unwrap();
+    rig.cache.flush_all();
+    let session = rig.session(1);
+    rig.cache.set_get_callback(move |_, asked| {
+        assert!(!asked.cache().remove_exact(&handle), "it is not here");
+        Answer::borrowed(&session)
+    });
+    assert_eq!(rig.resume(1), Some(true), "it was asked for before");
+    assert!(!rig.holds(1), "removed, and back");
 }
 
 #[test]

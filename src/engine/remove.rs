@@ -3,7 +3,9 @@
 //! # Progress
 //!
 //! Removals by key are lock-free: they retry only if the key was replaced meanwhile, for then it
-//! was never absent. All others are wait-free for each set.
+//! was never absent. So are those by a predicate, for each set: they look at it again if another
+//! thread has unlinked what was picked, for it may have put something in its place. All others are
+//! wait-free for each set.
 
 use super::evict::cause_of;
 use super::{Engine, Local, Owed};

@@ -10,7 +10,7 @@ use super::counters::{Count, Rejection};
 #[cfg(feature = "rustls-0_23")]
 use super::entry::encode_parts;
 use super::entry::{View, content, encode, landing};
-use super::flights::Late;
+use super::flights::{Before, Late};
 use super::found::SessionHandle;
 #[cfg(feature = "rustls-0_23")]
 use super::id::SessionId;
@@ -260,10 +260,18 @@ impl<C: 'static> SessionCache<C> {
         key: &Key,
         operation: impl FnOnce() -> R,
     ) -> (std::thread::Result<R>, Option<Late<Outcome>>) {
-        let flights = &self.shared.flights;
-        let before = flights.before(key.bytes());
+        self.change_since(self.shared.flights.before(key.bytes()), key, operation)
+    }
+
+    /// The same of one that has looked for the key before.
+    fn change_since<R>(
+        &self,
+        before: Before,
+        key: &Key,
+        operation: impl FnOnce() -> R,
+    ) -> (std::thread::Result<R>, Option<Late<Outcome>>) {
         let done = catch_unwind(AssertUnwindSafe(operation));
-        (done, flights.mark(before, Scope::Key(key.bytes())))
+        (done, self.shared.flights.mark(before, Scope::Key(key.bytes())))
     }
 
     /// Removes the entry of a key if it has come too late, and is one that is meant; whether it was
@@ -336,27 +344,26 @@ impl<C: 'static> SessionCache<C> {
 
     fn remove_key(&self, namespace: &Namespace, id: &[u8], cause: RemovalCause) -> bool {
         let Some(key) = self.key_named(namespace, id) else { return false };
+        let before = self.shared.flights.before(key.bytes());
         let remove = || self.store.remove_because(key.bytes(), cause);
-        let (removed, late) = self.change(&key, remove);
+        let (removed, late) = self.change_since(before, &key, remove);
         let late = || self.remove_late(&key, late, cause, |_| true);
         let (removed, late) = and_then(removed, late);
-        let removed = removed || late;
-        if !removed {
-            self.remove_absent(&key, cause);
-        }
-        removed
+        removed || late || self.remove_absent(before, &key, cause)
     }
 
-    /// Tells of an id that is not here, if a switch says so, and removes it as if it were: who has
-    /// it from outside does not bring it back.
-    fn remove_absent(&self, key: &Key, cause: RemovalCause) {
-        if self.shared.compat.contains(Compat::REMOVE_TELLS_OF_ABSENT) {
-            let (told, late) = self.change(key, || self.tell_of_absent(key, cause));
-            and_then(told, || self.remove_late(key, late, cause, |_| true));
+    /// Tells of an id that was not here, if a switch says so. Who has it from outside `since` it
+    /// was looked for does not bring it back; whether it had landed.
+    fn remove_absent(&self, since: Before, key: &Key, cause: RemovalCause) -> bool {
+        if !self.shared.compat.contains(Compat::REMOVE_TELLS_OF_ABSENT) {
+            return false;
         }
+        let (told, late) = self.change_since(since, key, || self.tell_of_absent(key, cause));
+        and_then(told, || self.remove_late(key, late, cause, |_| true)).1
     }
 
-    /// Removes that very session, if it is still there: not one that has taken its id since.
+    /// Removes that very session, if it is still there: not one that has taken its id since, nor
+    /// itself once it was renewed ([`Modes::UPDATE_TIME`]), which has a handle of its own.
     /// Counterpart: `SSL_CTX_remove_session`, as BoringSSL has it.
     ///
     /// # Panics
@@ -366,15 +373,18 @@ impl<C: 'static> SessionCache<C> {
             let (namespace, id) = (handle.key.namespace(), handle.key.id());
             return self.remove_key(&namespace, id, RemovalCause::Removed);
         }
-        let found =
-            self.look_for_itself(&handle.key).filter(|found| found.handle() == handle.handle);
+        let (key, cause) = (&handle.key, RemovalCause::Removed);
+        let before = self.shared.flights.before(key.bytes());
+        let found = self.look_for_itself(key).filter(|found| found.handle() == handle.handle);
         let Some(print) = found.map(|found| self.print(&found)) else {
-            self.remove_absent(&handle.key, RemovalCause::Removed);
-            return false;
+            // Gone already; who has it from outside does not bring it back.
+            drop(self.shared.flights.mark(before, Scope::Key(key.bytes())));
+            return self.remove_absent(before, key, cause);
         };
-        let (handle, key) = (&handle.handle, &handle.key);
-        let cause = RemovalCause::Removed;
-        self.remove_of(key, print, cause, || self.store.remove_exact_because(handle, cause))
+        // Also if it is renewed just then.
+        self.remove_of(before, key, print, cause, || {
+            self.remove_meant(key, cause, |value| self.print(value) == print)
+        })
     }
 
     /// Removes a session if it is (still) this one that has its id, also if a look-up outside
@@ -383,7 +393,8 @@ impl<C: 'static> SessionCache<C> {
         let Some(key) = self.key_of(session) else { return };
         let value = encode(session, 0);
         // Looked for in the removal: what lands after that has come late.
-        self.remove_of(&key, self.print(&value), cause, || {
+        let before = self.shared.flights.before(key.bytes());
+        self.remove_of(before, &key, self.print(&value), cause, || {
             self.remove_meant(&key, cause, |found| content(found) == content(&value))
         });
     }
@@ -392,12 +403,13 @@ impl<C: 'static> SessionCache<C> {
     /// meanwhile stays.
     fn remove_of(
         &self,
+        before: Before,
         key: &Key,
         print: u64,
         cause: RemovalCause,
         remove: impl FnOnce() -> bool,
     ) -> bool {
-        let (removed, late) = self.change(key, remove);
+        let (removed, late) = self.change_since(before, key, remove);
         let late = || self.remove_late(key, late, cause, |value| self.print(value) == print);
         let (removed, late) = and_then(removed, late);
         removed || late

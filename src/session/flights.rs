@@ -6,7 +6,8 @@
 //! A *flight* is a look-up that is out: from before the external store is asked until its answer
 //! is stored or dropped. Keys hash to *stripes*. A stripe has the number of its flights that are
 //! `out`, the number of answers that were stored (`landed`), and a board of its flights, under a
-//! lock. An entry that a flight stored carries its landing number; other entries carry 0.
+//! lock. (What else is on the board for a while, see below, counts as out, too.) An entry that a
+//! flight stored carries its landing number; other entries carry 0.
 //!
 //! # Operations
 //!
@@ -108,7 +109,7 @@
 //! its key be out afterwards, or should in its stripe an answer have landed or been claimed, or a
 //! new session have been told of, a callback has just been set: then the take gives up what it got.
 //!
-//! Covered by the models in `loom-tests/tests/models/flights.rs`.
+//! Covered by the models in `loom-tests/tests/models/`: `flights.rs`, `late.rs`, `joins.rs`.
 
 use super::board::{Board, Errand, Flight, FlightNumber, Scope};
 use crate::sync::{AtomicU64, Lock, Ordering};

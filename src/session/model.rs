@@ -8,8 +8,8 @@ use super::modes::Modes;
 use super::outcome::Seat;
 use super::outside::{Begun, Question};
 use super::{
-    Answer, Namespace, Newly, Purpose, Resumed, Session, SessionCache, SessionHandle, SessionId,
-    Side, Verdict,
+    Answer, Compat, Namespace, Newly, Purpose, Resumed, Session, SessionCache, SessionHandle,
+    SessionId, Side, Verdict,
 };
 use crate::builder::Maintenance;
 use crate::clock::ManualClock;
@@ -58,6 +58,15 @@ pub enum Found {
 impl Sessions {
     /// An empty cache over a store that holds a session of this name, or none (0).
     pub fn new(outside: u64) -> Self {
+        Self::like(Compat::strict(), outside)
+    }
+
+    /// The same, where a removal tells the store of an id also if nothing of it is inside.
+    pub fn telling_of_absent(outside: u64) -> Self {
+        Self::like(Compat::strict().with(Compat::REMOVE_TELLS_OF_ABSENT), outside)
+    }
+
+    fn like(compat: Compat, outside: u64) -> Self {
         forget_model_locals();
         let store = Arc::new(AtomicU64::new(outside));
         let events = Arc::new(Mutex::new(Vec::new()));
@@ -72,7 +81,13 @@ impl Sessions {
             .maintenance(Maintenance::Embedder)
             .lookup_timeout(Duration::ZERO)
             .breaker(0, Duration::ZERO)
+            .compat(compat)
             .remove_callback(move |gone| {
+                if gone.payload().is_empty() {
+                    // AcqRel: as below.
+                    told.swap(0, Ordering::AcqRel);
+                    return;
+                }
                 let name = name_of(gone.payload());
                 log.lock().expect("one thread").push((name, gone.cause()));
                 let act = act.0.lock().expect("one thread").take();

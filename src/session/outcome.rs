@@ -152,6 +152,7 @@ impl Outcome {
         let is_awaited = state.answer.is_none() && state.came - state.left > 1;
         if is_awaited {
             state.begun = Stopwatch::start();
+            state.has_failed = false;
         }
         is_awaited
     }

@@ -208,3 +208,19 @@ fn removed_late_or_taken(race: &Race) {
     sessions.end();
 }
 model!(removed_late_or_taken, least 100, sees ["taken", "not taken"]);
+
+/// What is not inside is deleted outside once the removal has looked: who gets it until then does
+/// not bring it back.
+///
+/// Threads: one removes and then looks up, one looks up.
+fn absent_and_asked(race: &Race) {
+    let sessions = Sessions::telling_of_absent(NAME);
+    let roles = changes_then_looks_up(&sessions, |sessions| {
+        sessions.remove();
+        true
+    });
+    race.run_alone(roles).into_iter().for_each(|what| race.saw(what));
+    assert_eq!(sessions.found(), None, "removed, and stored again");
+    sessions.end();
+}
+model!(absent_and_asked, least 900, sees ["outside", "nothing"]);
