@@ -322,3 +322,21 @@ fn maintenance_says_how_many_entries_it_has_freed() {
     }
     assert_eq!((freed, c.stats().retired_entries), (10, 0));
 }
+
+#[test]
+fn retain_looks_again_where_what_it_rejects_was_replaced() {
+    let cache: Cache<u64, u64> = Cache::builder().capacity(8).fewest_sets(1).build().unwrap();
+    (0..3).for_each(|key| assert!(cache.insert(key, 0).is_ok()));
+    let mut seen = Vec::new();
+    // Of the three that are rejected the first one is replaced before they go.
+    cache.retain(|key, value| {
+        seen.push((*key, *value));
+        if seen.len() == 3 {
+            assert!(cache.insert(seen[0].0, 1).is_ok());
+        }
+        false
+    });
+    assert_eq!(seen.len(), 4, "{seen:?}");
+    assert_eq!(seen[3], (seen[0].0, 1));
+    assert!(cache.is_empty());
+}

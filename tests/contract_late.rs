@@ -411,6 +411,45 @@ fn look_up_that_nobody_has_joined_joins_another_if_what_was_put_meanwhile_has_le
 }
 
 #[test]
+fn look_up_that_others_have_joined_joins_none_itself() {
+    let (rig, hook) = hooked(|cache| cache.stats().in_flight == 1);
+    let session = rig.session(1);
+    rig.cache.set_get_callback(move |_, asked| {
+        let has_come = || asked.cache().stats().joined + asked.cache().stats().asked == 3;
+        until("the first one asks, too, or has joined", has_come);
+        Answer::borrowed(&session)
+    });
+    let (send, others) = std::sync::mpsc::channel();
+    let begin = |cache: &Cache| {
+        let (begins, send) = (cache.clone(), send.clone());
+        move || {
+            let resume = move || begins.resume(&3, &namespace(), &[1; 32]).is_some();
+            send.send(std::thread::spawn(resume)).unwrap();
+        }
+    };
+    let (cache, session, joins) = (rig.cache.clone(), rig.session(1), begin(&rig.cache));
+    let puts = move || {
+        joins();
+        until("another one has joined", || cache.stats().joined == 1);
+        cache.add(&session).unwrap();
+    };
+    let (cache, asks) = (rig.cache.clone(), begin(&rig.cache));
+    // It is off the board, and a third one comes.
+    let removes = move || {
+        assert!(cache.remove(&namespace(), &[1; 32]));
+        asks();
+        until("it has asked", || cache.stats().asked == 1);
+    };
+    then(&hook, rig.cache.clone(), VecDeque::from([Box::new(puts) as Act, Box::new(removes)]));
+    assert_eq!(rig.resume(1), Some(true));
+    assert!(hook.cache.lock().unwrap().is_none(), "the clock did not do all");
+    for _ in 0..2 {
+        assert!(others.recv().unwrap().join().unwrap(), "a miss, and it was outside");
+    }
+    assert_eq!((rig.cache.stats().asked, rig.cache.stats().joined), (2, 1));
+}
+
+#[test]
 fn look_up_goes_by_the_modes_once_it_may_be_joined() {
     // It has read the modes, and missed.
     let (rig, hook) = hooked(|cache| cache.stats().internal_misses == 1);

@@ -3,9 +3,9 @@
 mod sessions;
 
 use halfshake::session::{Answer, Modes, Side, Verdict};
-use sessions::{Cache, Call, Rig, id, namespace, rig_with};
+use sessions::{Cache, Call, Rig, id, namespace, rig, rig_with};
 use std::cell::Cell;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// Far beyond what any case takes: a watchdog, not a measurement.
@@ -260,4 +260,31 @@ fn callbacks_that_block_delay_nobody_else() {
         drop(held);
     });
     assert_eq!(rig.cache.stats().in_flight, 0);
+}
+
+#[test]
+fn nobody_inside_of_a_callback_joins_another_look_up() {
+    let rig = rig();
+    let ((asks, asked), (go, goes)) = (mpsc::channel(), mpsc::channel::<()>());
+    let goes = Mutex::new(Some(goes));
+    rig.cache.set_get_callback(move |connection, asked| {
+        if asked.id()[0] == 1 {
+            assert!(asked.cache().resume(connection, &namespace(), &[2; 32]).is_none());
+            return Answer::unknown();
+        }
+        let goes = goes.lock().unwrap().take();
+        if let Some(goes) = goes {
+            asks.send(()).unwrap();
+            goes.recv_timeout(WATCHDOG).unwrap_err();
+        }
+        Answer::unknown()
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| rig.resume(2));
+        asked.recv_timeout(WATCHDOG).unwrap();
+        assert_eq!(rig.resume(1), None);
+        let stats = rig.cache.stats();
+        assert_eq!((stats.joined, stats.asked), (0, 3), "it asks by itself, and waits for nobody");
+        drop(go);
+    });
 }
