@@ -112,4 +112,4 @@ fn switched_off_inside(race: &Race) {
     race.run_alone([switches, looks_up]).into_iter().for_each(|what| race.saw(what));
     sessions.end();
 }
-model!(switched_off_inside, least 300, sees ["nothing", "inside"]);
+model!(switched_off_inside, least 200, sees ["nothing", "inside"]);
