@@ -113,6 +113,16 @@ fn removed_and_joined(race: &Race) {
 }
 model!(removed_and_joined, least 2500, sees ["inside", "nothing"]);
 
+/// Runs the two: what is removed does not come back by being renewed.
+fn race_with_a_renewal(race: &Race, sessions: Sessions, roles: [LoneRole<&'static str>; 2]) {
+    race.run_alone(roles).into_iter().for_each(|what| race.saw(what));
+    assert_eq!(sessions.found(), None, "renewed, and back");
+    if sessions.events().contains(&(NAME, RemovalCause::Replaced)) {
+        race.saw("renewed");
+    }
+    sessions.end();
+}
+
 /// What has landed late goes also if it is renewed just then.
 ///
 /// Threads: one removes, with a landing while that is told; one looks up, and renews.
@@ -147,12 +157,7 @@ fn removed_late_or_renewed(race: &Race) {
             other => panic!("{other:?}"),
         }
     });
-    race.run_alone([removes, looks_up]).into_iter().for_each(|what| race.saw(what));
-    assert_eq!(sessions.found(), None, "renewed, and back");
-    if sessions.events().contains(&(NAME, RemovalCause::Replaced)) {
-        race.saw("renewed");
-    }
-    sessions.end();
+    race_with_a_renewal(race, sessions, [removes, looks_up]);
 }
 model!(removed_late_or_renewed, least 100, sees ["inside", "before", "nothing", "renewed"]);
 
@@ -172,12 +177,7 @@ fn flushed_or_renewed(race: &Race) {
         Found::Inside(NAME) => "inside",
         other => panic!("{other:?}"),
     });
-    race.run_alone([flushes, looks_up]).into_iter().for_each(|what| race.saw(what));
-    assert_eq!(sessions.found(), None, "renewed, and back");
-    if sessions.events().contains(&(NAME, RemovalCause::Replaced)) {
-        race.saw("renewed");
-    }
-    sessions.end();
+    race_with_a_renewal(race, sessions, [flushes, looks_up]);
 }
 model!(flushed_or_renewed, least 100, sees ["nothing", "inside", "renewed"]);
 
