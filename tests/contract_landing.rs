@@ -12,6 +12,18 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use world::until;
 
+/// The store has session 1, says that it was asked, and answers when it is told to.
+fn answers_later(rig: &Rig) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let ((asks, asked), (go, goes)) = (mpsc::channel(), mpsc::channel());
+    let (session, goes) = (rig.session(1), Mutex::new(goes));
+    rig.cache.set_get_callback(move |_, _| {
+        asks.send(()).unwrap();
+        goes.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
+        Answer::borrowed(&session)
+    });
+    (asked, go)
+}
+
 /// `leave` takes session `first` out, and while that is told a look-up of id 1 that was outside
 /// since before lands in the same set; `then` happens before the remove callback ends. If
 /// session `first` is replaced, what replaces it expires before the look-up lands.
@@ -23,13 +35,8 @@ fn landing(
     let modes = Modes::SERVER | Modes::NO_INTERNAL_LOOKUP;
     let rig = rig_with(|builder| builder.capacity(8).fewest_sets(1).modes(modes));
     rig.cache.add(&rig.session_from_to(first, 0, 20)).unwrap();
-    let ((asks, asked), (go, goes)) = (mpsc::channel(), mpsc::channel());
-    let (session, goes, go) = (rig.session(1), Mutex::new(goes), Mutex::new(Some(go)));
-    rig.cache.set_get_callback(move |_, _| {
-        asks.send(()).unwrap();
-        goes.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
-        Answer::borrowed(&session)
-    });
+    let (asked, go) = answers_later(&rig);
+    let go = Mutex::new(Some(go));
     let clock = rig.clock.clone();
     rig.cache.set_remove_callback(move |gone| {
         let go = go.lock().unwrap().take().filter(|_| gone.id()[0] == first);
@@ -111,13 +118,7 @@ fn asked_for_while_late(panics: bool, leave: impl FnOnce(&Rig)) -> Rig {
     let modes = Modes::SERVER | Modes::NO_INTERNAL_LOOKUP;
     let rig = rig_with(|builder| builder.capacity(8).fewest_sets(1).modes(modes));
     rig.cache.add(&rig.session_from_to(1, 0, 20)).unwrap();
-    let ((asks, asked), (go, goes)) = (mpsc::channel(), mpsc::channel());
-    let (session, goes) = (rig.session(1), Mutex::new(goes));
-    rig.cache.set_get_callback(move |_, _| {
-        asks.send(()).unwrap();
-        goes.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
-        Answer::borrowed(&session)
-    });
+    let (asked, go) = answers_later(&rig);
     let resumes = |cache: &sessions::Cache| {
         let cache = cache.clone();
         std::thread::spawn(move || cache.resume(&7, &namespace(), &[1; 32]).is_some())
@@ -179,13 +180,7 @@ fn what_is_asked_for_while_an_absent_one_is_told_of_does_not_come_back() {
         rig.cache.add(&rig.session(1)).unwrap();
         let handle = rig.cache.find(&namespace(), &[1; 32]).unwrap().handle().unwrap();
         rig.cache.flush_all();
-        let ((asks, asked), (go, goes)) = (mpsc::channel(), mpsc::channel());
-        let (session, goes) = (rig.session(1), Mutex::new(goes));
-        rig.cache.set_get_callback(move |_, _| {
-            asks.send(()).unwrap();
-            goes.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
-            Answer::borrowed(&session)
-        });
+        let (asked, go) = answers_later(&rig);
         let (flies, asked) = (Arc::new(Mutex::new(None)), Mutex::new(asked));
         let began = flies.clone();
         rig.cache.set_remove_callback(move |gone| {

@@ -346,10 +346,8 @@ impl<C: 'static> SessionCache<C> {
         let Some(key) = self.key_named(namespace, id) else { return false };
         let before = self.shared.flights.before(key.bytes());
         let remove = || self.store.remove_because(key.bytes(), cause);
-        let (removed, late) = self.change_since(before, &key, remove);
-        let late = || self.remove_late(&key, late, cause, |_| true);
-        let (removed, late) = and_then(removed, late);
-        removed || late || self.remove_absent(before, &key, cause)
+        self.remove_of(before, &key, cause, |_| true, remove)
+            || self.remove_absent(before, &key, cause)
     }
 
     /// Tells of an id that was not here, if a switch says so. Who has it from outside `since` it
@@ -358,8 +356,11 @@ impl<C: 'static> SessionCache<C> {
         if !self.shared.compat.contains(Compat::REMOVE_TELLS_OF_ABSENT) {
             return false;
         }
-        let (told, late) = self.change_since(since, key, || self.tell_of_absent(key, cause));
-        and_then(told, || self.remove_late(key, late, cause, |_| true)).1
+        let tell = || {
+            self.tell_of_absent(key, cause);
+            false
+        };
+        self.remove_of(since, key, cause, |_| true, tell)
     }
 
     /// Removes that very session, if it is still there: not one that has taken its id since, nor
@@ -382,9 +383,8 @@ impl<C: 'static> SessionCache<C> {
             return self.remove_absent(before, key, cause);
         };
         // Also if it is renewed just then.
-        self.remove_of(before, key, print, cause, || {
-            self.remove_meant(key, cause, |value| self.print(value) == print)
-        })
+        let meant = |value: &[u8]| self.print(value) == print;
+        self.remove_of(before, key, cause, meant, || self.remove_meant(key, cause, meant))
     }
 
     /// Removes a session if it is (still) this one that has its id, also if a look-up outside
@@ -394,23 +394,21 @@ impl<C: 'static> SessionCache<C> {
         let value = encode(session, 0);
         // Looked for in the removal: what lands after that has come late.
         let before = self.shared.flights.before(key.bytes());
-        self.remove_of(before, &key, self.print(&value), cause, || {
-            self.remove_meant(&key, cause, |found| content(found) == content(&value))
-        });
+        let meant = |found: &[u8]| content(found) == content(&value);
+        self.remove_of(before, &key, cause, meant, || self.remove_meant(&key, cause, meant));
     }
 
-    /// A removal of one session, which has this print: another one that has landed under its id
-    /// meanwhile stays.
+    /// A removal of what is `meant`: another session that has landed under its id meanwhile stays.
     fn remove_of(
         &self,
         before: Before,
         key: &Key,
-        print: u64,
         cause: RemovalCause,
+        meant: impl Fn(&[u8]) -> bool,
         remove: impl FnOnce() -> bool,
     ) -> bool {
         let (removed, late) = self.change_since(before, key, remove);
-        let late = || self.remove_late(key, late, cause, |value| self.print(value) == print);
+        let late = || self.remove_late(key, late, cause, meant);
         let (removed, late) = and_then(removed, late);
         removed || late
     }

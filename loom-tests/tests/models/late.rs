@@ -10,7 +10,7 @@
 
 use crate::flights::{NAME, OTHER, acts};
 use halfshake::RemovalCause;
-use halfshake::session::model::{Found, Sessions};
+use halfshake::session::model::{Found, Sessions, Waits};
 use loom_tests::{LoneRole, Race, model};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -20,17 +20,28 @@ fn has_left(sessions: &Sessions) -> bool {
     sessions.events().iter().any(|(name, _)| *name == NAME)
 }
 
-/// One who changes something, and one who looks up, having looked inside in vain. The former begins
-/// in either order: that the other one comes in between is one switch less. `change` says whether
-/// the session has left for good.
+/// What one thread calls when it begins, and another one before it does, which lets the former
+/// begin: in either order, that the other one comes in between is one switch less.
+fn in_turn() -> (impl FnOnce() + 'static, impl FnOnce() + 'static) {
+    let begins = Rc::new(Cell::new(false));
+    let has_begun = begins.clone();
+    let lets = move || {
+        if !has_begun.get() {
+            loom::thread::yield_now();
+        }
+    };
+    (move || begins.set(true), lets)
+}
+
+/// One who changes something, and one who looks up, having looked inside in vain. `change` says
+/// whether the session has left for good.
 fn changes_then_looks_up(
     sessions: &Sessions,
     change: impl FnOnce(&Sessions) -> bool + 'static,
 ) -> [LoneRole<&'static str>; 2] {
-    let begins = Rc::new(Cell::new(false));
-    let has_begun = begins.clone();
+    let (begins, lets_begin) = in_turn();
     let changes = acts(sessions, move |sessions| {
-        begins.set(true);
+        begins();
         if change(sessions) {
             assert_eq!(sessions.resume_outside(), Found::Nothing, "removed, and back");
             "removed"
@@ -39,9 +50,7 @@ fn changes_then_looks_up(
         }
     });
     let looks_up = acts(sessions, move |sessions| {
-        if !has_begun.get() {
-            loom::thread::yield_now();
-        }
+        lets_begin();
         match sessions.resume_outside() {
             Found::Nothing => "nothing",
             Found::Inside(NAME) => "inside",
@@ -52,8 +61,8 @@ fn changes_then_looks_up(
     [changes, looks_up]
 }
 
-/// A session of the id is inside, and while it is told that this one leaves, another one lands.
-fn with_a_late_landing() -> Sessions {
+/// A session of the id is inside, and a look-up of it is out that has another one.
+fn with_a_look_up_out() -> (Sessions, Waits) {
     let sessions = Sessions::new(NAME);
     sessions.add(OTHER);
     sessions.look_outside_alone();
@@ -61,6 +70,12 @@ fn with_a_late_landing() -> Sessions {
     let waits = sessions.wait();
     later.answer(NAME);
     sessions.look_inside();
+    (sessions, waits)
+}
+
+/// A session of the id is inside, and while it is told that this one leaves, another one lands.
+fn with_a_late_landing() -> Sessions {
+    let (sessions, waits) = with_a_look_up_out();
     sessions.ask_outside();
     // Unless the other one has joined it, and does that.
     sessions.while_told(move || _ = waits.poll_if_woken());
@@ -127,29 +142,20 @@ fn race_with_a_renewal(race: &Race, sessions: Sessions, roles: [LoneRole<&'stati
 ///
 /// Threads: one removes, with a landing while that is told; one looks up, and renews.
 fn removed_late_or_renewed(race: &Race) {
-    let sessions = Sessions::new(0);
-    sessions.add(OTHER);
-    sessions.look_outside_alone();
-    let later = sessions.ask_later();
-    let waits = sessions.wait();
-    later.answer(NAME);
-    sessions.look_inside();
+    let (sessions, waits) = with_a_look_up_out();
     sessions.ask_nobody();
-    let (begins, renews) = (Rc::new(Cell::new(false)), sessions.clone());
-    let has_begun = begins.clone();
+    let ((begins, lets_begin), renews) = (in_turn(), sessions.clone());
     sessions.while_told(move || {
         assert_eq!(waits.poll_if_woken(), Some(NAME));
         renews.renew_from_now_on();
     });
     let removes = acts(&sessions, move |sessions| {
-        begins.set(true);
+        begins();
         assert!(sessions.remove());
         "removed"
     });
     let looks_up = acts(&sessions, move |sessions| {
-        if !has_begun.get() {
-            loom::thread::yield_now();
-        }
+        lets_begin();
         match sessions.resume() {
             Found::Nothing => "nothing",
             Found::Inside(NAME) => "inside",
@@ -187,18 +193,15 @@ model!(flushed_or_renewed, least 100, sees ["nothing", "inside", "renewed"]);
 /// more, and takes.
 fn removed_late_or_taken(race: &Race) {
     let sessions = with_a_late_landing();
-    let (begins, asks) = (Rc::new(Cell::new(false)), sessions.clone());
-    let has_begun = begins.clone();
+    let (begins, lets_begin) = in_turn();
     let removes = acts(&sessions, move |sessions| {
-        begins.set(true);
+        begins();
         sessions.remove();
         None
     });
     let takes = acts(&sessions, move |sessions| {
-        if !has_begun.get() {
-            loom::thread::yield_now();
-        }
-        asks.ask_nobody();
+        lets_begin();
+        sessions.ask_nobody();
         sessions.take()
     });
     let [_, taken] = race.run_alone([removes, takes]);
