@@ -1,11 +1,12 @@
 //! Whether what happened keeps to the contract.
 
 use super::super::history::{Action, Event, How, check, named};
-use super::world::{Gone, Notes, Seen, TLS12, Told, World, name_of, session};
+use super::world::{Gone, Notes, Seen, TLS12, Told, World, is_by_use, name_of, session};
 use super::{Kind, MOST_IDS, Played, Script};
 use halfshake::session::NotStored;
 use halfshake::{Refusal, RemovalCause};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 
 /// The threads have ended.
 pub(super) fn judge(world: &World, script: &Script) -> Played {
@@ -34,7 +35,8 @@ pub(super) fn judge(world: &World, script: &Script) -> Played {
         let told = notes.told.iter().filter(|told| told.cause == cause).count() as u64;
         assert_eq!(stats.removed_by(cause), told, "counted and told of as {cause}: {script:?}");
     }
-    if let Err(why) = judge_notes(&notes, world.lands(), world.keeps(), stats.inserts) {
+    let rules = Rules { lands: world.lands(), keeps: world.keeps(), renews: world.renews };
+    if let Err(why) = judge_notes(&notes, rules, stats.inserts) {
         panic!("{why}\n{script:?}");
     }
     Played {
@@ -44,13 +46,19 @@ pub(super) fn judge(world: &World, script: &Script) -> Played {
     }
 }
 
-/// `lands`: a look-up outside may store; `keeps`: also what was stored before.
-pub(super) fn judge_notes(
-    notes: &Notes,
-    lands: bool,
-    keeps: bool,
-    stored: u64,
-) -> Result<(), String> {
+/// What can be said of a cache depends on how it was used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    /// A look-up outside may store.
+    pub(super) lands: bool,
+    /// The same of what was stored before.
+    pub(super) keeps: bool,
+    /// A session that is used is renewed.
+    pub(super) renews: bool,
+}
+
+pub(super) fn judge_notes(notes: &Notes, rules: Rules, stored: u64) -> Result<(), String> {
+    let Rules { lands, keeps, renews } = rules;
     if stored != notes.told.len() as u64 {
         return Err("not one event for each session that was stored".to_owned());
     }
@@ -58,19 +66,26 @@ pub(super) fn judge_notes(
     if let Some(late) = late {
         return Err(format!("told after the shutdown had returned: {late:?}"));
     }
+    if let Some(one) = notes.told.iter().find(|told| is_by_use(told.cause, told.by) && !renews) {
+        return Err(format!("renewed, and nobody has said so: {one:?}"));
+    }
     judge_takes(notes)?;
     judge_gone(notes, keeps)?;
     // Where a name comes back, a history does not know which of its entries is meant.
     if keeps {
         return Ok(());
     }
-    judge_expired(notes)?;
+    // Where sessions are renewed none expires here.
+    if !renews {
+        judge_expired(notes)?;
+    }
+    let ends = ends(notes)?;
     let unanswered = unanswered(notes);
     let is_known = |name: Option<u64>| name.is_none_or(|name| !unanswered.contains(&name));
     for id in 0..MOST_IDS {
         let of = notes.operations.iter().filter(|(of, _)| *of == id).map(|(_, op)| *op);
         let of = of.filter(|op| is_known(named(op.action)));
-        let told = notes.told.iter().filter(|told| told.id == id && is_known(Some(told.name)));
+        let told = ends.values().filter(|told| told.id == id && is_known(Some(told.name)));
         let told: Vec<_> = told.map(|told| event(told, notes, lands)).collect();
         check(&of.collect::<Vec<_>>(), &told).map_err(|why| format!("id {id}: {why}"))?;
     }
@@ -90,9 +105,33 @@ fn unanswered(notes: &Notes) -> HashSet<u64> {
     from_outside.map(|told| told.name).filter(|name| !answered.contains(name)).collect()
 }
 
+/// The event of each session that was its end: it has others if it was renewed before.
+fn ends(notes: &Notes) -> Result<HashMap<u64, &Told>, String> {
+    let mut ends: HashMap<u64, &Told> = HashMap::new();
+    for told in &notes.told {
+        let mut end = match ends.entry(told.name) {
+            Entry::Occupied(end) => end,
+            Entry::Vacant(none) => {
+                none.insert(told);
+                continue;
+            }
+        };
+        let is_by_use = |told: &Told| is_by_use(told.cause, told.by);
+        match (is_by_use(end.get()), is_by_use(told)) {
+            (false, false) => return Err(format!("told of twice: {told:?} {:?}", end.get())),
+            (false, true) => {}
+            (true, false) => _ = end.insert(told),
+            // A resumption may also remove what has come too late.
+            (true, true) => _ = end.insert(if told.at > end.get().at { told } else { end.get() }),
+        }
+    }
+    Ok(ends)
+}
+
 fn event(told: &Told, notes: &Notes, lands: bool) -> Event {
+    let may_be_late = told.may_lapse || is_by_use(told.cause, told.by);
     let how = match (told.cause, told.by) {
-        (RemovalCause::Replaced, _) if told.may_lapse => How::ReplacedOrVanished,
+        (RemovalCause::Replaced, _) if may_be_late => How::ReplacedOrVanished,
         (RemovalCause::Replaced, _) => How::Replaced,
         // A taker gives up what another one may have, too.
         (RemovalCause::Taken, _) if notes.taken_inside.contains(&told.name) => How::Taken,

@@ -36,6 +36,8 @@ pub enum Kind {
     NewRefused,
     Find,
     Resume,
+    /// As a future, which may be dropped before it is ready.
+    ResumeAsync,
     Take,
     Remove,
     /// `remove_exact`, of what the thread has found last.
@@ -61,12 +63,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Add,
         Self::New,
         Self::NewRefused,
         Self::Find,
         Self::Resume,
+        Self::ResumeAsync,
         Self::Take,
         Self::Remove,
         Self::RemoveExact,
@@ -119,7 +122,7 @@ impl Kind {
         Self::Maintain,
         Self::Walk,
         Self::Wait,
-        Self::Wait,
+        Self::ResumeAsync,
     ];
 
     /// A byte that means it.
@@ -133,8 +136,8 @@ impl Kind {
     }
 
     fn has_more(self) -> bool {
-        use Kind::{Advance, Callbacks, Modes, SetCapacity, Wait};
-        matches!(self, Advance | Callbacks | Modes | SetCapacity | Wait)
+        use Kind::{Advance, Callbacks, Modes, ResumeAsync, SetCapacity, Wait};
+        matches!(self, Advance | Callbacks | Modes | ResumeAsync | SetCapacity | Wait)
     }
 }
 
@@ -173,6 +176,8 @@ pub(super) struct Settings {
     ids: u8,
     outside: Outside,
     has_new_callback: bool,
+    /// A session that is used is renewed.
+    renews: bool,
 }
 
 impl Settings {
@@ -192,6 +197,7 @@ impl Settings {
             ids: [1, 2, 3, MOST_IDS][pick(second >> 4, 4)],
             outside: OUTSIDE[pick(third, 5)],
             has_new_callback: third < 192,
+            renews: third % 192 >= 96,
         }
     }
 }

@@ -1,13 +1,16 @@
 //! What a thread does to the cache, and what can be said of each answer.
 
-use super::super::history::{Action, NEVER, Operation};
-use super::threads::{During, during, pause, set_during};
+use super::super::history::{Action, Operation};
+use super::threads::{During, block_on, during, pause, set_during};
 use super::world::{
-    FROM_OUTSIDE, Gone, Seen, TIMEOUT, TLS12, World, lock, name_of, namespace, read, session, ticks,
+    FROM_OUTSIDE, Gone, Seen, TLS12, World, lock, name_of, namespace, read, session, ticks,
 };
 use super::{Kind, MAX_CAPACITY, Op, Span};
 use halfshake::RemovalCause;
-use halfshake::session::{Modes, Newly, NotStored, SessionHandle, Side};
+use halfshake::session::{Modes, Newly, NotStored, Resumed, SessionHandle, Side};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 impl World {
@@ -46,7 +49,11 @@ impl At<'_> {
             Kind::Add => self.add(),
             Kind::New | Kind::NewRefused => self.negotiate(op.kind == Kind::NewRefused),
             Kind::Find => *known = self.identify(),
-            Kind::Resume => self.resume(),
+            Kind::Resume => {
+                world.age();
+                self.resumed(cache.resume(&false, &key, &id));
+            }
+            Kind::ResumeAsync => self.resume_async(),
             Kind::Take => self.take(),
             Kind::Remove => self.remove(|| cache.remove(&key, &id)),
             Kind::ConnectionFailed => self.remove(|| cache.connection_failed(&key, &id)),
@@ -66,11 +73,11 @@ impl At<'_> {
             }
             Kind::Modes => self.change_modes(),
             Kind::Callbacks => self.change_callbacks(),
-            Kind::Advance => {
-                pause(0);
-                let clock = lock(&world.log.clock);
-                clock.advance(Duration::from_millis(u64::from(op.more) * 8));
+            // Where sessions are renewed they age when they are used, and none expires.
+            Kind::Advance if !world.renews || world.keeps() => {
+                world.advance(Duration::from_millis(u64::from(op.more) * 8));
             }
+            Kind::Advance => world.age(),
             Kind::Maintain => _ = cache.run_maintenance(usize::MAX),
             Kind::Walk => self.walk(),
             Kind::Wait => pause(op.more % 64),
@@ -87,7 +94,7 @@ impl At<'_> {
     fn note_of(&self, id: u8, called: u64, action: Action) -> u64 {
         let returned = self.world.log.next();
         let clock = (self.tick, ticks(&self.world.clock));
-        let timeout = u64::try_from(TIMEOUT.as_millis()).unwrap_or(NEVER);
+        let timeout = self.world.timeout();
         let operation = Operation { called, returned, clock, timeout, action };
         self.world.log.notes().operations.push((id, operation));
         returned
@@ -172,8 +179,24 @@ impl At<'_> {
         found
     }
 
-    fn resume(&self) {
-        let found = self.world.cache.resume(&false, &namespace(), &[self.op.id; 32]);
+    /// To its end, or given up when it has waited a few times.
+    fn resume_async(&self) {
+        self.world.age();
+        let (name, id, mut waits) = (namespace(), [self.op.id; 32], self.op.more % 4);
+        let mut asked = pin!(self.world.cache.resume_async(&false, &name, &id));
+        let found = block_on(poll_fn(|cx| match asked.as_mut().poll(cx) {
+            Poll::Ready(found) => Poll::Ready(Some(found)),
+            Poll::Pending if waits == 1 => Poll::Ready(None),
+            Poll::Pending => {
+                waits = waits.saturating_sub(1);
+                Poll::Pending
+            }
+        }));
+        found.into_iter().for_each(|found| self.resumed(found));
+    }
+
+    fn resumed(&self, found: Option<Resumed<'_>>) {
+        assert!(found.is_some() || !self.world.always_finds, "a miss, and the store knows it");
         let name = found.as_ref().map(|found| read(|| found.payload()));
         let is_made_outside = |version| version == FROM_OUTSIDE;
         match found.map(|found| (found.is_external(), is_made_outside(found.version()))) {
@@ -247,7 +270,10 @@ impl At<'_> {
         let called = self.world.log.next();
         let removed = self.world.cache.remove_exact(&known.handle);
         assert_eq!(removed, self.told() > 0, "removed, and told of");
-        self.note_of(known.id, called, Action::RemoveExact(known.name, removed));
+        // It may be there still, renewed.
+        if removed || !self.world.renews {
+            self.note_of(known.id, called, Action::RemoveExact(known.name, removed));
+        }
         if removed {
             self.gone_of(known.id, Some(known.name), called);
         }
@@ -266,7 +292,7 @@ impl At<'_> {
             [Modes::OFF, Modes::NO_INTERNAL_STORE, Modes::NO_INTERNAL_LOOKUP, Modes::NO_INTERNAL];
         let (world, cache) = (self.world, &self.world.cache);
         let other = OTHERS[usize::from(self.op.more % 4)];
-        let modes = if other == Modes::OFF { other } else { Modes::SERVER | other };
+        let modes = if other == Modes::OFF { other } else { world.modes() | other };
         cache.set_modes(modes);
         let before = self.find(world.log.next());
         pause(self.op.more / 4);
@@ -276,7 +302,7 @@ impl At<'_> {
             after != before && after.is_some_and(|(_, is_from_outside)| is_from_outside);
         let is_known = world.one_changes_modes && !stores;
         assert!(!(is_known && has_landed), "{after:?} has landed while storing was off");
-        cache.set_modes(Modes::SERVER);
+        cache.set_modes(world.modes());
     }
 
     fn change_callbacks(&self) {

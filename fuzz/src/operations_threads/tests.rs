@@ -2,12 +2,14 @@
 
 use super::super::history::{Action, NEVER, Operation};
 use super::Kind;
-use super::judge::judge_notes;
+use super::judge::{Rules, judge_notes};
 use super::threads::During;
 use super::world::{Gone, Notes, Seen, Told};
 use halfshake::RemovalCause;
 
 const NAME: u64 = 7;
+const KEEPS: Rules = Rules { lands: false, keeps: true, renews: false };
+const RENEWS: Rules = Rules { lands: false, keeps: false, renews: true };
 
 /// One session, which is put, told of at 30 and gone.
 fn one(cause: RemovalCause) -> Notes {
@@ -29,27 +31,46 @@ fn taken(called: u64) -> Seen {
 }
 
 fn why(notes: &Notes) -> String {
-    judge_notes(notes, false, false, 1).expect_err("a rule is broken")
+    judge_notes(notes, Rules::default(), 1).expect_err("a rule is broken")
 }
 
 #[test]
 fn a_session_that_left_with_one_event_is_fine() {
     let notes = one(RemovalCause::Evicted);
-    assert_eq!(judge_notes(&notes, false, false, 1), Ok(()));
-    assert_eq!(judge_notes(&notes, true, true, 1), Ok(()));
+    assert_eq!(judge_notes(&notes, Rules::default(), 1), Ok(()));
+    assert_eq!(judge_notes(&notes, Rules { lands: true, ..KEEPS }, 1), Ok(()));
 }
 
 #[test]
 fn a_lost_event_is_seen() {
     let notes = one(RemovalCause::Evicted);
-    assert!(judge_notes(&notes, false, false, 2).is_err());
+    assert!(judge_notes(&notes, Rules::default(), 2).is_err());
 }
 
 #[test]
 fn a_second_event_is_seen() {
     let mut notes = one(RemovalCause::Evicted);
     notes.told.push(Told { at: 31, ..notes.told[0] });
-    let refused = judge_notes(&notes, false, false, 2).expect_err("told twice");
+    let refused = judge_notes(&notes, Rules::default(), 2).expect_err("told twice");
+    assert!(refused.contains("twice"), "{refused}");
+}
+
+#[test]
+fn a_session_that_was_renewed_has_one_end_all_the_same() {
+    let mut notes = one(RemovalCause::Evicted);
+    let by = Some(During { kind: Kind::Resume, called: 15, tick: 5, told: 0 });
+    notes.told.push(Told { cause: RemovalCause::Replaced, by, at: 16, ..notes.told[0] });
+    assert_eq!(judge_notes(&notes, RENEWS, 2), Ok(()));
+    assert!(judge_notes(&notes, Rules::default(), 2).is_err(), "nobody renews");
+    // Found after its end, or ended once more.
+    let mut found = notes.operations[0].1;
+    (found.action, found.called, found.returned) = (Action::Get(Some(NAME)), 32, 33);
+    notes.operations.push((0, found));
+    let refused = judge_notes(&notes, RENEWS, 2).expect_err("it had left");
+    assert!(refused.contains("no order explains"), "{refused}");
+    notes.operations.pop();
+    notes.told.push(Told { at: 31, ..notes.told[0] });
+    let refused = judge_notes(&notes, RENEWS, 3).expect_err("two ends");
     assert!(refused.contains("twice"), "{refused}");
 }
 
@@ -88,7 +109,7 @@ fn a_session_that_comes_back_is_seen() {
         assert!(why(&notes).contains("gone, and back"));
         // Who looked before it was gone may have found it.
         notes.seen[0].called = 34;
-        assert!(judge_notes(&notes, false, true, 1).is_ok());
+        assert!(judge_notes(&notes, KEEPS, 1).is_ok());
     }
 }
 
@@ -108,7 +129,7 @@ fn what_had_expired_for_the_look_up_that_brought_it_may_have_been_taken_before()
     notes.operations.push((0, Operation { action: Action::Take(Some(NAME)), ..takes }));
     notes.taken_inside.push(NAME);
     notes.seen.push(taken(20));
-    assert_eq!(judge_notes(&notes, true, false, 1), Ok(()));
+    assert_eq!(judge_notes(&notes, Rules { lands: true, ..Rules::default() }, 1), Ok(()));
     notes.told[0].is_from_outside = false;
     assert!(why(&notes).contains("never stored"));
     notes.told[0].is_from_outside = true;

@@ -93,6 +93,11 @@ mod imp {
         }
     }
 
+    /// Waits for a future. One that nobody wakes hangs.
+    pub(in super::super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+        pollster::block_on(future)
+    }
+
     /// Some moments, or, from 32 on, gives the processor away.
     pub(in super::super) fn pause(times: u8) {
         match times.checked_sub(32) {
@@ -141,6 +146,11 @@ mod imp {
             })
             .collect();
         all.into_iter().for_each(|player| player.join().expect("no player panics"));
+    }
+
+    /// Waits for a future. One that nobody wakes is a deadlock, which fails.
+    pub(in super::super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+        shuttle::future::block_on(future)
     }
 
     /// Some steps.

@@ -1,15 +1,16 @@
 //! One cache, the store outside, the callbacks between them, and what was noted.
 
-use super::super::history::Operation;
+use super::super::history::{NEVER, Operation};
 use super::threads::{During, during, pause, set_during};
 use super::{Kind, MAX_CAPACITY, Op, Outside, Script, Span};
 use halfshake::session::{
-    Answer, Asked, Namespace, New, Purpose, Removed, Session, SessionCache, SessionId, Verdict,
+    Answer, Asked, Modes, Namespace, New, Purpose, Removed, Session, SessionCache, SessionId,
+    Times, Verdict,
 };
 use halfshake::{Clock, Maintenance, ManualClock, RemovalCause};
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -20,7 +21,12 @@ pub(super) const FROM_OUTSIDE: u16 = 0x0304;
 const UPTIME: Duration = Duration::from_secs(10_000);
 /// Room for some sessions.
 const FEW_BYTES: u64 = 500;
-pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Enough of its time has gone by when a session is stored: it is renewed when it is used.
+const AGE: Duration = Duration::from_millis(250);
+/// The same again, and how often.
+const AGING: Duration = Duration::from_millis(160);
+const AGES: u32 = 6;
 
 /// A removal event.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +124,10 @@ pub(super) struct World {
     pub(super) changes_modes: bool,
     pub(super) one_changes_modes: bool,
     pub(super) has_new: bool,
+    pub(super) renews: bool,
+    /// The store outside knows every id, and nothing that is done keeps a look-up from asking it.
+    pub(super) always_finds: bool,
+    ages: AtomicU32,
 }
 
 pub(super) fn namespace() -> Namespace {
@@ -126,11 +136,20 @@ pub(super) fn namespace() -> Namespace {
 
 pub(super) fn session(cache: &SessionCache<bool>, id: u8, name: u64, version: u16) -> Session {
     let id = SessionId::new(&[id; 32]).expect("32 bytes");
-    cache.make(&namespace(), id, version, &name.to_le_bytes())
+    let made = cache.make(&namespace(), id, version, &name.to_le_bytes());
+    let times = made.times();
+    let created = times.created().saturating_sub(AGE);
+    made.with_times(Times::new(created, times.not_after(), times.auth_not_after()))
 }
 
 pub(super) fn name_of(payload: &[u8]) -> u64 {
     u64::from_le_bytes(payload.try_into().expect("a name"))
+}
+
+/// A resumption renews what it finds, by putting another entry into its place.
+pub(super) fn is_by_use(cause: RemovalCause, by: Option<During>) -> bool {
+    let resumes = |by: During| matches!(by.kind, Kind::Resume | Kind::ResumeAsync);
+    cause == RemovalCause::Replaced && by.is_some_and(resumes)
 }
 
 /// The name in a payload that lies in the cache: it stays what it is while it can be read.
@@ -184,8 +203,8 @@ fn tell(log: &Log, clock: &ManualClock, gone: &Removed<'_, bool>) {
         assert!(by.kind != Kind::FlushSessions || has_expired, "flushed before its time");
         set_during(Some(During { told: by.told + 1, ..by }));
     }
-    // Who has left for room is still good.
-    if cause != RemovalCause::Evicted {
+    // Who has left for room is still good, and so is who is renewed.
+    if cause != RemovalCause::Evicted && !is_by_use(cause, by) {
         log.delete_outside(id, name);
     }
     let is_from_outside = gone.version() == FROM_OUTSIDE;
@@ -207,16 +226,18 @@ impl Kind {
     pub(super) fn tells_of(self, cause: RemovalCause) -> bool {
         use Kind::{
             Add, ConnectionFailed, FlushAll, FlushNamespace, FlushSessions, Maintain, New,
-            NewRefused, Remove, RemoveExact, Resume, SetCapacity, Shutdown, Take,
+            NewRefused, Remove, RemoveExact, Resume, ResumeAsync, SetCapacity, Shutdown, Take,
         };
         let (puts, flushes) = (
             matches!(self, Add | New | NewRefused),
             matches!(self, FlushAll | FlushNamespace | FlushSessions),
         );
+        let resumes = matches!(self, Resume | ResumeAsync);
         // What a look-up outside brings makes room for itself.
-        let makes_room = puts || matches!(self, Resume | SetCapacity | Maintain);
+        let makes_room = puts || resumes || matches!(self, SetCapacity | Maintain);
         match cause {
-            RemovalCause::Replaced => puts,
+            // What is used may be renewed.
+            RemovalCause::Replaced => puts || resumes,
             RemovalCause::Evicted => makes_room,
             RemovalCause::Expired => makes_room || flushes || self == Shutdown,
             RemovalCause::Taken => self == Take,
@@ -254,6 +275,8 @@ impl World {
         };
         let changes = |ops: &&Vec<Op>| ops.iter().any(|op| op.kind == Kind::Modes);
         let changers = script.threads.iter().filter(changes).count();
+        let hinders = script.has(&[Kind::Modes, Kind::Callbacks, Kind::Shutdown])
+            || script.has(&[Kind::Advance]) && !settings.renews;
         let world = Self {
             cache: builder.build().expect("good settings"),
             log,
@@ -263,7 +286,11 @@ impl World {
             changes_modes: changers > 0,
             one_changes_modes: changers == 1,
             has_new: script.has(&[Kind::New, Kind::NewRefused]),
+            renews: settings.renews,
+            always_finds: settings.outside == Outside::Knows && !hinders,
+            ages: AtomicU32::new(AGES),
         };
+        world.cache.set_modes(world.modes());
         world.set_remove_callback();
         if settings.has_new_callback {
             world.set_new_callback();
@@ -280,6 +307,33 @@ impl World {
     /// Whether what was stored may come back under its name.
     pub(super) fn keeps(&self) -> bool {
         self.outside == Outside::Keeps
+    }
+
+    /// Those that hold when no operation changes them.
+    pub(super) fn modes(&self) -> Modes {
+        if self.renews { Modes::SERVER | Modes::UPDATE_TIME } else { Modes::SERVER }
+    }
+
+    /// How long sessions live, in ticks. Where that depends on when they were used none expires,
+    /// unless no history is to explain it: see `advance`.
+    pub(super) fn timeout(&self) -> u64 {
+        let timeout = u64::try_from(TIMEOUT.as_millis()).unwrap_or(NEVER);
+        if self.renews { NEVER } else { timeout }
+    }
+
+    /// The clock goes on.
+    pub(super) fn advance(&self, by: Duration) {
+        pause(0);
+        lock(&self.log.clock).advance(by);
+    }
+
+    /// A moment later sessions are due to be renewed once more: a few times, which together stay
+    /// below the time that they live.
+    pub(super) fn age(&self) {
+        let has_some = |ages: u32| ages.checked_sub(1);
+        if self.renews && self.ages.fetch_update(SeqCst, SeqCst, has_some).is_ok() {
+            self.advance(AGING);
+        }
     }
 
     pub(super) fn set_remove_callback(&self) {
