@@ -93,6 +93,25 @@ fn panic_of_the_callback_itself_leaves_nothing_behind() {
 }
 
 #[test]
+fn look_up_whose_future_panics_is_over_also_while_it_is_kept() {
+    let rig = patient();
+    rig.cache.set_async_get_callback(|_, _| {
+        std::future::poll_fn(|_| -> Poll<Answer> { panic!("injected") })
+    });
+    let name = sessions::namespace();
+    let mut resumes = Box::pin(rig.cache.resume_async(&1, &name, &[1; 32]));
+    assert!(catch_unwind(AssertUnwindSafe(|| poll_once(resumes.as_mut()))).is_err());
+    assert_eq!(rig.cache.stats().in_flight, 0);
+    let mut takes = Box::pin(rig.cache.take_async(&1, &name, &[1; 32]));
+    assert!(catch_unwind(AssertUnwindSafe(|| poll_once(takes.as_mut()))).is_err());
+    // While a take is out nothing of its key lands.
+    rig.set_get();
+    rig.world.keeps_outside(1, Answer::borrowed(&rig.session(1)));
+    assert_eq!(rig.resume(1), Some(true));
+    assert!(rig.holds(1), "the take is out still");
+}
+
+#[test]
 fn waker_that_panics_leaves_nobody_asleep() {
     struct Wakes(Option<Arc<Mutex<u32>>>);
     impl std::task::Wake for Wakes {

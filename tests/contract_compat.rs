@@ -5,9 +5,9 @@
 
 mod sessions;
 
-use halfshake::RemovalCause::{Evicted, Expired, Faulty, RefusedByNew, Removed, Replaced};
+use halfshake::RemovalCause::{Evicted, Expired, RefusedByNew, Removed, Replaced};
 use halfshake::session::{Answer, Compat, Modes, Namespace, Newly, NotStored, Purpose, Rejection};
-use halfshake::session::{Side, Stage, Times};
+use halfshake::session::{Side, Stage};
 use sessions::{BEGIN, Call, Rig, TLS12, id, namespace, rig, rig_with};
 use std::time::Duration;
 
@@ -42,70 +42,6 @@ fn switches_are_bits_of_their_own_with_names() {
 }
 
 #[test]
-fn remove_callback_is_called_for_what_is_absent() {
-    // 1.6 [E removecb=1, ret 0]; strict: only real transitions.
-    let rig = with(Compat::REMOVE_TELLS_OF_ABSENT);
-    assert!(!rig.cache.remove(&namespace(), &[1; 32]));
-    assert_eq!(rig.world.calls(), [Call::Remove(1, Removed)]);
-    assert!(!rig.cache.connection_failed(&namespace(), &[2; 32]));
-    assert_eq!(rig.world.calls(), [Call::Remove(2, Faulty)]);
-    rig.begin(3);
-    let handle = rig.cache.find(&namespace(), &[3; 32]).unwrap().handle().unwrap();
-    assert!(rig.cache.remove_exact(&handle) && !rig.cache.remove_exact(&handle));
-    let calls = [Call::New(1, 3), Call::Remove(3, Removed), Call::Remove(3, Removed)];
-    assert_eq!(rig.world.calls(), calls);
-    assert_eq!(rig.cache.stats().engine.removed_total(), 1, "the engine has removed one");
-}
-
-#[test]
-fn unclean_close_without_internal_cache_reaches_the_remove_callback() {
-    // 1.6, unclean close in NO_INTERNAL mode: OpenSSL 1 [E], LibreSSL 0 [E].
-    for (compat, calls) in [
-        (Compat::openssl_1_1_1(), 1),
-        (Compat::openssl_3(), 1),
-        (Compat::libressl(), 0),
-        (Compat::boringssl(), 0),
-        (Compat::strict(), 0),
-    ] {
-        let modes = Modes::SERVER | Modes::NO_INTERNAL;
-        let rig = rig_with(|builder| builder.compat(compat).modes(modes));
-        rig.begin(1);
-        rig.world.calls();
-        rig.cache.connection_failed(&namespace(), &[1; 32]);
-        assert_eq!(rig.world.calls().len(), calls, "{compat:?}");
-    }
-}
-
-#[test]
-fn what_is_absent_is_told_of_with_no_session_to_show() {
-    let rig = with(Compat::REMOVE_TELLS_OF_ABSENT);
-    rig.cache.set_remove_callback(|gone| {
-        assert_eq!((gone.id(), gone.namespace()), (&[1; 32][..], &b"www"[..]));
-        assert!(gone.payload().is_empty());
-        assert_eq!(gone.times(), Times::new(Duration::ZERO, Duration::ZERO, Duration::ZERO));
-        assert_eq!(gone.to_session().id(), &id(1));
-    });
-    assert!(!rig.cache.remove(&namespace(), &[1; 32]));
-}
-
-#[test]
-fn remove_callback_that_removes_what_is_absent_does_not_recur_without_end() {
-    // 1.6: unbounded recursion there [E]. Not reproduced.
-    let rig = with(Compat::REMOVE_TELLS_OF_ABSENT);
-    let world = rig.world.clone();
-    rig.cache.set_remove_callback(move |gone| {
-        world.note(Call::Remove(gone.id()[0], gone.cause()));
-        gone.cache().remove(&namespace(), gone.id());
-    });
-    rig.cache.remove(&namespace(), &[1; 32]);
-    assert_eq!(rig.world.calls(), [Call::Remove(1, Removed)]);
-    rig.begin(2);
-    rig.cache.remove(&namespace(), &[2; 32]);
-    let calls = [Call::New(1, 2), Call::Remove(2, Removed), Call::Remove(2, Removed)];
-    assert_eq!(rig.world.calls(), calls, "once for the session, once for its absence");
-}
-
-#[test]
 fn refused_new_session_stays() {
     // 1.3 [E: number stays 1].
     let rig = with(Compat::REFUSED_STAYS);
@@ -113,6 +49,20 @@ fn refused_new_session_stays() {
     assert_eq!(rig.begin(1), Newly::Refused);
     assert_eq!((rig.cache.len(), rig.resume(1)), (1, Some(false)));
     assert_eq!(rig.world.calls(), [Call::New(1, 1)]);
+}
+
+#[test]
+fn refused_new_session_that_stays_may_be_outside_all_the_same() {
+    for compat in [Compat::REFUSED_STAYS, Compat::openssl_3(), Compat::boringssl()] {
+        let rig = with(compat);
+        rig.cache.set_modes(Modes::SERVER | Modes::NO_INTERNAL_STORE);
+        assert_eq!(rig.resume(1), None, "unknown, which is remembered");
+        // It writes the session down, and keeps no reference.
+        *rig.world.refuses.lock().unwrap() = true;
+        assert_eq!(rig.begin(1), Newly::Refused);
+        rig.world.keeps_outside(1, Answer::borrowed(&rig.session(1)));
+        assert_eq!(rig.resume(1), Some(true), "{compat:?}");
+    }
 }
 
 #[test]

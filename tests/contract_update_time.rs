@@ -2,6 +2,7 @@
 
 mod sessions;
 
+use halfshake::ManualClock;
 use halfshake::RemovalCause::{Removed, Replaced, Taken};
 use halfshake::session::{Answer, Compat, Modes, Newly, SessionBuilder, Verdict};
 use sessions::{BEGIN, Call, Connection, Rig, namespace, rig_with};
@@ -318,6 +319,31 @@ fn openssl_3_brings_expired_sessions_from_outside_back_to_life() {
     assert!(!rig.world.calls().iter().any(|call| matches!(call, Call::Remove(..))));
     let ssl = rig.cache.stats().ssl();
     assert_eq!((ssl.misses, ssl.cb_hits, ssl.timeouts), (1, 1, 0));
+}
+
+#[test]
+fn openssl_3_renews_nothing_from_outside_that_is_not_stored() {
+    // SSL_CTX_add_session moves the time; SSL_SESS_CACHE_NO_INTERNAL_STORE skips it.
+    let rig = renewing_with(|builder| builder.compat(Compat::openssl_3()));
+    rig.cache.set_modes(Modes::SERVER | UPDATE | Modes::NO_INTERNAL_STORE);
+    rig.world.keeps_outside(1, Answer::handed_over(rig.session_from_to(1, -100, -50)));
+    assert_eq!(rig.resume(1), None, "it has expired");
+    let ssl = rig.cache.stats().ssl();
+    assert_eq!((ssl.misses, ssl.cb_hits, ssl.timeouts), (1, 1, 1));
+}
+
+#[test]
+fn session_whose_end_the_wall_clock_has_jumped_over_keeps_its_deadline() {
+    let wall = ManualClock::new();
+    wall.set(BEGIN);
+    let rig = renewing_with(|builder| builder.wall_clock(wall.clone()));
+    rig.begin(1);
+    rig.world.calls();
+    // A step of the system's time; the cache's own clock stands still.
+    wall.set(BEGIN + Duration::from_secs(5_000));
+    assert_eq!(rig.resume(1), Some(false));
+    assert_eq!(rig.world.calls(), [], "nothing has replaced it");
+    assert_eq!(good_until(&rig, 1), Some(100));
 }
 
 #[test]

@@ -86,6 +86,7 @@ const ROOMS: &[Room] = &[
     safe("session/builder", 6),
     safe("session/callbacks", 6),
     safe("session/change", 6),
+    safe("session/remove", 6),
     safe("session/compat", 6),
     safe("session/counters", 6),
     safe("session/entry", 6),

@@ -144,8 +144,8 @@ impl<'c, C: 'static> Future for LookUp<'c, C> {
             return Poll::Ready(cache.use_late_answer(answer));
         }
         Pin::new(delay).poll(cx).map(|()| {
-            this.waits.take().into_iter().for_each(|(seat, _)| cache.give_up(seat));
-            None
+            let (seat, _) = this.waits.take()?;
+            cache.give_up(seat)
         })
     }
 }
@@ -169,28 +169,23 @@ impl<'c, C: 'static> Future for Take<'c, C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let cache = this.asker.cache;
-        let (take, delay) = match &mut this.waits {
+        // Out of `this` while it is polled: in a panic it ends, with its flight.
+        let (mut take, mut delay) = match this.waits.take() {
             Some(waits) => waits,
             None => match this.asker.take() {
                 Taking::Over(taken) => return Poll::Ready(taken),
-                Taking::Waits(take) => this.waits.insert((take, cache.delay())),
+                Taking::Waits(take) => (take, cache.delay()),
             },
         };
-        let answer = match cache.fly_taking(take, cx) {
-            Poll::Ready(answer) => Some(answer),
-            Poll::Pending => match Pin::new(delay).poll(cx) {
-                Poll::Ready(()) => None,
-                Poll::Pending => return Poll::Pending,
-            },
-        };
-        let Some((take, _)) = this.waits.take() else { return Poll::Ready(None) };
-        Poll::Ready(match answer {
-            Some(answer) => cache.arrive_taking(take, answer),
-            None => {
-                cache.give_up_taking(take);
-                None
-            }
-        })
+        if let Poll::Ready(answer) = cache.fly_taking(&mut take, cx) {
+            return Poll::Ready(cache.arrive_taking(take, answer));
+        }
+        if Pin::new(&mut delay).poll(cx).is_ready() {
+            cache.give_up_taking(take);
+            return Poll::Ready(None);
+        }
+        this.waits = Some((take, delay));
+        Poll::Pending
     }
 }
 

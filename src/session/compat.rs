@@ -71,15 +71,17 @@ macro_rules! switches {
 switches! {
     /// The remove callback is called for removals of what is not here, too: cause `Removed` or
     /// `Faulty`, on the calling thread, once. No session is there to be shown: its payload is empty
-    /// and its times are 0. (OpenSSL, so that an external store hears of fatal alerts.)
+    /// and its times are 0. What the callback removes in turn, of any cache, is not told of.
+    /// (OpenSSL, so that an external store hears of fatal alerts.)
     REMOVE_TELLS_OF_ABSENT = 0;
     /// A new session that the new callback refuses stays where it was stored. A callback that
     /// panics has not answered: its session goes. (All.)
     REFUSED_STAYS = 1;
     /// What the get callback gives is stored under its own id and namespace before anything is
-    /// checked, also while caching is off, and even if its id was removed meanwhile: only
-    /// `NO_INTERNAL_STORE` prevents it. What had expired is not stored, but the remove callback is
-    /// told of it (`Expired`). What is then found wrong is not used, and stays. (All.)
+    /// checked, also while caching is off, and even if its id was removed or taken meanwhile: only
+    /// `NO_INTERNAL_STORE` prevents it, if it was set before the answer came. What had expired is
+    /// not stored, but the remove callback is told of it (`Expired`). What is then found wrong is
+    /// not used, and stays. (All.)
     EXTERNAL_STORED_UNCHECKED = 2;
     /// A session that was made in the future is accepted. (OpenSSL, LibreSSL.)
     ACCEPTS_THE_FUTURE = 3;
@@ -113,8 +115,8 @@ switches! {
     FLUSHES_BY_NEW_SESSIONS = 14;
     /// [`SessionCache::remove_exact`] removes whatever session has the id. (OpenSSL.)
     EXACT_REMOVES_BY_ID = 15;
-    /// `UPDATE_TIME` renews a session when it is stored, also one from outside (which may so come
-    /// back to life), and not when it is used. (OpenSSL 3.)
+    /// `UPDATE_TIME` renews a session when it is stored, also, under `EXTERNAL_STORED_UNCHECKED`,
+    /// one from outside (which may so come back to life), and not when it is used. (OpenSSL 3.)
     UPDATE_TIME_ON_STORE = 16;
     /// `UPDATE_TIME` means nothing. (OpenSSL 1.1.1, LibreSSL, BoringSSL.)
     UPDATE_TIME_IGNORED = 17;
@@ -329,17 +331,18 @@ impl<C: 'static> SessionCache<C> {
             Given::Nothing | Given::Failed => None,
         };
         let Some(session) = session else { return answer };
-        let session = self.dated(&session, modes).into_owned();
-        let key = self.key_of(&session);
         let fits = session.payload().len() <= self.shared.max_payload;
-        if let (Some(key), true, false) = (key, fits, modes.contains(Modes::NO_INTERNAL_STORE)) {
-            let (value, timeout) = (encode(&session, 0), self.lasts(session.times()));
-            if timeout.is_zero() {
-                self.tell(&key, &value, RemovalCause::Expired);
-            } else {
-                // A refusal is counted by the engine.
-                let _refused = self.store.insert_with_timeout(key.bytes(), &value, timeout);
-            }
+        let key = self.key_of(&session).filter(|_| fits);
+        let Some(key) = key.filter(|_| !modes.contains(Modes::NO_INTERNAL_STORE)) else {
+            return answer;
+        };
+        let session = self.dated(&session, modes).into_owned();
+        let (value, timeout) = (encode(&session, 0), self.lasts(session.times()));
+        if timeout.is_zero() {
+            self.tell(&key, &value, RemovalCause::Expired);
+        } else {
+            // A refusal is counted by the engine.
+            let _refused = self.store.insert_with_timeout(key.bytes(), &value, timeout);
         }
         Answer::handed_over(session)
     }

@@ -211,7 +211,8 @@ pub struct SessionStats {
     pub asked: u64,
     /// Sessions that it gave, used or rejected.
     pub found: u64,
-    /// Sessions that it gave and that were used, also by those who had joined.
+    /// Sessions that were used as it gave them, also by those who had joined; and what those were
+    /// told of who had joined a look-up whose session was put meanwhile.
     pub used: u64,
     /// Calls that found nothing.
     pub unknown_outside: u64,

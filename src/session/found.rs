@@ -58,7 +58,8 @@ impl Resumed<'_> {
         self.view().map_or_else(Session::times, View::times)
     }
 
-    /// Whether the get callback gave it.
+    /// Whether it came from outside: the get callback gave it, or another look-up shared what it
+    /// had found meanwhile.
     #[must_use]
     pub fn is_external(&self) -> bool {
         matches!(self.0, Found::Outside(_))

@@ -98,6 +98,7 @@ mod modes;
 mod outcome;
 mod outside;
 mod record;
+mod remove;
 mod renew;
 #[cfg(feature = "seal")]
 mod seal;
@@ -230,7 +231,8 @@ impl<C: 'static> SessionCache<C> {
     /// the set that they saw. But once this has returned with storing switched off, none of them
     /// stores what a look-up outside brings back; and once it has with look-ups inside switched
     /// off, none that begins joins one that still looks inside. (What is out then is not stored in
-    /// either case.) Who sees the new set (by [`modes`](Self::modes), or an operation that goes by
+    /// either case, but under [`Compat::EXTERNAL_STORED_UNCHECKED`], which goes by the set that it
+    /// saw.) Who sees the new set (by [`modes`](Self::modes), or an operation that goes by
     /// it) sees what this thread has done before: a cache that is filled first and looked at
     /// afterwards is full for everybody.
     ///

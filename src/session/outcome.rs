@@ -11,7 +11,7 @@
 //! Between two polls of the cargo somebody must be woken. The future wakes all seats that wait, so
 //! whoever leaves, or is polled no more, strands nobody: the others go on. One that finds the cargo
 //! out waits in vain if the future has woken him just then. So whoever puts the cargo back, and was
-//! woken meanwhile, wakes all others once more. (Model: `flights::woken`.)
+//! woken meanwhile, wakes all others once more. (Model: `joins::woken`.)
 //!
 //! # Too long
 //!
@@ -131,6 +131,8 @@ impl Outcome {
             return Some(match state.cargo.take() {
                 Some(cargo) => {
                     let waiting = state.came - state.left;
+                    // They have waited in vain, and are counted by him: not again when they leave.
+                    state.answer = Some(None);
                     Joining::Overdue { outcome: self.clone(), cargo, waiting }
                 }
                 None => Joining::TooLate(self.clone()),
@@ -240,31 +242,32 @@ impl Seat {
 }
 
 impl Seat {
-    /// Leaves. The last one who does takes the cargo with him, and ends it.
-    #[must_use = "it has to be ended"]
-    pub(super) fn leave(mut self) -> Option<Cargo> {
+    /// Leaves. The last one who does takes the cargo with him, and ends it. `Ok`: the answer is
+    /// there all the same.
+    pub(super) fn leave(mut self) -> Result<Option<Session>, Option<Cargo>> {
         self.go()
     }
 
-    fn go(&mut self) -> Option<Cargo> {
+    fn go(&mut self) -> Result<Option<Session>, Option<Cargo>> {
         if std::mem::replace(&mut self.has_left, true) {
-            return None;
+            return Err(None);
         }
         let mut state = self.outcome.0.lock();
         state.left += 1;
         let mine = state.waiting.remove(&self.number);
         let cargo = if state.is_abandoned() { state.cargo.take() } else { None };
+        let answer = state.answer.clone();
         drop(state);
         drop(mine);
-        cargo
+        answer.ok_or(cargo)
     }
 }
 
 impl Drop for Seat {
     /// For who comes to no end, in a panic.
     fn drop(&mut self) {
-        let cargo = self.go();
-        discard(catch_unwind(AssertUnwindSafe(|| drop(cargo))).err());
+        let left = self.go();
+        discard(catch_unwind(AssertUnwindSafe(|| drop(left))).err());
     }
 }
 
@@ -283,7 +286,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Polls on this thread until it is ready, or the time is over.
+/// Polls on this thread until it is ready, or the time is over: if it was woken by then, once more.
 pub(super) fn block_on<T>(
     timeout: Duration,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -291,21 +294,76 @@ pub(super) fn block_on<T>(
     let unpark = Arc::new(Unpark { thread: current_thread(), woken: PlainBool::new(false) });
     let waker = Waker::from(unpark.clone());
     let begin = Stopwatch::start();
+    let mut is_over = false;
     loop {
         if let Poll::Ready(answer) = poll(&mut Context::from_waker(&waker)) {
             return Ok(answer);
         }
+        // Also for a future that is woken again and again.
+        if is_over {
+            return Err(TimedOut);
+        }
         loop {
-            // Also for a future that is woken again and again.
             let left = timeout.saturating_sub(begin.elapsed());
-            if left.is_zero() {
-                return Err(TimedOut);
-            }
+            is_over = left.is_zero();
             // Acquire: pairs with the Release in `wake`.
             if unpark.woken.swap(false, Ordering::Acquire) {
                 break;
             }
+            if is_over {
+                return Err(TimedOut);
+            }
             park_timeout(left);
         }
+    }
+}
+
+#[cfg(all(test, not(any(halfshake_loom, halfshake_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// How often a future is polled until `block_on` ends, which is woken `wakes` times at once.
+    fn polls(timeout: Duration, wakes: u32) -> (u32, Result<(), TimedOut>) {
+        let mut polls = 0;
+        let ended = block_on(timeout, |cx| {
+            polls += 1;
+            if polls > wakes {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        (polls, ended)
+    }
+
+    #[test]
+    fn who_was_woken_by_the_end_of_the_time_is_polled_once_more_and_no_further() {
+        assert!(matches!(polls(Duration::ZERO, 0), (1, Ok(()))));
+        assert!(matches!(polls(Duration::ZERO, 1), (2, Ok(()))));
+        assert!(matches!(polls(Duration::ZERO, 9), (2, Err(TimedOut))));
+        let idle: Result<(), _> = block_on(Duration::ZERO, |_| Poll::Pending);
+        assert!(idle.is_err());
+    }
+
+    #[test]
+    fn answer_that_has_come_in_the_last_moment_is_there_for_who_leaves() {
+        let first = Outcome::open();
+        let outcome = first.outcome().clone();
+        let Some(Joining::Waits(second)) = outcome.join(Duration::MAX) else { panic!("joins") };
+        assert!(matches!(second.leave(), Err(None)), "nothing has come");
+        outcome.tell(None);
+        assert!(matches!(first.leave(), Ok(None)));
+    }
+
+    #[test]
+    fn look_up_that_begins_again_may_fail_again() {
+        let first = Outcome::open();
+        let outcome = first.outcome().clone();
+        assert!(!outcome.begin_again(), "for nobody");
+        assert!(outcome.fails_first());
+        assert!(!outcome.fails_first());
+        let Some(Joining::Waits(_second)) = outcome.join(Duration::MAX) else { panic!("joins") };
+        assert!(outcome.begin_again());
+        assert!(outcome.fails_first(), "it is another question");
     }
 }

@@ -104,22 +104,26 @@ impl<C: 'static> SessionCache<C> {
         let outcome = seat.outcome().clone();
         match seat.wait(self.shared.lookup_timeout, |cargo, cx| self.fly(&outcome, cargo, cx)) {
             Ok(answer) => self.use_late_answer(answer),
-            Err(TimedOut) => {
-                self.give_up(seat);
+            Err(TimedOut) => self.give_up(seat),
+        }
+    }
+
+    /// One who waits does so no longer. An answer that has come in the last moment is one.
+    pub(super) fn give_up(&self, seat: Seat) -> Option<Resumed<'static>> {
+        let outcome = seat.outcome().clone();
+        match seat.leave() {
+            Ok(answer) => self.use_late_answer(answer),
+            Err(cargo) => {
+                self.count_time_out(&outcome);
+                cargo.into_iter().for_each(|cargo| self.end_cargo(cargo));
                 None
             }
         }
     }
 
-    /// One who waits does so no longer.
-    pub(super) fn give_up(&self, seat: Seat) {
-        self.count_time_out(seat.outcome());
-        self.leave(seat);
-    }
-
-    /// One who waits goes.
+    /// One who waits goes, whatever comes.
     pub(super) fn leave(&self, seat: Seat) {
-        seat.leave().into_iter().for_each(|cargo| self.end_cargo(cargo));
+        seat.leave().err().flatten().into_iter().for_each(|cargo| self.end_cargo(cargo));
     }
 
     /// The future ends, then the flight.

@@ -40,13 +40,15 @@ impl<C: 'static> SessionCache<C> {
     #[cold]
     fn renew<'c>(&'c self, key: &Key, found: Found<'c>) -> Result<Found<'c>, Miss> {
         let view = View { key: found.key(), value: found.value() };
-        let Some(times) = due(view.times(), self.wall_now()) else { return Ok(found) };
+        let now = self.wall_now();
+        let Some(times) = due(view.times(), now) else { return Ok(found) };
         let (session, handle) = (view.to_session().with_times(times), found.handle());
         // What has come too late for a removal has still, renewed.
         let own = landing(&found);
         // No callback runs while this pins the thread.
         drop(found);
-        let (value, timeout) = (encode(&session, own), self.lasts(times));
+        let timeout = self.shared.compat.end(times).saturating_sub(now);
+        let value = encode(&session, own);
         let replace = || self.store.replace_exact(&handle, key.bytes(), &value, timeout);
         let (replaced, late) = self.change(key, replace);
         let is_late = !matches!(replaced, Ok(Ok(false) | Err(_)));
@@ -61,14 +63,14 @@ impl<C: 'static> SessionCache<C> {
 }
 
 /// The times of a session that is used now, if enough of its timeout has gone by, and if they let
-/// it live longer.
+/// it live longer. Where the wall clock has jumped over its end it keeps its deadline.
 fn due(times: Times, now: Duration) -> Option<Times> {
     let timeout = times.not_after().saturating_sub(times.created());
     if now.saturating_sub(times.created()) < timeout / PART {
         return None;
     }
     let renewed = times.renewed(now, timeout);
-    (renewed.not_after() > times.not_after()).then_some(renewed)
+    (renewed.not_after() > times.not_after().max(now)).then_some(renewed)
 }
 
 #[cfg(test)]
@@ -89,5 +91,7 @@ mod tests {
         assert_eq!(at(179), Some(times([179, 250, 250])));
         assert_eq!(at(50), None, "a clock that stands before it was made");
         assert_eq!(due(times([100, 250, 250]), Duration::from_secs(200)), None, "at its end");
+        assert_eq!(at(249), Some(times([249, 250, 250])));
+        assert_eq!(at(250), None, "a clock that has jumped over its end");
     }
 }

@@ -160,6 +160,16 @@ impl Rig {
         self.cache.find(&namespace(), &[first; 32]).is_some()
     }
 
+    /// What was told of a session since the last time.
+    pub(crate) fn removals(&self, first: u8) -> Vec<RemovalCause> {
+        let calls = self.world.calls().into_iter();
+        let causes = calls.filter_map(|call| match call {
+            Call::Remove(id, cause) if id == first => Some(cause),
+            _ => None,
+        });
+        causes.collect()
+    }
+
     pub(crate) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
