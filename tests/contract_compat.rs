@@ -38,6 +38,7 @@ fn switches_are_bits_of_their_own_with_names() {
     }
     for (switch, _) in Compat::ALL {
         assert!(all.contains(*switch) && !all.without(*switch).contains(*switch));
+        assert_eq!(all.with(*switch), all, "it is on already");
     }
 }
 

@@ -26,6 +26,15 @@ fn session_is_expired_at_its_deadline_swept_or_not() {
 }
 
 #[test]
+fn session_that_nobody_sets_times_for_lives_two_hours_and_renewed_a_week() {
+    let builder = SessionCache::<()>::builder().capacity(1).maintenance(Maintenance::Embedder);
+    let cache = builder.build().unwrap();
+    let times = cache.make(&namespace(), id(1), TLS12, b"").times();
+    let lives = |until: Duration| (until - times.created()).as_secs();
+    assert_eq!([times.not_after(), times.auth_not_after()].map(lives), [7_200, 604_800]);
+}
+
+#[test]
 fn monotonic_clock_that_steps_back_resurrects_nothing() {
     let rig = rig();
     rig.begin(1);
