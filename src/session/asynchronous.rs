@@ -169,8 +169,8 @@ impl<'c, C: 'static> Future for Take<'c, C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let cache = this.asker.cache;
-        // Out of `this` while it is polled: in a panic it ends, with its flight.
-        let (mut take, mut delay) = match this.waits.take() {
+        // Out of `this` while its future is polled: in a panic it ends, with its flight.
+        let (mut take, delay) = match this.waits.take() {
             Some(waits) => waits,
             None => match this.asker.take() {
                 Taking::Over(taken) => return Poll::Ready(taken),
@@ -180,12 +180,12 @@ impl<'c, C: 'static> Future for Take<'c, C> {
         if let Poll::Ready(answer) = cache.fly_taking(&mut take, cx) {
             return Poll::Ready(cache.arrive_taking(take, answer));
         }
-        if Pin::new(&mut delay).poll(cx).is_ready() {
+        let (_, delay) = this.waits.insert((take, delay));
+        Pin::new(delay).poll(cx).map(|()| {
+            let (take, _) = this.waits.take()?;
             cache.give_up_taking(take);
-            return Poll::Ready(None);
-        }
-        this.waits = Some((take, delay));
-        Poll::Pending
+            None
+        })
     }
 }
 

@@ -71,8 +71,9 @@ macro_rules! switches {
 switches! {
     /// The remove callback is called for removals of what is not here, too: cause `Removed` or
     /// `Faulty`, on the calling thread, once. No session is there to be shown: its payload is empty
-    /// and its times are 0. What the callback removes in turn, of any cache, is not told of.
-    /// (OpenSSL, so that an external store hears of fatal alerts.)
+    /// and its times are 0. What has landed under the id by then goes, too. What the callback
+    /// removes in turn, of any cache, is not told of. (OpenSSL, so that an external store hears of
+    /// fatal alerts.)
     REMOVE_TELLS_OF_ABSENT = 0;
     /// A new session that the new callback refuses stays where it was stored. A callback that
     /// panics has not answered: its session goes. (All.)

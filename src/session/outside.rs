@@ -122,6 +122,7 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// One who waits goes, whatever comes.
+    #[cfg(feature = "async")]
     pub(super) fn leave(&self, seat: Seat) {
         seat.leave().err().flatten().into_iter().for_each(|cargo| self.end_cargo(cargo));
     }

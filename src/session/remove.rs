@@ -89,7 +89,8 @@ impl<C: 'static> SessionCache<C> {
             None => drop(self.shared.flights.mark(before, Scope::Key(key.bytes()))),
         }
         // Gone already. Another one of its id is not absent.
-        if self.look_for_itself(key).is_none() {
+        let tells = self.shared.compat.contains(Compat::REMOVE_TELLS_OF_ABSENT);
+        if tells && self.look_for_itself(key).is_none() {
             self.remove_absent(before, key, cause);
         }
         false

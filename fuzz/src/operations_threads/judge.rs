@@ -1,6 +1,6 @@
 //! Whether what happened keeps to the contract.
 
-use super::super::history::{Action, Event, How, check, named};
+use super::super::history::{Action, Event, How, Operation, check, named};
 use super::world::{Gone, Notes, Seen, TLS12, Told, World, is_by_use, name_of, session};
 use super::{Kind, MOST_IDS, Played, Script};
 use halfshake::session::NotStored;
@@ -80,11 +80,25 @@ pub(super) fn judge_notes(notes: &Notes, rules: Rules, stored: u64) -> Result<()
         judge_expired(notes)?;
     }
     let ends = ends(notes)?;
+    let is_renewal = |told: &&Told| is_by_use(told.cause, told.by);
+    // What has come too late goes also by a resumption: it has landed.
+    let mut lost = ends.values().copied().filter(is_renewal);
+    if let Some(lost) = lost.find(|end| !end.is_from_outside) {
+        return Err(format!("renewed, and nothing has taken its place: {lost:?}"));
+    }
+    let renewed: HashSet<u64> =
+        notes.told.iter().filter(is_renewal).map(|told| told.name).collect();
     let unanswered = unanswered(notes);
     let is_known = |name: Option<u64>| name.is_none_or(|name| !unanswered.contains(&name));
     for id in 0..MOST_IDS {
         let of = notes.operations.iter().filter(|(of, _)| *of == id).map(|(_, op)| *op);
         let of = of.filter(|op| is_known(named(op.action)));
+        // A handle from before means one that is there no more.
+        let is_of_old = |op: &Operation| match op.action {
+            Action::RemoveExact(name, false) => renewed.contains(&name),
+            _ => false,
+        };
+        let of = of.filter(|op| !is_of_old(op));
         let told = ends.values().filter(|told| told.id == id && is_known(Some(told.name)));
         let told: Vec<_> = told.map(|told| event(told, notes, lands)).collect();
         check(&of.collect::<Vec<_>>(), &told).map_err(|why| format!("id {id}: {why}"))?;

@@ -197,7 +197,7 @@ impl Settings {
             ids: [1, 2, 3, MOST_IDS][pick(second >> 4, 4)],
             outside: OUTSIDE[pick(third, 5)],
             has_new_callback: third < 192,
-            renews: third % 192 >= 96,
+            renews: third & 32 != 0,
         }
     }
 }

@@ -270,10 +270,7 @@ impl At<'_> {
         let called = self.world.log.next();
         let removed = self.world.cache.remove_exact(&known.handle);
         assert_eq!(removed, self.told() > 0, "removed, and told of");
-        // It may be there still, renewed.
-        if removed || !self.world.renews {
-            self.note_of(known.id, called, Action::RemoveExact(known.name, removed));
-        }
+        self.note_of(known.id, called, Action::RemoveExact(known.name, removed));
         if removed {
             self.gone_of(known.id, Some(known.name), called);
         }

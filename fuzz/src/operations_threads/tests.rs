@@ -75,6 +75,31 @@ fn a_session_that_was_renewed_has_one_end_all_the_same() {
 }
 
 #[test]
+fn a_renewal_that_loses_its_session_is_seen() {
+    let mut notes = one(RemovalCause::Replaced);
+    notes.told[0].by = Some(During { kind: Kind::ResumeAsync, called: 20, tick: 5, told: 0 });
+    let refused = judge_notes(&notes, RENEWS, 1).expect_err("nothing is there");
+    assert!(refused.contains("taken its place"), "{refused}");
+    // What had landed too late for a removal goes that way.
+    notes.told[0].is_from_outside = true;
+    assert_eq!(judge_notes(&notes, Rules { lands: true, ..RENEWS }, 1), Ok(()));
+}
+
+#[test]
+fn an_exact_removal_that_misses_is_seen_unless_its_session_was_renewed() {
+    let mut notes = one(RemovalCause::Evicted);
+    let action = Action::RemoveExact(NAME, false);
+    let missed = Operation { called: 12, returned: 13, action, ..notes.operations[0].1 };
+    notes.operations.push((0, missed));
+    notes.told[0].by = Some(During { kind: Kind::Add, called: 20, tick: 5, told: 0 });
+    let refused = judge_notes(&notes, RENEWS, 1).expect_err("it was there");
+    assert!(refused.contains("no order explains"), "{refused}");
+    let by = Some(During { kind: Kind::Resume, called: 11, tick: 5, told: 0 });
+    notes.told.push(Told { cause: RemovalCause::Replaced, by, at: 12, ..notes.told[0] });
+    assert_eq!(judge_notes(&notes, RENEWS, 2), Ok(()));
+}
+
+#[test]
 fn a_second_taker_is_seen() {
     let mut notes = one(RemovalCause::Taken);
     notes.seen.extend([taken(20), taken(21)]);
