@@ -60,6 +60,28 @@ use_shuttle_flags() {
     export CARGO_TARGET_DIR=$target_root/shuttle
 }
 
+# side_by_side FUNCTION ARGUMENT...: calls it with each of these, as many at a time as there are
+# processors. What one says is shown when it has ended. Status 1 if one has failed.
+side_by_side() {
+    local function=$1 argument pid status=0 outputs
+    local -A says=()
+    shift
+    outputs=$(mktemp -d)
+    for argument in "$@" ''; do
+        while ((${#says[@]})) && { [[ -z $argument ]] || ((${#says[@]} >= $(nproc))); }; do
+            wait -n -p pid "${!says[@]}" || status=1
+            cat "${says[$pid]}"
+            unset "says[$pid]"
+        done
+        if [[ -n $argument ]]; then
+            ("$function" "$argument") >"$outputs/$(basename "$argument")" 2>&1 &
+            says[$!]=$outputs/$(basename "$argument")
+        fi
+    done
+    rm -rf "$outputs"
+    return "$status"
+}
+
 # run_tests LEAST COMMAND...: runs cargo test, and refuses a green run of fewer tests than LEAST.
 run_tests() {
     local least=$1 log passed
