@@ -64,7 +64,8 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// Removes that very session, if it is still there: not one that has taken its id since, nor
-    /// itself once it was renewed ([`Modes::UPDATE_TIME`]), which has a handle of its own.
+    /// itself once it was renewed ([`UPDATE_TIME`](super::Modes::UPDATE_TIME)), which has a handle
+    /// of its own.
     /// Counterpart: `SSL_CTX_remove_session`, as BoringSSL has it.
     ///
     /// # Panics

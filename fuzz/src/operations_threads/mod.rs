@@ -39,6 +39,8 @@ pub enum Kind {
     /// As a future, which may be dropped before it is ready.
     ResumeAsync,
     Take,
+    /// The same.
+    TakeAsync,
     Remove,
     /// `remove_exact`, of what the thread has found last.
     RemoveExact,
@@ -63,7 +65,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Add,
         Self::New,
         Self::NewRefused,
@@ -71,6 +73,7 @@ impl Kind {
         Self::Resume,
         Self::ResumeAsync,
         Self::Take,
+        Self::TakeAsync,
         Self::Remove,
         Self::RemoveExact,
         Self::ConnectionFailed,
@@ -107,7 +110,7 @@ impl Kind {
         Self::Take,
         Self::Take,
         Self::Take,
-        Self::Take,
+        Self::TakeAsync,
         Self::Remove,
         Self::Remove,
         Self::RemoveExact,

@@ -33,6 +33,19 @@ pub(super) struct Known {
     handle: SessionHandle,
 }
 
+/// What a look-up brings that is asked to its end, or given up when it has waited a few times.
+fn patiently<T>(look_up: impl Future<Output = T>, times: u64) -> Option<T> {
+    let (mut look_up, mut waits) = (pin!(look_up), times % 4);
+    block_on(poll_fn(|cx| match look_up.as_mut().poll(cx) {
+        Poll::Ready(found) => Poll::Ready(Some(found)),
+        Poll::Pending if waits == 1 => Poll::Ready(None),
+        Poll::Pending => {
+            waits = waits.saturating_sub(1);
+            Poll::Pending
+        }
+    }))
+}
+
 /// One operation under way.
 struct At<'w> {
     world: &'w World,
@@ -54,7 +67,8 @@ impl At<'_> {
                 self.resumed(cache.resume(&false, &key, &id));
             }
             Kind::ResumeAsync => self.resume_async(),
-            Kind::Take => self.take(),
+            Kind::Take => self.taken(cache.take(&false, &key, &id)),
+            Kind::TakeAsync => self.take_async(),
             Kind::Remove => self.remove(|| cache.remove(&key, &id)),
             Kind::ConnectionFailed => self.remove(|| cache.connection_failed(&key, &id)),
             Kind::RemoveExact => {
@@ -179,19 +193,10 @@ impl At<'_> {
         found
     }
 
-    /// To its end, or given up when it has waited a few times.
     fn resume_async(&self) {
         self.world.age();
-        let (name, id, mut waits) = (namespace(), [self.op.id; 32], self.op.more % 4);
-        let mut asked = pin!(self.world.cache.resume_async(&false, &name, &id));
-        let found = block_on(poll_fn(|cx| match asked.as_mut().poll(cx) {
-            Poll::Ready(found) => Poll::Ready(Some(found)),
-            Poll::Pending if waits == 1 => Poll::Ready(None),
-            Poll::Pending => {
-                waits = waits.saturating_sub(1);
-                Poll::Pending
-            }
-        }));
+        let (cache, name, id) = (&self.world.cache, namespace(), [self.op.id; 32]);
+        let found = patiently(cache.resume_async(&false, &name, &id), u64::from(self.op.more));
         found.into_iter().for_each(|found| self.resumed(found));
     }
 
@@ -217,9 +222,15 @@ impl At<'_> {
         name.into_iter().for_each(|name| _ = self.note(Action::MayInsert(name)));
     }
 
-    fn take(&self) {
+    /// One that is given up may have taken what nobody gets then.
+    fn take_async(&self) {
+        let (cache, name, id) = (&self.world.cache, namespace(), [self.op.id; 32]);
+        let taken = patiently(cache.take_async(&false, &name, &id), self.called);
+        taken.into_iter().for_each(|taken| self.taken(taken));
+    }
+
+    fn taken(&self, taken: Option<Resumed<'_>>) {
         let (world, called) = (self.world, self.called);
-        let taken = world.cache.take(&false, &namespace(), &[self.op.id; 32]);
         let Some(taken) = taken else {
             // While the new callback is told of a session, it is there, and can't be taken.
             if !world.changes_modes && !world.has_new {

@@ -227,6 +227,7 @@ impl Kind {
         use Kind::{
             Add, ConnectionFailed, FlushAll, FlushNamespace, FlushSessions, Maintain, New,
             NewRefused, Remove, RemoveExact, Resume, ResumeAsync, SetCapacity, Shutdown, Take,
+            TakeAsync,
         };
         let (puts, flushes) = (
             matches!(self, Add | New | NewRefused),
@@ -240,7 +241,7 @@ impl Kind {
             RemovalCause::Replaced => puts || resumes,
             RemovalCause::Evicted => makes_room,
             RemovalCause::Expired => makes_room || flushes || self == Shutdown,
-            RemovalCause::Taken => self == Take,
+            RemovalCause::Taken => matches!(self, Take | TakeAsync),
             RemovalCause::Removed => matches!(self, Remove | RemoveExact),
             RemovalCause::Faulty => self == ConnectionFailed,
             RemovalCause::RefusedByNew => self == NewRefused,
