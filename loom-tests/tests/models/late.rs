@@ -210,7 +210,7 @@ fn removed_late_or_taken(race: &Race) {
     race.saw(if was_taken { "taken" } else { "not taken" });
     sessions.end();
 }
-model!(removed_late_or_taken, least 100, sees ["taken", "not taken"]);
+model!(removed_late_or_taken, least 120, preemptions 1, sees ["taken", "not taken"]);
 
 /// What is not inside is deleted outside once the removal has looked: who gets it until then does
 /// not bring it back.
