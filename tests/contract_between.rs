@@ -4,7 +4,7 @@
 mod sessions;
 mod world;
 
-use halfshake::RemovalCause::{Flushed, Removed, Replaced};
+use halfshake::RemovalCause::{Evicted, Flushed, Removed, Replaced};
 use halfshake::session::{Answer, Compat, Modes};
 use halfshake::{Clock, Maintenance, ManualClock};
 use sessions::{BEGIN, Cache, Rig, namespace, rig_with};
@@ -361,6 +361,20 @@ fn exact_removal_leaves_an_equal_session_that_is_put_just_then() {
         assert!(rig.holds(1), "a handle never means another session");
         assert_eq!(rig.removals(1), [Replaced], "{compat:?}");
     }
+}
+
+#[test]
+fn exact_removal_leaves_an_equal_session_that_a_look_up_brings_just_then() {
+    let rig = exactly_removed_while(Compat::strict(), |rig| {
+        // Full for a moment: it is evicted.
+        rig.cache.set_capacity(1).unwrap();
+        rig.cache.add(&rig.session(2)).unwrap();
+        rig.cache.set_capacity(100).unwrap();
+        rig.world.keeps_outside(1, Answer::borrowed(&rig.session(1)));
+        assert_eq!(rig.resume(1), Some(true));
+    });
+    assert!(rig.holds(1), "a handle never means another session");
+    assert_eq!(rig.removals(1), [Evicted]);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 mod sessions;
 
 use halfshake::RemovalCause::{Evicted, Expired, RefusedByNew, Removed, Replaced};
-use halfshake::session::{Answer, Compat, Modes, Namespace, Newly, NotStored, Purpose, Rejection};
+use halfshake::session::{Answer, Compat, Modes, Namespace, Newly, NotStored, Rejection};
 use halfshake::session::{Side, Stage};
 use sessions::{BEGIN, Call, Rig, TLS12, id, namespace, rig, rig_with};
 use std::time::Duration;
@@ -15,10 +15,6 @@ const TLS11: u16 = 0x0302;
 
 fn with(switch: Compat) -> Rig {
     rig_with(|builder| builder.compat(switch))
-}
-
-fn asked(first: u8) -> Call {
-    Call::Get(2, first, Purpose::Resume)
 }
 
 #[test]
@@ -73,44 +69,6 @@ fn new_session_whose_callback_panics_goes_also_where_refused_ones_stay() {
     let begin = std::panic::AssertUnwindSafe(|| rig.begin(1));
     assert!(std::panic::catch_unwind(begin).is_err());
     assert_eq!(rig.world.calls(), [Call::Remove(1, RefusedByNew)]);
-}
-
-#[test]
-fn external_session_of_another_id_is_stored_under_its_own() {
-    // 1.4, 3.6.3 [E ok=1 reused=0 number=2].
-    let rig = with(Compat::EXTERNAL_STORED_UNCHECKED);
-    rig.begin(9);
-    rig.world.keeps_outside(1, Answer::handed_over(rig.session(2)));
-    assert_eq!(rig.resume(1), None);
-    let ssl = rig.cache.stats().ssl();
-    assert_eq!((ssl.number, ssl.misses, ssl.cb_hits, ssl.hits), (2, 1, 1, 0));
-    assert!(rig.holds(2) && !rig.holds(1));
-    assert_eq!(rig.world.calls(), [Call::New(1, 9), asked(1)], "no remove_cb");
-}
-
-#[test]
-fn external_session_that_has_expired_reaches_the_remove_callback() {
-    // 1.4: inserted, then removed: remove_cb 1; misses, cb_hits, timeouts.
-    let rig = with(Compat::EXTERNAL_STORED_UNCHECKED);
-    rig.world.keeps_outside(1, Answer::handed_over(rig.session_from_to(1, -10, 0)));
-    assert_eq!(rig.resume(1), None);
-    assert_eq!(rig.world.calls(), [asked(1), Call::Remove(1, Expired)]);
-    let ssl = rig.cache.stats().ssl();
-    assert_eq!((ssl.number, ssl.misses, ssl.cb_hits, ssl.timeouts, ssl.hits), (0, 1, 1, 1, 0));
-}
-
-#[test]
-fn external_session_is_stored_also_while_caching_is_off() {
-    // 1.9 [E number=1 in OFF mode]; NO_INTERNAL_STORE alone prevents it.
-    for (modes, number) in
-        [(Modes::OFF, 1), (Modes::SERVER, 1), (Modes::SERVER | Modes::NO_INTERNAL_STORE, 0)]
-    {
-        let rig = with(Compat::EXTERNAL_STORED_UNCHECKED);
-        rig.cache.set_modes(modes);
-        rig.world.keeps_outside(1, Answer::serialised(rig.session(1).to_bytes().to_vec()));
-        assert_eq!(rig.resume(1), Some(true), "{modes:?}");
-        assert_eq!(rig.cache.len(), number, "{modes:?}");
-    }
 }
 
 #[test]

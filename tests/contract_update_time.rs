@@ -4,10 +4,10 @@ mod sessions;
 
 use halfshake::ManualClock;
 use halfshake::RemovalCause::{Removed, Replaced, Taken};
-use halfshake::session::{Answer, Compat, Modes, Newly, SessionBuilder, Verdict};
+use halfshake::session::{Answer, Compat, Modes, Newly, SessionBuilder, Side, Verdict};
 use sessions::{BEGIN, Call, Connection, Rig, namespace, rig_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const UPDATE: Modes = Modes::UPDATE_TIME;
@@ -330,6 +330,24 @@ fn openssl_3_renews_nothing_from_outside_that_is_not_stored() {
     assert_eq!(rig.resume(1), None, "it has expired");
     let ssl = rig.cache.stats().ssl();
     assert_eq!((ssl.misses, ssl.cb_hits, ssl.timeouts), (1, 1, 1));
+}
+
+#[test]
+fn openssl_3_renews_no_new_session_that_is_not_stored() {
+    let rig = renewing_with(|builder| builder.compat(Compat::openssl_3()));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = seen.clone();
+    rig.cache.set_new_callback(move |_, new| {
+        sees.lock().unwrap().push(new.session().times().created() - BEGIN);
+        Verdict::Keep
+    });
+    rig.advance(30);
+    let old = rig.session_from_to(1, 10, 100);
+    for modes in [Modes::NO_INTERNAL_STORE, Modes::SERVER] {
+        rig.cache.set_modes(Modes::SERVER | UPDATE | modes);
+        rig.cache.new_session(&1, Side::Server, &old);
+    }
+    assert_eq!(*seen.lock().unwrap(), [10, 30].map(Duration::from_secs));
 }
 
 #[test]

@@ -22,14 +22,17 @@ impl<C: 'static> SessionCache<C> {
         since: Stopwatch,
         answer: Answer,
     ) -> Option<Session> {
-        let answer = self.before_check(answer, self.rules());
-        let session = self.judge(answer, &flight, since, || outcome.fails_first())?;
-        // Before it lands: what that evicts is told about, and nobody waits for that.
-        outcome.tell(Some(session.clone()));
-        if stores {
-            self.land(flight, &session);
+        let (answer, unchecked) = self.before_check(answer, self.rules());
+        let session = self.judge(answer, &flight, since, || outcome.fails_first());
+        // Before it is stored: what that evicts is told about, and nobody waits for that.
+        outcome.tell(session.clone());
+        if let Some(unchecked) = unchecked {
+            drop(flight);
+            self.store_unchecked(&unchecked);
+        } else if let Some(session) = session.as_ref().filter(|_| stores) {
+            self.land(flight, session);
         }
-        Some(session)
+        session
     }
 
     /// Says how a look-up went; the session, if it is one that may be used. `fails_first`: whether

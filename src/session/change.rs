@@ -24,6 +24,7 @@ use crate::error::Refusal;
 use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::wiping::Wiping;
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +99,8 @@ impl<C: 'static> SessionCache<C> {
     /// If the new callback does, which is a refusal; or if the remove callback does.
     pub fn new_session(&self, connection: &C, side: Side, session: &Session) -> Newly {
         let modes = self.modes();
-        let dated = self.dated(session, modes);
+        let stores = !modes.contains(Modes::NO_INTERNAL_STORE);
+        let dated = if stores { self.dated(session, modes) } else { Cow::Borrowed(session) };
         let session = &*dated;
         let side = match side {
             Side::Client => Modes::CLIENT,
@@ -110,10 +112,11 @@ impl<C: 'static> SessionCache<C> {
         let callback = self.shared.callbacks.new.load_full();
         let key = if callback.is_some() { self.key_of(session) } else { None };
         let _told = key.map(|key| self.shared.flights.board_told(key.bytes()));
-        let put = match modes.contains(Modes::NO_INTERNAL_STORE) {
-            true => Ok(Err(NotStored::NoInternalStore)),
+        let put = if stores {
             // What it replaces or evicts may make the remove callback panic: it is stored then.
-            false => catch_unwind(AssertUnwindSafe(|| self.put(session))),
+            catch_unwind(AssertUnwindSafe(|| self.put(session)))
+        } else {
+            Ok(Err(NotStored::NoInternalStore))
         };
         let expired = self.lasts(session.times()).is_zero();
         let panicked = if expired { Err(NotStored::Expired) } else { Ok(()) };

@@ -78,11 +78,11 @@ switches! {
     /// A new session that the new callback refuses stays where it was stored. A callback that
     /// panics has not answered: its session goes. (All.)
     REFUSED_STAYS = 1;
-    /// What the get callback gives is stored under its own id and namespace before anything is
-    /// checked, also while caching is off, and even if its id was removed or taken meanwhile: only
-    /// `NO_INTERNAL_STORE` prevents it, if it was set before the answer came. What had expired is
-    /// not stored, but the remove callback is told of it (`Expired`). What is then found wrong is
-    /// not used, and stays. (All.)
+    /// What the get callback gives is stored under its own id and namespace, whatever is found
+    /// wrong with it, also while caching is off, and even if its id was removed or taken meanwhile:
+    /// only `NO_INTERNAL_STORE` prevents it, if it was set before the answer came. What had expired
+    /// is not stored, but the remove callback is told of it (`Expired`). What is found wrong is not
+    /// used, and stays. (All.)
     EXTERNAL_STORED_UNCHECKED = 2;
     /// A session that was made in the future is accepted. (OpenSSL, LibreSSL.)
     ACCEPTS_THE_FUTURE = 3;
@@ -321,31 +321,41 @@ impl<C: 'static> SessionCache<C> {
             && self.store.expire_key(key.bytes())
     }
 
-    /// Under `EXTERNAL_STORED_UNCHECKED`: stores what the get callback gave, whatever it is.
-    pub(super) fn before_check(&self, answer: Answer, modes: Modes) -> Answer {
+    /// Under `EXTERNAL_STORED_UNCHECKED`: what the get callback gave, as it is to be checked, and
+    /// what of that is stored in any case.
+    pub(super) fn before_check(
+        &self,
+        answer: Answer,
+        modes: Modes,
+    ) -> (Answer, Option<(Key, Session)>) {
         if !self.shared.compat.contains(Compat::EXTERNAL_STORED_UNCHECKED) {
-            return answer;
+            return (answer, None);
         }
         let session = match &answer.0 {
             Given::Session(session) => Some(session.clone()),
             Given::Bytes(bytes) => Session::from_bytes(bytes).ok(),
             Given::Nothing | Given::Failed => None,
         };
-        let Some(session) = session else { return answer };
+        let Some(session) = session else { return (answer, None) };
         let fits = session.payload().len() <= self.shared.max_payload;
         let key = self.key_of(&session).filter(|_| fits);
         let Some(key) = key.filter(|_| !modes.contains(Modes::NO_INTERNAL_STORE)) else {
-            return answer;
+            return (answer, None);
         };
         let session = self.dated(&session, modes).into_owned();
-        let (value, timeout) = (encode(&session, 0), self.lasts(session.times()));
+        (Answer::handed_over(session.clone()), Some((key, session)))
+    }
+
+    /// Stores what nobody has found right, or tells of its end. Nobody waits for that, and its
+    /// look-up is over: the remove callback may be called.
+    pub(super) fn store_unchecked(&self, (key, session): &(Key, Session)) {
+        let (value, timeout) = (encode(session, 0), self.lasts(session.times()));
         if timeout.is_zero() {
-            self.tell(&key, &value, RemovalCause::Expired);
+            self.tell(key, &value, RemovalCause::Expired);
         } else {
             // A refusal is counted by the engine.
             let _refused = self.store.insert_with_timeout(key.bytes(), &value, timeout);
         }
-        Answer::handed_over(session)
     }
 
     /// Nothing had this key, and the callback is told of it.

@@ -83,7 +83,12 @@ impl<C: 'static> SessionCache<C> {
                 let remove = || self.store.remove_exact_because(&handle.handle, cause);
                 // Who has the same one from outside does not bring it back, nor another one.
                 let meant = |value: &[u8]| self.print(value) == print;
-                if self.remove_of(before, key, cause, meant, remove) {
+                let (removed, late) = self.change_since(before, key, remove);
+                // Had it left by itself, a later one is not what the handle was given for.
+                let itself = !matches!(removed, Ok(false));
+                let late = || itself && self.remove_late(key, late, cause, meant);
+                let (removed, late) = and_then(removed, late);
+                if removed || late {
                     return true;
                 }
             }

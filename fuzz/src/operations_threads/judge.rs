@@ -1,9 +1,9 @@
 //! Whether what happened keeps to the contract.
 
-use super::super::history::{Action, Event, How, Operation, check, named};
+use super::super::history::{Action, Event, How, NEVER, Operation, check, named};
 use super::world::{Gone, Notes, Seen, TLS12, Told, World, is_by_use, name_of, session};
 use super::{Kind, MOST_IDS, Played, Script};
-use halfshake::session::NotStored;
+use halfshake::session::{NotStored, Session};
 use halfshake::{Refusal, RemovalCause};
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
@@ -14,7 +14,11 @@ pub(super) fn judge(world: &World, script: &Script) -> Played {
     // What has expired is not found, so it goes first: the rest can be counted.
     _ = cache.run_maintenance(usize::MAX);
     cache.validate();
-    let left: HashSet<_> = cache.sessions().map(|left| name_of(left.payload())).collect();
+    // What was gone before must not have stayed, nor come back.
+    let called = world.log.next();
+    let left: Vec<_> = cache.sessions().map(|left| seen_at_the_end(&left, called)).collect();
+    world.log.notes().seen.extend(&left);
+    let left: HashSet<_> = left.iter().map(|left| left.name).collect();
     let before = world.log.notes().told.len();
     assert!(left.len() as u64 <= cache.capacity(), "more than the limit: {script:?}");
     // Before the shutdown, which waits for events, also for such as never come.
@@ -35,7 +39,12 @@ pub(super) fn judge(world: &World, script: &Script) -> Played {
         let told = notes.told.iter().filter(|told| told.cause == cause).count() as u64;
         assert_eq!(stats.removed_by(cause), told, "counted and told of as {cause}: {script:?}");
     }
-    let rules = Rules { lands: world.lands(), keeps: world.keeps(), renews: world.renews };
+    let rules = Rules {
+        lands: world.lands(),
+        keeps: world.keeps(),
+        renews: world.renews,
+        is_taken_once: world.is_taken_once,
+    };
     if let Err(why) = judge_notes(&notes, rules, stats.inserts) {
         panic!("{why}\n{script:?}");
     }
@@ -46,8 +55,13 @@ pub(super) fn judge(world: &World, script: &Script) -> Played {
     }
 }
 
+fn seen_at_the_end(left: &Session, called: u64) -> Seen {
+    let (id, name) = (left.id().as_bytes()[0], name_of(left.payload()));
+    Seen { id, name, called, returned: NEVER, is_taken: false }
+}
+
 /// What can be said of a cache depends on how it was used.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     /// A look-up outside may store.
     pub(super) lands: bool,
@@ -55,10 +69,12 @@ pub(super) struct Rules {
     pub(super) keeps: bool,
     /// A session that is used is renewed.
     pub(super) renews: bool,
+    /// Who has taken a session out of the cache always gets it.
+    pub(super) is_taken_once: bool,
 }
 
 pub(super) fn judge_notes(notes: &Notes, rules: Rules, stored: u64) -> Result<(), String> {
-    let Rules { lands, keeps, renews } = rules;
+    let Rules { lands, keeps, renews, is_taken_once } = rules;
     if stored != notes.told.len() as u64 {
         return Err("not one event for each session that was stored".to_owned());
     }
@@ -69,7 +85,7 @@ pub(super) fn judge_notes(notes: &Notes, rules: Rules, stored: u64) -> Result<()
     if let Some(one) = notes.told.iter().find(|told| is_by_use(told.cause, told.by) && !renews) {
         return Err(format!("renewed, and nobody has said so: {one:?}"));
     }
-    judge_takes(notes)?;
+    judge_takes(notes, is_taken_once)?;
     judge_gone(notes, keeps)?;
     // Where a name comes back, a history does not know which of its entries is meant.
     if keeps {
@@ -86,8 +102,7 @@ pub(super) fn judge_notes(notes: &Notes, rules: Rules, stored: u64) -> Result<()
     if let Some(lost) = lost.find(|end| !end.is_from_outside) {
         return Err(format!("renewed, and nothing has taken its place: {lost:?}"));
     }
-    let renewed: HashSet<u64> =
-        notes.told.iter().filter(is_renewal).map(|told| told.name).collect();
+    let renewed = first_renewals(notes);
     let unanswered = unanswered(notes);
     let is_known = |name: Option<u64>| name.is_none_or(|name| !unanswered.contains(&name));
     for id in 0..MOST_IDS {
@@ -95,7 +110,9 @@ pub(super) fn judge_notes(notes: &Notes, rules: Rules, stored: u64) -> Result<()
         let of = of.filter(|op| is_known(named(op.action)));
         // A handle from before means one that is there no more.
         let is_of_old = |op: &Operation| match op.action {
-            Action::RemoveExact(name, false) => renewed.contains(&name),
+            Action::RemoveExact(name, false) => {
+                renewed.get(&name).is_some_and(|called| *called < op.returned)
+            }
             _ => false,
         };
         let of = of.filter(|op| !is_of_old(op));
@@ -104,6 +121,19 @@ pub(super) fn judge_notes(notes: &Notes, rules: Rules, stored: u64) -> Result<()
         check(&of.collect::<Vec<_>>(), &told).map_err(|why| format!("id {id}: {why}"))?;
     }
     Ok(())
+}
+
+/// When the first operation that renewed a session began.
+fn first_renewals(notes: &Notes) -> HashMap<u64, u64> {
+    let mut first = HashMap::new();
+    for told in notes.told.iter().filter(|told| is_by_use(told.cause, told.by)) {
+        let called = told.by.map_or(0, |by| by.called);
+        first
+            .entry(told.name)
+            .and_modify(|first: &mut u64| *first = called.min(*first))
+            .or_insert(called);
+    }
+    first
 }
 
 /// What a look-up outside has brought and stored, and was not answered with: it had expired by
@@ -160,7 +190,11 @@ fn event(told: &Told, notes: &Notes, lands: bool) -> Event {
     Event { value: told.name, since, at: told.at, clock: told.clock, how, at_once }
 }
 
-fn judge_takes(notes: &Notes) -> Result<(), String> {
+fn judge_takes(notes: &Notes, is_taken_once: bool) -> Result<(), String> {
+    let mut lost = notes.told.iter().filter(|told| told.cause == RemovalCause::Taken);
+    if let Some(lost) = lost.find(|told| is_taken_once && !somebody_has(told, notes)) {
+        return Err(format!("taken, and nobody has it: {lost:?}"));
+    }
     let mut taken = HashMap::new();
     for seen in notes.seen.iter().filter(|seen| seen.is_taken) {
         if let Some(other) = taken.insert(seen.name, seen) {
@@ -172,6 +206,17 @@ fn judge_takes(notes: &Notes) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Of takers of one id that are out together the first one that has something gets it, the others
+/// give up what they have: it might be the same.
+fn somebody_has(told: &Told, notes: &Notes) -> bool {
+    let Some(by) = told.by else { return true };
+    let ends = notes.spans.iter().flatten().find(|(_, called, _)| *called == by.called);
+    let end = ends.map_or(NEVER, |(_, _, returned)| *returned);
+    let together = |seen: &&Seen| seen.returned > by.called && seen.called < end;
+    let mut takers = notes.seen.iter().filter(|seen| seen.is_taken && seen.id == told.id);
+    takers.any(|seen| together(&seen))
 }
 
 /// An operation goes by the time at which it began: what had expired by then left for that.

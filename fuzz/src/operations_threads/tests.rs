@@ -8,8 +8,9 @@ use super::world::{Gone, Notes, Seen, Told};
 use halfshake::RemovalCause;
 
 const NAME: u64 = 7;
-const KEEPS: Rules = Rules { lands: false, keeps: true, renews: false };
-const RENEWS: Rules = Rules { lands: false, keeps: false, renews: true };
+const NONE: Rules = Rules { lands: false, keeps: false, renews: false, is_taken_once: false };
+const KEEPS: Rules = Rules { keeps: true, ..NONE };
+const RENEWS: Rules = Rules { renews: true, ..NONE };
 
 /// One session, which is put, told of at 30 and gone.
 fn one(cause: RemovalCause) -> Notes {
@@ -31,27 +32,27 @@ fn taken(called: u64) -> Seen {
 }
 
 fn why(notes: &Notes) -> String {
-    judge_notes(notes, Rules::default(), 1).expect_err("a rule is broken")
+    judge_notes(notes, NONE, 1).expect_err("a rule is broken")
 }
 
 #[test]
 fn a_session_that_left_with_one_event_is_fine() {
     let notes = one(RemovalCause::Evicted);
-    assert_eq!(judge_notes(&notes, Rules::default(), 1), Ok(()));
+    assert_eq!(judge_notes(&notes, NONE, 1), Ok(()));
     assert_eq!(judge_notes(&notes, Rules { lands: true, ..KEEPS }, 1), Ok(()));
 }
 
 #[test]
 fn a_lost_event_is_seen() {
     let notes = one(RemovalCause::Evicted);
-    assert!(judge_notes(&notes, Rules::default(), 2).is_err());
+    assert!(judge_notes(&notes, NONE, 2).is_err());
 }
 
 #[test]
 fn a_second_event_is_seen() {
     let mut notes = one(RemovalCause::Evicted);
     notes.told.push(Told { at: 31, ..notes.told[0] });
-    let refused = judge_notes(&notes, Rules::default(), 2).expect_err("told twice");
+    let refused = judge_notes(&notes, NONE, 2).expect_err("told twice");
     assert!(refused.contains("twice"), "{refused}");
 }
 
@@ -61,7 +62,7 @@ fn a_session_that_was_renewed_has_one_end_all_the_same() {
     let by = Some(During { kind: Kind::Resume, called: 15, tick: 5, told: 0 });
     notes.told.push(Told { cause: RemovalCause::Replaced, by, at: 16, ..notes.told[0] });
     assert_eq!(judge_notes(&notes, RENEWS, 2), Ok(()));
-    assert!(judge_notes(&notes, Rules::default(), 2).is_err(), "nobody renews");
+    assert!(judge_notes(&notes, NONE, 2).is_err(), "nobody renews");
     // Found after its end, or ended once more.
     let mut found = notes.operations[0].1;
     (found.action, found.called, found.returned) = (Action::Get(Some(NAME)), 32, 33);
@@ -97,6 +98,10 @@ fn an_exact_removal_that_misses_is_seen_unless_its_session_was_renewed() {
     let by = Some(During { kind: Kind::Resume, called: 11, tick: 5, told: 0 });
     notes.told.push(Told { cause: RemovalCause::Replaced, by, at: 12, ..notes.told[0] });
     assert_eq!(judge_notes(&notes, RENEWS, 2), Ok(()));
+    // It was there until then.
+    notes.told[1].by = Some(During { kind: Kind::Resume, called: 14, tick: 5, told: 0 });
+    notes.told[1].at = 15;
+    assert!(judge_notes(&notes, RENEWS, 2).is_err(), "renewed only later");
 }
 
 #[test]
@@ -104,6 +109,22 @@ fn a_second_taker_is_seen() {
     let mut notes = one(RemovalCause::Taken);
     notes.seen.extend([taken(20), taken(21)]);
     assert!(why(&notes).contains("taken twice"));
+}
+
+#[test]
+fn a_session_that_was_taken_and_given_to_nobody_is_seen() {
+    let mut notes = one(RemovalCause::Taken);
+    assert_eq!(judge_notes(&notes, NONE, 1), Ok(()), "another one may have it from outside");
+    let once = Rules { is_taken_once: true, ..NONE };
+    let refused = judge_notes(&notes, once, 1).expect_err("nobody has it");
+    assert!(refused.contains("nobody has it"), "{refused}");
+    let action = Action::Take(Some(NAME));
+    notes
+        .operations
+        .push((0, Operation { called: 20, returned: 40, action, ..notes.operations[0].1 }));
+    notes.taken_inside.push(NAME);
+    notes.seen.push(taken(20));
+    assert_eq!(judge_notes(&notes, once, 1), Ok(()));
 }
 
 #[test]
@@ -154,7 +175,7 @@ fn what_had_expired_for_the_look_up_that_brought_it_may_have_been_taken_before()
     notes.operations.push((0, Operation { action: Action::Take(Some(NAME)), ..takes }));
     notes.taken_inside.push(NAME);
     notes.seen.push(taken(20));
-    assert_eq!(judge_notes(&notes, Rules { lands: true, ..Rules::default() }, 1), Ok(()));
+    assert_eq!(judge_notes(&notes, Rules { lands: true, ..NONE }, 1), Ok(()));
     notes.told[0].is_from_outside = false;
     assert!(why(&notes).contains("never stored"));
     notes.told[0].is_from_outside = true;

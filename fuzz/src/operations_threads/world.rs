@@ -127,6 +127,9 @@ pub(super) struct World {
     pub(super) renews: bool,
     /// The store outside knows every id, and nothing that is done keeps a look-up from asking it.
     pub(super) always_finds: bool,
+    /// Who has taken a session out of the cache gets it, or another taker gets one: none may have
+    /// it from outside, and none is being told of.
+    pub(super) is_taken_once: bool,
     ages: AtomicU32,
 }
 
@@ -289,6 +292,8 @@ impl World {
             has_new: script.has(&[Kind::New, Kind::NewRefused]),
             renews: settings.renews,
             always_finds: settings.outside == Outside::Knows && !hinders,
+            is_taken_once: matches!(settings.outside, Outside::Unknown | Outside::Nobody)
+                && !script.has(&[Kind::New, Kind::NewRefused, Kind::Callbacks, Kind::Modes]),
             ages: AtomicU32::new(AGES),
         };
         world.cache.set_modes(world.modes());
