@@ -256,6 +256,9 @@ fn address_space_that_ends_is_an_error_when_building_and_no_harm_afterwards() {
 }
 
 fn main() {
+    // Hundreds abort, and where is not the question: a backtrace takes longer than all the rest.
+    // SAFETY: this process has one thread.
+    unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
     every_allocation_that_fails_is_an_error_or_a_clean_abort();
     // The sanitizer reserves address space of its own.
     if std::env::var_os("ASAN_OPTIONS").is_none() {
