@@ -69,17 +69,6 @@ const UNPROVED: &[Unproved] = &[
         reason: "the other side of the same",
     },
     Unproved {
-        path: "src/table/ring.rs",
-        line: "let count = added - self.0.taken.load(Ordering::Acquire);",
-        reason: "no number is written over before it was read: loom's reads never see what is \
-                 written later, and the numbers are atomics: rests on the argument",
-    },
-    Unproved {
-        path: "src/table/ring.rs",
-        line: "self.0.taken.compare_exchange(taken, added, Ordering::Release, Ordering::Relaxed);",
-        reason: "the other side of the same",
-    },
-    Unproved {
         path: "src/table/set.rs",
         line: "cell.store(0, Ordering::Release);",
         reason: "that of `recycle`: the grace period orders a way's next claim as well, by \

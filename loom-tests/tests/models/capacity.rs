@@ -5,10 +5,11 @@
 //!
 //! Threads: two that insert, take or change the limit; a third one that observes or stands still.
 //!
-//! Not covered: limits of more than two; more than two inserts that wait for one another's bytes.
+//! Not covered: inserts at limits of more than two, where the limit is not changed meanwhile (it is
+//! changed between one and four); more than two inserts that wait for one another's bytes.
 
 use crate::{K, O, X, Y, cache_of, has_event, insert, is_stored, live, take, try_insert};
-use halfshake::RemovalCause::Taken;
+use halfshake::RemovalCause::{Evicted, Taken};
 use halfshake::model::{Inserted, Model};
 use halfshake::{Delivery, Refusal};
 use loom_tests::{Race, Role, model, role};
@@ -48,6 +49,27 @@ fn limit_one_set(race: &Race) {
     assert_no_unit_is_lost(&cache, 1);
 }
 model!(limit_one_set, least 66_000, sees ["both stored"]);
+
+/// Of two that want the last unit one gets it, and the other makes room: the limit holds at every
+/// instant.
+///
+/// Threads: two that insert new keys, into the set of the one that is there and into the other set;
+/// one observes; limit 2. What makes room is the oldest, in set 0, where the observer looks last.
+fn limit_last_unit(race: &Race) {
+    let cache = cache_of(2, &[(K, 1)]);
+    let observe = role(|cache: &Model, me: &_| {
+        let seen = cache.observe(me);
+        assert!(seen <= 2, "the limit was passed for an observer");
+        seen
+    });
+    let [a, b, seen] = race.check(&cache, [try_insert(X, 2), try_insert(O, 3), observe]);
+    race.saw(["none", "one", "two"][seen as usize]);
+    assert_eq!((a, b), (1, 1), "refused, though there was one to make room");
+    assert_eq!(live(&cache), [2, 3], "limit 2");
+    assert_eq!(cache.events(), [(1, Evicted)], "not the oldest, and once");
+    assert_no_unit_is_lost(&cache, 2);
+}
+model!(limit_last_unit, least 280, preemptions 1, sees ["one", "two"]);
 
 /// While the last unit is held by an insert under way, another one is refused once it has helped
 /// a few times, or gets what is given back; and nothing is lost by that.

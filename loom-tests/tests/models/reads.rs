@@ -8,7 +8,7 @@
 //! Not covered: reader handles, which pin for longer (`real.rs` has `repin`); hits' hints, on which
 //! nothing depends.
 
-use crate::{K, O, X, cache_of, has_event, insert, live};
+use crate::{K, O, X, Y, cache_of, has_event, insert, live};
 use halfshake::RemovalCause::{Evicted, Replaced, Taken};
 use halfshake::model::{Inserted, Model};
 use loom_tests::{Race, model, role};
@@ -45,9 +45,27 @@ fn get_remove(race: &Race) {
 }
 model!(get_remove, least 88, sees ["found", "absent"]);
 
+/// The same where who takes then frees what may be freed: that is nothing that he has handed to the
+/// collector before it was out of reach.
+///
+/// Threads: a slow reader, and one that takes and helps the collector.
+fn get_remove_free(race: &Race) {
+    let cache = cache_of(4, &[(K, 1)]);
+    let get = role(|cache, me| cache.get_slowly(me, K, X));
+    let take_and_free = role(|cache: &Model, me: &_| {
+        let taken = cache.take(me, K);
+        cache.collect(me);
+        taken
+    });
+    let [got, taken] = race.check(&cache, [get, take_and_free]);
+    race.saw(if got.is_some() { "found" } else { "absent" });
+    assert_eq!(taken, Some(1));
+}
+model!(get_remove_free, least 100, sees ["found", "absent", "freed before the joins"]);
+
 /// As `get_remove`, for a victim of the limit.
 ///
-/// Threads: a slow reader, and one that evicts. Not covered: eviction by an insert.
+/// Threads: a slow reader, and one that evicts.
 fn get_evict(race: &Race) {
     let cache = cache_of(4, &[(K, 1)]);
     let get = role(|cache, me| cache.get_slowly(me, K, X).is_some());
@@ -57,6 +75,26 @@ fn get_evict(race: &Race) {
     assert!(evicted && has_event(&cache, 1, Evicted));
 }
 model!(get_evict, least 130, sees ["found", "absent"]);
+
+/// As `get_remove`, for the victim of an insert, which is told of once.
+///
+/// Threads: a slow reader, and one that inserts a third key into the set, which holds two: the
+/// oldest makes room, unless it was read in time.
+fn get_insert_evict(race: &Race) {
+    let cache = cache_of(4, &[(K, 1), (X, 2)]);
+    let get = role(|cache: &Model, me: &_| cache.get_slowly(me, K, O));
+    let [got, _] = race.check(&cache, [get, insert(Y, 3)]);
+    let gone = if has_event(&cache, 1, Evicted) { 1 } else { 2 };
+    race.saw(match (got, gone) {
+        (Some(1), 1) => "found, and gone",
+        (Some(1), _) => "found, and spared",
+        (None, 1) => "absent",
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(cache.events(), [(gone, Evicted)], "not one event");
+    assert_eq!(live(&cache), [3 - gone, 3], "not the others");
+}
+model!(get_insert_evict, least 180, sees ["found, and gone", "found, and spared", "absent"]);
 
 /// While a key is replaced, a look-up finds the old entry or the new one, never none.
 ///

@@ -16,7 +16,9 @@ use crate::{K, X, Y, cache_of, has_event, insert, is_stored, live, take};
 use halfshake::Refusal;
 use halfshake::RemovalCause::Taken;
 use halfshake::model::{Blocks, Inserted, Model, Retired};
+use loom::cell::UnsafeCell;
 use loom_tests::{LoneRole, Race, model, role};
+use std::rc::Rc;
 
 /// K with value 1 in the way that is next in turn, and nothing else in the set.
 fn worn() -> Model {
@@ -188,6 +190,37 @@ fn ring_wraps(race: &Race) {
     assert_eq!(all, [1, 2, 3, 4], "each way once");
 }
 model!(ring_wraps, least 40, sees ["both are left", "taken while others were added"]);
+
+/// What is taken from a ring was read before its place is written again.
+///
+/// Threads: one that takes from a full ring, and one that adds to it if there is room. The numbers
+/// are atomics, and loom never reads what is written later: a cell stands for one of them, which
+/// loom has to see read before it is written.
+fn ring_read_first(race: &Race) {
+    let ring = Retired::default();
+    assert!(ring.push(1) && ring.push(2), "room for two");
+    let number = Rc::new(UnsafeCell::new(()));
+    // Creation does not advance the creator's clock; a write does.
+    number.with_mut(|_| ());
+    let (taking, adding, read) = (ring.clone(), ring.clone(), number.clone());
+    let takes: LoneRole<bool> = Box::new(move || {
+        // As the numbers are: before the claim.
+        read.with(|_| ());
+        taking.take() == [1, 2]
+    });
+    let adds: LoneRole<bool> = Box::new(move || {
+        let has_room = adding.push(3);
+        if has_room {
+            number.with_mut(|_| ());
+        }
+        has_room
+    });
+    let [taken, added] = race.run_alone([takes, adds]);
+    assert!(taken, "nobody else takes");
+    race.saw(if added { "room" } else { "full" });
+    assert_eq!(ring.take(), if added { vec![3] } else { vec![] }, "each way once");
+}
+model!(ring_read_first, least 8, sees ["room", "full"]);
 
 /// Of two who take at once each way is one's.
 ///
