@@ -22,7 +22,7 @@ fn has_left(sessions: &Sessions) -> bool {
 
 /// What one thread calls when it begins, and another one before it does, which lets the former
 /// begin: in either order, that the other one comes in between is one switch less.
-fn in_turn() -> (impl FnOnce() + 'static, impl FnOnce() + 'static) {
+pub(crate) fn in_turn() -> (impl FnOnce() + 'static, impl FnOnce() + 'static) {
     let begins = Rc::new(Cell::new(false));
     let has_begun = begins.clone();
     let lets = move || {
