@@ -10,6 +10,7 @@ mod flights;
 mod inserts;
 mod joins;
 mod late;
+mod namespaces;
 mod reads;
 mod real;
 mod removals;
