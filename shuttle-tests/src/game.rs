@@ -109,9 +109,8 @@ fn judge<S: Subject>(plan: &Plan, shared: Shared<S>, logs: Vec<Log>) -> Outcome 
         events: told.len() as u64,
         stored: logs.iter().map(|log| log.stored).sum(),
         refused: logs.iter().map(|log| log.refused).sum(),
-        #[cfg(halfshake_shuttle)]
-        meetings_of_sessions: Meetings::default(),
         meetings: Meetings::of(logs.iter().map(|log| &log.spans[..])),
+        ..Outcome::default()
     }
 }
 

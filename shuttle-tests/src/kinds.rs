@@ -210,4 +210,25 @@ impl<K: Numbered> Meetings<K> {
         pairs.sort_by_key(|(met, ..)| *met);
         pairs
     }
+
+    /// Prints how many pairs there are, of `whose` operations, and which met most rarely.
+    ///
+    /// # Panics
+    /// If `all` must have met, and two never did.
+    pub fn report(&self, whose: &str, all: bool)
+    where
+        K: std::fmt::Debug,
+    {
+        let pairs = self.pairs();
+        let (rarest, one, other) = pairs[0];
+        println!(
+            "{} pairs of operations of {whose}; the rarest, {one:?} and {other:?}, met {rarest} \
+             times",
+            pairs.len()
+        );
+        if all {
+            let never: Vec<_> = pairs.iter().take_while(|(met, ..)| *met == 0).collect();
+            assert!(never.is_empty(), "these never met: {never:?}");
+        }
+    }
 }

@@ -6,7 +6,8 @@
 //! scheduler chooses, before each access to a shared word, who goes on, and a seed says all that
 //! happens.
 //!
-//! `schedules` plays on session caches, too: scripts of the fuzz target `operations_threads`.
+//! Both play on session caches, too: scripts of the fuzz target `operations_threads`, long ones and
+//! short ones. That is each fourth history, and each third schedule.
 //!
 //! Besides its history, each game is judged by `validate`, by who may tell of which cause, by what
 //! is told after a shutdown, by what the end of the cache tells, by the entries that are still
@@ -14,10 +15,10 @@
 
 mod evictions;
 mod game;
+pub mod histories;
 #[path = "../../tests/history/mod.rs"]
 mod history;
 mod kinds;
-#[cfg(halfshake_shuttle)]
 #[path = "../../fuzz/src/operations_threads/mod.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, reason = "a module of the fuzz targets, too")]
 mod operations_threads;
@@ -27,7 +28,6 @@ mod player;
 mod random;
 #[cfg(halfshake_shuttle)]
 pub mod schedules;
-#[cfg(halfshake_shuttle)]
 mod sessions;
 mod subject;
 mod threads;
@@ -35,7 +35,6 @@ mod world;
 
 use std::hash::{BuildHasher, RandomState};
 
-pub use game::play;
 pub use kinds::{Kind, Meetings, Numbered};
 pub use outcome::Outcome;
 pub use plan::{Plan, Shape};

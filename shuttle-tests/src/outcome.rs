@@ -16,7 +16,6 @@ pub struct Outcome {
     /// Which operations were under way at the same time.
     pub meetings: Meetings<Kind>,
     /// The same of session caches; their operations and events are counted with the others.
-    #[cfg(halfshake_shuttle)]
     pub meetings_of_sessions: Meetings<crate::sessions::Kind>,
 }
 
@@ -28,7 +27,6 @@ impl Outcome {
         self.stored += other.stored;
         self.refused += other.refused;
         self.meetings.add_all(&other.meetings);
-        #[cfg(halfshake_shuttle)]
         self.meetings_of_sessions.add_all(&other.meetings_of_sessions);
     }
 }

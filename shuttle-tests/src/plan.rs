@@ -87,29 +87,26 @@ impl Plan {
         let maintains = random.one_in(8);
         let maintenance = if maintains { Maintenance::Thread } else { Maintenance::Embedder };
         let shape = if random.one_in(2) { Shape::Pairs } else { Shape::Bytes };
-        let mut kind = || loop {
-            let kind = if random.one_in(4) { random.choose(Kind::ALL) } else { often(&mut random) };
-            let fits = match kind {
-                Kind::GetOrInsert => shape == Shape::Pairs,
-                // Another thread's event does not tell which operation it belongs to.
-                Kind::Retain => delivery == Delivery::Caller,
-                Kind::Shutdown => false,
-                _ => true,
-            };
-            if fits {
-                return kind;
-            }
+        let fits = |kind: &Kind| match kind {
+            Kind::GetOrInsert => shape == Shape::Pairs,
+            // Another thread's event does not tell which operation it belongs to.
+            Kind::Retain => delivery == Delivery::Caller,
+            Kind::Shutdown => false,
+            _ => true,
         };
+        let all: Vec<_> = Kind::ALL.iter().copied().filter(fits).collect();
         let mut threads: Vec<Vec<_>> = (0..count)
             .map(|thread| {
                 let own = operations * (thread + 1) / count - operations * thread / count;
-                (0..own).map(|_| kind()).collect()
+                let kind = |_| match random.one_in(4) {
+                    true => random.choose(&all),
+                    false => often(&mut random),
+                };
+                (0..own).map(kind).collect()
             })
             .collect();
-        if random.one_in(8)
-            && let Some(last) = threads[0].last_mut()
-        {
-            *last = Kind::Shutdown;
+        if random.one_in(2) {
+            end_early(&mut threads, &all, &mut random);
         }
         let capacity = 2 + random.below(20);
         Self {
@@ -127,10 +124,35 @@ impl Plan {
         }
     }
 
+    /// Whether the threads begin their operations of this number at the same moment. More than two
+    /// may be more than there are processors: to wait for all takes long.
+    pub(crate) fn meets(&self, number: usize) -> bool {
+        self.threads.len() == 2 && self.threads.iter().all(|own| number < own.len())
+    }
+
     /// How many operations there are.
     #[must_use]
     pub fn operations(&self) -> usize {
         self.threads.iter().map(Vec::len).sum()
+    }
+}
+
+/// So many operations of a thread come last.
+const TAIL: usize = 8;
+
+/// Two threads shut down, perhaps at the same time, and all do anything then.
+fn end_early(threads: &mut [Vec<Kind>], all: &[Kind], random: &mut Random) {
+    let mut ends = || random.below(TAIL as u64) as usize;
+    let (first, other) = (ends(), ends());
+    let ends = [first, if random.one_in(2) { first } else { other }];
+    for (number, thread) in threads.iter_mut().enumerate() {
+        let own = thread.len().saturating_sub(TAIL);
+        let tail = &mut thread[own..];
+        tail.iter_mut().for_each(|kind| *kind = random.choose(all));
+        // Nothing much happens after it.
+        if let Some(kind) = ends.get(number).and_then(|end| tail.get_mut(*end)) {
+            *kind = Kind::Shutdown;
+        }
     }
 }
 

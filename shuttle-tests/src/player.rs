@@ -60,7 +60,10 @@ impl<'c, S: Subject> Player<'c, S> {
     }
 
     pub(crate) fn play(mut self, kinds: &[Kind]) -> Log {
-        for kind in kinds {
+        for (n, kind) in kinds.iter().enumerate() {
+            if self.plan.meets(n) {
+                self.world.meeting.meet();
+            }
             threads::pause(&mut self.random);
             let since = self.world.now();
             self.at = *kind;

@@ -7,6 +7,7 @@ pub(crate) use imp::*;
 mod imp {
     use crate::random::Random;
     use std::cell::Cell;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
     pub(crate) use std::thread::JoinHandle;
 
     thread_local! {
@@ -35,6 +36,24 @@ mod imp {
     /// Lets the cache's own threads go on.
     pub(crate) fn give_way() {
         std::thread::yield_now();
+    }
+
+    /// Where two players wait for one another, so that they go on at the same moment: short
+    /// operations would rarely be under way together. They spin, for who is woken comes late.
+    #[derive(Debug, Default)]
+    pub(crate) struct Meeting(AtomicU64);
+
+    const SPINS: u32 = 200;
+
+    impl Meeting {
+        pub(crate) fn meet(&self) {
+            let both = self.0.fetch_add(1, SeqCst) / 2 * 2 + 2;
+            let mut spins = 0;
+            while self.0.load(SeqCst) < both {
+                spins += 1;
+                if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+            }
+        }
     }
 
     /// Lets others go on, sometimes.
@@ -80,6 +99,14 @@ mod imp {
     /// Lets the cache's own threads go on.
     pub(crate) fn give_way() {
         shuttle::thread::yield_now();
+    }
+
+    /// The scheduler lets players meet.
+    #[derive(Debug, Default)]
+    pub(crate) struct Meeting(());
+
+    impl Meeting {
+        pub(crate) fn meet(&self) {}
     }
 
     /// A step.

@@ -27,6 +27,7 @@ pub(crate) struct World {
     /// Advances come one after the other, or one would turn the clock back.
     advancing: Mutex<()>,
     pub(crate) alive: Alive,
+    pub(crate) meeting: threads::Meeting,
     delivery: Delivery,
     told: Mutex<Vec<Told>>,
     /// What each player is at, and since when.
@@ -41,6 +42,7 @@ impl World {
             clock: ManualClock::new(),
             advancing: Mutex::default(),
             alive: Alive::default(),
+            meeting: threads::Meeting::default(),
             delivery,
             told: Mutex::default(),
             at: Default::default(),

@@ -218,11 +218,31 @@ pub struct Script {
 
 impl<'a> Arbitrary<'a> for Script {
     fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(Self::read(input, MOST_OPERATIONS))
+    }
+}
+
+/// In long scripts more than two threads begin at the same moment so many times more rarely: they
+/// may be more than there are processors, and to wait for all takes long.
+const RARELY: usize = 10;
+
+impl Script {
+    /// As many operations as the input has.
+    #[must_use]
+    pub fn long(input: &[u8]) -> Self {
+        let mut script = Self::read(&mut Unstructured::new(input), usize::MAX);
+        if script.threads.len() > 2 {
+            script.settings.meets *= RARELY;
+        }
+        script
+    }
+
+    fn read(input: &mut Unstructured<'_>, most: usize) -> Self {
         let mut byte = || u8::arbitrary(input).unwrap_or(0);
         let settings = Settings::read([byte(), byte(), byte()]);
         let count = settings.threads;
         let mut threads = vec![Vec::new(); count];
-        for n in 0..MOST_OPERATIONS {
+        for n in 0..most {
             if input.is_empty() {
                 break;
             }
@@ -233,11 +253,9 @@ impl<'a> Arbitrary<'a> for Script {
             let more = if kind.has_more() { byte() } else { 0 };
             threads[n % count].push(Op { kind, id: (which >> 5) % settings.ids, more });
         }
-        Ok(Self { settings, threads })
+        Self { settings, threads }
     }
-}
 
-impl Script {
     fn has(&self, kinds: &[Kind]) -> bool {
         self.threads.iter().flatten().any(|op| kinds.contains(&op.kind))
     }
@@ -248,7 +266,10 @@ impl Script {
     pub fn input(settings: [u8; 3], kinds: &[Kind], mut any: impl FnMut() -> u8) -> Vec<u8> {
         let mut input = settings.to_vec();
         for kind in kinds {
-            input.push(kind.byte() | any() & 0xe0);
+            let byte = kind.byte() | any() & 0xe0;
+            // No id makes a shutdown of another operation.
+            let is_another = byte == Kind::SHUTDOWN && kind != &Kind::Shutdown;
+            input.push(if is_another { byte & !0x80 } else { byte });
             if kind.has_more() {
                 input.push(any());
             }
@@ -267,6 +288,14 @@ impl Script {
     /// # Panics
     /// If a rule is broken.
     pub fn run(self) -> Played {
+        self.run_pausing(|_, _| {})
+    }
+
+    /// The same. `pause` is called before each operation, with whose it is, and which of his.
+    ///
+    /// # Panics
+    /// If a rule is broken.
+    pub fn run_pausing(self, pause: impl Fn(usize, usize) + Send + Sync + 'static) -> Played {
         let world = Arc::new(world::World::new(&self));
         let (players, script) = (world.clone(), Arc::new(self));
         let (count, meets) = (script.settings.threads, script.settings.meets);
@@ -280,6 +309,7 @@ impl Script {
                 if meets != 0 && n % meets == 0 && all_have_it {
                     meeting.meet();
                 }
+                pause(player, n);
                 spans.push(players.perform(*op, &mut known));
             }
             players.log.notes().spans.push(spans);

@@ -1,6 +1,7 @@
-//! `histories [NUMBER]`: plays so many plans on threads of the system, and checks their histories.
+//! `histories [NUMBER]`: plays so many plans on threads of the system, a quarter of them on session
+//! caches, and checks their histories. With many of them each two operations must have met.
 //!
-//! `HALFSHAKE_SEED=N` begins with that plan (the same operations, not the same interleaving);
+//! `HALFSHAKE_SEED=N` begins with that one (the same operations, not the same interleaving);
 //! `HALFSHAKE_OPERATIONS=N` is the length of a history, 1,000 if it is not given;
 //! `HALFSHAKE_SECONDS=N` ends earlier, after so long.
 //!
@@ -8,7 +9,7 @@
 //! end. A cache with a broken law may wait for ever for an event that never comes, so nothing is
 //! dropped then.
 
-use shuttle_tests::{Outcome, Plan, first_seed, from_environment, play};
+use shuttle_tests::{Outcome, first_seed, from_environment, histories};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// A history takes milliseconds.
 const HANGS: Duration = Duration::from_secs(60);
+/// In so many operations each two of one cache must have been under way at the same time.
+const ENOUGH: u64 = 10_000 * 1_000;
 
 static SEED: AtomicU64 = AtomicU64::new(0);
 
@@ -58,24 +61,36 @@ fn main() -> ExitCode {
     let first = first_seed();
     println!("{number} histories of {operations} operations, from seed {first} on");
     let most = from_environment("HALFSHAKE_SECONDS").map(Duration::from_secs);
-    let (begun, mut sum, mut played) = (Instant::now(), Outcome::default(), 0);
+    let (begun, mut sum) = (Instant::now(), Outcome::default());
+    let (mut played, mut took) = ([0, 0], [Duration::ZERO; 2]);
     SEED.store(first, Relaxed);
     end_at_the_first_panic_or_hang();
     for seed in (first..).take(number) {
         SEED.store(seed, Relaxed);
-        sum.add(&play(&Plan::long(seed, operations)));
-        played += 1;
+        let (which, since) = (usize::from(histories::is_of_sessions(seed)), Instant::now());
+        sum.add(&histories::play(seed, operations));
+        played[which] += 1;
+        took[which] += since.elapsed();
         if most.is_some_and(|most| begun.elapsed() >= most) {
             break;
         }
     }
+    let [of_engine, of_sessions] = played;
     println!("{sum}, in {:.1} s", begun.elapsed().as_secs_f64());
-    let never = sum.meetings.pairs().into_iter().take_while(|(met, ..)| *met == 0).count();
-    println!("pairs of operations that were never under way at the same time: {never}");
+    let [by_engine, by_sessions] = took.map(|took| took.as_secs_f64());
+    println!(
+        "{of_engine} histories of caches, in {by_engine:.1} s; {of_sessions} of session caches, in \
+         {by_sessions:.1} s"
+    );
+    let all = (of_engine + of_sessions) * operations >= ENOUGH;
+    sum.meetings.report("the engine", all);
+    sum.meetings_of_sessions.report("session caches", all);
+    let pairs = if all { "every pair of operations met" } else { "too few for every pair to meet" };
     println!(
         "EVIDENCE: each key's history has an order that explains it, with one event for each entry \
-         that left | history checker on threads of the system | {played} histories of {operations} \
-         operations | none refused"
+         that left, also of session caches | history checker on threads of the system | \
+         {of_engine} histories of caches and {of_sessions} of session caches, of {operations} \
+         operations; {pairs} | none refused"
     );
     ExitCode::SUCCESS
 }

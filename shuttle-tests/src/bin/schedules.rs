@@ -14,9 +14,7 @@ fn main() {
 
 #[cfg(halfshake_shuttle)]
 mod scheduled {
-    use shuttle_tests::{
-        Kind, Meetings, Numbered, Outcome, first_seed, from_environment, schedules,
-    };
+    use shuttle_tests::{Outcome, first_seed, from_environment, schedules};
     use std::time::Instant;
 
     const WORKERS: u64 = 2;
@@ -47,8 +45,8 @@ mod scheduled {
             sum.add(&worker.join().expect("a panic ends the process"));
         }
         println!("{sum}, in {:.1} s", begun.elapsed().as_secs_f64());
-        report_pairs(number, &sum.meetings);
-        report_pairs(number, &sum.meetings_of_sessions);
+        sum.meetings.report("the engine", number >= ENOUGH);
+        sum.meetings_of_sessions.report("session caches", number >= ENOUGH);
         if number < ENOUGH {
             return;
         }
@@ -56,22 +54,9 @@ mod scheduled {
             "EVIDENCE: every pair of {} operations of the engine, and of {} of session caches, at \
              the same time leaves a history that an order explains | shuttle, random and by \
              priorities | {number} schedules | none refused",
-            Kind::ALL.len(),
+            sum.meetings.kinds(),
             sum.meetings_of_sessions.kinds(),
         );
-    }
-
-    fn report_pairs<K: Numbered + std::fmt::Debug>(number: u64, meetings: &Meetings<K>) {
-        let pairs = meetings.pairs();
-        let (rarest, one, other) = pairs[0];
-        println!(
-            "{} pairs of operations; the rarest, {one:?} and {other:?}, met {rarest} times",
-            pairs.len()
-        );
-        if number >= ENOUGH {
-            let never: Vec<_> = pairs.iter().take_while(|(met, ..)| *met == 0).collect();
-            assert!(never.is_empty(), "these never met: {never:?}");
-        }
     }
 
     /// Also of a panic that is caught on its way: the rest of that run would prove nothing. The
