@@ -9,7 +9,8 @@
 # is started again; its input is made smaller and goes to fuzz/regressions/, which `cargo test`
 # runs. At the end (also after Ctrl-C) the inputs are merged, a minimal set of them goes to
 # fuzz/corpus/, coverage is measured (html under the target folder), and fuzz/REPORT.md is written
-# from fuzz/record/. Status 1: something was found.
+# from fuzz/record/. Status 1: something was found, a target ran nothing, or what keeps a finding
+# failed (a full disk, say).
 #
 # --fuzz-only leaves out what is done at the end, --report-only does nothing else. Inputs lie in
 # `campaign/` of the target folder; what git has of them is enough to go on with another machine.
@@ -51,8 +52,8 @@ commit=$(git rev-parse --short HEAD)
 triple=$(rustc -vV | sed -n 's/^host: //p')
 binaries=$target_root/fuzz-$sanitizer/$triple/release
 mkdir -p "$state" fuzz/record
-[[ -s $record ]] ||
-    printf 'date\tcommit\ttarget\tsanitizer\tseconds\texecutions\tedges\tinputs\tfound\n' >"$record"
+columns=(date commit target sanitizer seconds executions edges inputs found how)
+[[ -s $record ]] || (IFS=$'\t' && echo "${columns[*]}") >"$record"
 
 build() {
     echo "building ($sanitizer)"
@@ -113,18 +114,29 @@ fuzz_once() {
         status=0
         wait "$fuzzer" || status=$?
     done
-    executions=$(last_of 'stat::number_of_executed_units: *' "$log")
+    executions=$(executions_of "$log")
     # One that ends at once by a signal has no statistics.
     ((executions > 0)) || executions=$(last_of '^#' "$log")
     found=0
-    if ((status != 0 && status != interrupted)); then
-        found=1
+    ((status == 0 || status == interrupted)) || found=1
+    # First: whatever becomes of its input, a finding is in the record.
+    take_down "$target" $((SECONDS - begun)) "$executions" "$(last_of 'cov: ' "$log")" "$found" \
+        fuzzed
+    if ((found)); then
         settle "$target" "$log"
     fi
-    # One write: several may end at once.
-    printf '%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n' "$(date -u +%FT%TZ)" "$commit" "$target" \
-        "$sanitizer" $((SECONDS - begun)) "${executions:-0}" "$(last_of 'cov: ' "$log")" \
-        "$(count "$state/$target/inputs")" "$found" >>"$record"
+}
+
+# executions_of LOG: as libFuzzer has counted them.
+executions_of() {
+    last_of 'stat::number_of_executed_units: *' "$1"
+}
+
+# take_down TARGET SECONDS EXECUTIONS EDGES FOUND HOW: a line of the record, in one write: several
+# may end at once. HOW: fuzzed, or replayed (inputs that failed once, which are no fuzzing).
+take_down() {
+    printf '%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n' "$(date -u +%FT%TZ)" "$commit" "$1" \
+        "$sanitizer" "$2" "$3" "$4" "$(count "$state/$1/inputs")" "$5" "$6" >>"$record"
 }
 
 # said LOG: what was found: where, and the words without their numbers. All that a judge refuses
@@ -158,19 +170,17 @@ settle() {
 # replay: every input that failed once, again; one that still fails is a finding. It may take
 # threads that meet, or sessions that share a set, so each is played often.
 replay() {
-    local target input status
+    local target input status found begun
     for target in $targets; do
         for input in "fuzz/regressions/$target"/*; do
             [[ -f $input ]] || continue
-            status=0
-            "$binaries/$target" -runs=1000 -timeout=20 "$input" \
+            status=0 begun=$SECONDS
+            "$binaries/$target" -runs=1000 -timeout=20 -print_final_stats=1 "$input" \
                 >"$state/log-replay" 2>&1 || status=$?
-            if ((status)); then
-                echo "FOUND in $target, as before: $input: $(said "$state/log-replay")"
-            fi
-            printf '%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n' "$(date -u +%FT%TZ)" "$commit" \
-                "$target" "$sanitizer" 0 $((status ? 0 : 1000)) 0 \
-                "$(count "$state/$target/inputs")" $((status != 0)) >>"$record"
+            found=$((status != 0))
+            take_down "$target" $((SECONDS - begun)) "$(executions_of "$state/log-replay")" 0 \
+                "$found" replayed
+            ((!found)) || echo "FOUND in $target, as before: $input: $(said "$state/log-replay")"
         done
     done
 }
@@ -185,7 +195,7 @@ say() {
     done
 }
 
-# Fuzzes until the time is over.
+# Fuzzes until the time is over. Sets how many `failures` there were of what runs the fuzzers.
 campaign() {
     local -a queue running
     local target slice left pid seconds=0
@@ -208,7 +218,10 @@ campaign() {
             sleep 1 || true
             ((++seconds % 10)) || say "${running[@]}"
         done
-        for pid in "${pids[@]}"; do wait "$pid" || true; done
+        for pid in "${pids[@]}"; do
+            # Ctrl-C may come before the trap of one that has just begun.
+            wait "$pid" || ((stopped && $? > 128)) || failures=$((failures + 1))
+        done
         say "${running[@]}"
     done
     trap - INT TERM
@@ -273,7 +286,7 @@ measure_coverage() {
 }
 
 [[ $fuzzes == 0 && -x $binaries/${targets%% *} ]] || build
-began=0
+began=0 failures=0
 if ((fuzzes)); then
     began=$(date -u +%FT%TZ)
     replay
@@ -286,4 +299,5 @@ if ((reports)); then
     ((!with_coverage)) || measure_coverage
 fi
 fuzz/report "$record" "$coverage_record" >fuzz/REPORT.md
-fuzz/report --evidence "$began" "$record" "$coverage_record"
+((failures == 0)) || fail "$failures times a finding was not kept, or its fuzzer not run: see above"
+fuzz/report --evidence "$began" "$targets" "$record" "$coverage_record"
