@@ -13,9 +13,10 @@ Every `unsafe` of the library, the C library and the program, made by
 when this page is stale. Files that are not here have none: `tests/tidy.rs` says which may.
 
 The last column is the `// SAFETY:` comment of a block, or what the function demands of its callers:
-the invariant, and who upholds it. Each file says at its head what would notice a breach: tests that
-run under the address sanitizer (`ci/asan`; those of the C library: `ci/capi`), models that fail for
-a mutant of that file (docs/MODELS.md), or both. `unsafe` of tests is left out.
+the invariant, and who upholds it. What a file is checked by is said of the whole file, not of one
+block: it is what would notice a breach somewhere in it. Those are tests that run under the address
+sanitizer (`ci/asan`; those of the C library: `ci/capi`), models that fail for a mutant of that file
+(docs/MODELS.md), or both. `unsafe` of tests is left out.
 ";
 
 const CHECKED_BY: &str = "Unsafe is checked by:";
