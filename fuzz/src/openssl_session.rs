@@ -5,12 +5,13 @@
 //!
 //! What is accepted is of the id, the namespace and the version that were asked for; it encodes
 //! again, what it encodes to is accepted, too, and a connection can be given it. Every refusal is
-//! counted.
+//! counted. What it encodes to is stored, found as it was stored, taken once, and accepted again.
 
 use super::der::{self, Mutate};
 use foreign_types::ForeignTypeRef;
 use halfshake::openssl::{Options, judge};
-use halfshake::session::{Namespace, SessionCache};
+use halfshake::session::{Namespace, SessionCache, SessionId};
+use halfshake::{Maintenance, ManualClock};
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslSession, SslSessionRef, SslVersion};
 use openssl_sys::SSL_SESSION;
 use std::ffi::{c_uchar, c_uint};
@@ -19,6 +20,7 @@ use std::sync::LazyLock;
 const NAME: &[u8] = b"www";
 const ID: [u8; 32] = [7; 32];
 
+/// Of which nothing is stored: it counts what is refused.
 static CACHE: LazyLock<SessionCache<()>> =
     LazyLock::new(|| SessionCache::builder().capacity(10).build().expect("good settings"));
 static CONTEXT: LazyLock<SslContext> =
@@ -73,7 +75,34 @@ pub fn run(input: &[u8]) {
     let mut ssl = Ssl::new(&CONTEXT).expect("memory");
     // SAFETY: it was made a moment ago, and belongs to no context. OpenSSL may refuse it.
     let _refused = unsafe { ssl.set_session(&session) };
-    CACHE.validate();
+    store(version, &again);
+}
+
+/// Stores what a session encodes to, as the adapter does, and looks it up again. In a cache of its
+/// own: what is retired in one that lasts would be taken for a leak of this input.
+fn store(version: u16, bytes: &[u8]) {
+    let clock = ManualClock::new();
+    let cache = SessionCache::<()>::builder()
+        .capacity(10)
+        .clock(clock.clone())
+        .wall_clock(clock)
+        .maintenance(Maintenance::Embedder)
+        .build()
+        .expect("good settings");
+    let name = Namespace::new(NAME).expect("short");
+    let id = SessionId::new(&ID).expect("of an id's length");
+    cache.add(&cache.make(&name, id, version, bytes)).expect("there is room");
+    cache.validate();
+    let name = name.proposing(version);
+    let found = cache.resume(&(), &name, &ID).expect("it was stored");
+    assert!((found.version(), found.payload()) == (version, bytes), "found as another one");
+    assert!(judged(&ID, version, found.payload()).is_some(), "what is found is refused");
+    drop(found);
+    let taken = cache.take(&(), &name, &ID).expect("it was found");
+    assert!((taken.version(), taken.payload()) == (version, bytes), "taken as another one");
+    drop(taken);
+    assert!(cache.take(&(), &name, &ID).is_none() && cache.is_empty(), "it was taken before");
+    cache.validate();
 }
 
 /// Mutates an input: three times of four an element of the DER, with all lengths kept right, which
