@@ -1,6 +1,7 @@
 //! The panic matrix: each callback panics at its n-th call, for each n up to 200, under load.
 
 mod sessions;
+mod tried;
 
 use halfshake::session::{
     Answer, Compat, Modes, Namespace, Session, SessionCache, SessionId, Side, Verdict,
@@ -10,10 +11,10 @@ use sessions::{BEGIN, TLS12};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tried::{amount, silence_injected, tried};
 
-const MOST: u64 = 200;
 const THREADS: u64 = 2;
 const IDS: u64 = 12;
 /// Far beyond what any case takes.
@@ -44,18 +45,6 @@ impl Fuse {
     fn is_over(&self) -> bool {
         self.calls.load(SeqCst) > self.at + 10
     }
-}
-
-fn silence() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if panic.payload().downcast_ref::<&str>() != Some(&"injected") {
-                usual(panic);
-            }
-        }));
-    });
 }
 
 fn name() -> Namespace {
@@ -182,27 +171,36 @@ fn works(cache: &SessionCache<u64>, what: &str) {
     );
 }
 
+fn every_case(who: Who, name: &str) {
+    silence_injected();
+    let most = amount(200, 1_000);
+    (1..=most).for_each(|at| case(who, at));
+    tried(
+        "5",
+        &format!("the {name} callback panics at its n-th call"),
+        &format!("every n up to {most}, {THREADS} threads"),
+        "one caller hears of it; each session is told of once; every callback stays set, and works",
+    );
+}
+
 #[test]
 fn new_callback_may_panic_at_any_call() {
-    silence();
-    (1..=MOST).for_each(|at| case(Who::New, at));
+    every_case(Who::New, "new");
 }
 
 #[test]
 fn get_callback_may_panic_at_any_call() {
-    silence();
-    (1..=MOST).for_each(|at| case(Who::Get, at));
+    every_case(Who::Get, "get");
 }
 
 #[test]
 fn remove_callback_may_panic_at_any_call() {
-    silence();
-    (1..=MOST).for_each(|at| case(Who::Remove, at));
+    every_case(Who::Remove, "remove");
 }
 
 #[test]
 fn panic_goes_on_after_all_events_of_its_operation() {
-    silence();
+    silence_injected();
     let rig = sessions::rig();
     (1..=9).for_each(|first| rig.cache.add(&rig.session(first)).unwrap());
     let told = Arc::new(AtomicU64::new(0));
@@ -218,7 +216,7 @@ fn panic_goes_on_after_all_events_of_its_operation() {
 
 #[test]
 fn panic_never_leaves_the_drop_of_the_last_handle() {
-    silence();
+    silence_injected();
     let told = Arc::new(AtomicU64::new(0));
     let counts = told.clone();
     let cache = SessionCache::<u64>::builder()
@@ -236,7 +234,7 @@ fn panic_never_leaves_the_drop_of_the_last_handle() {
 
 #[test]
 fn panic_while_telling_of_what_is_absent_leaves_the_next_telling_intact() {
-    silence();
+    silence_injected();
     let compat = Compat::REMOVE_TELLS_OF_ABSENT;
     let rig = sessions::rig_with(|builder| builder.compat(compat));
     rig.cache.set_remove_callback(|_| panic!("injected"));

@@ -1,12 +1,15 @@
 //! Every callback may call every operation of the same cache: none hangs, and none breaks it.
 
 mod sessions;
+mod tried;
 
+use halfshake::RemovalCause;
 use halfshake::session::{Answer, Modes, Side, Verdict};
 use sessions::{Cache, Call, Rig, id, namespace, rig, rig_with};
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
+use tried::{amount, tried};
 
 /// Far beyond what any case takes: a watchdog, not a measurement.
 const WATCHDOG: Duration = Duration::from_secs(120);
@@ -93,6 +96,16 @@ fn case(what: &str, set: impl FnOnce(&Rig, mpsc::Sender<()>) + Send + 'static, a
     assert!(was_called.try_iter().count() > 0, "{what} was not called");
 }
 
+/// Says how many cases there were of a callback.
+fn all_were_tried(callback: &str, each: usize, ways: &str) {
+    tried(
+        "7",
+        &format!("the {callback} callback calls its cache"),
+        &format!("all {} cases: {} operations, {ways}", OPERATIONS.len() * each, OPERATIONS.len()),
+        "none hangs; no callback runs pinned, or under a lock; each session is told of once",
+    );
+}
+
 #[test]
 fn new_callback_may_call_every_operation() {
     for verdict in [Verdict::Keep, Verdict::Refuse] {
@@ -106,6 +119,7 @@ fn new_callback_may_call_every_operation() {
             case(&format!("{name} in the new callback"), set, |rig| _ = rig.begin(1));
         }
     }
+    all_were_tried("new", 2, "kept and refused");
 }
 
 #[test]
@@ -124,6 +138,7 @@ fn get_callback_may_call_every_operation() {
             case(&format!("{name} in the get callback"), set, act);
         }
     }
+    all_were_tried("get", 2, "asked by resume and take");
 }
 
 #[test]
@@ -152,21 +167,28 @@ fn remove_callback_may_call_every_operation_for_every_cause() {
             case(&format!("{name} in the remove callback of {how}"), set, act);
         }
     }
+    all_were_tried("remove", acts.len(), &format!("{} ways to leave", acts.len()));
 }
 
 #[test]
 fn callbacks_nest_as_deep_as_there_are_sessions() {
-    const DEEP: u8 = 100;
-    let rig = rig_with(|builder| builder.capacity(200));
-    (0..DEEP).for_each(|first| rig.cache.add(&rig.session(first)).unwrap());
+    let deep = u8::try_from(amount(100, 250)).unwrap();
+    let rig = rig_with(|builder| builder.capacity(500));
+    (0..deep).for_each(|first| rig.cache.add(&rig.session(first)).unwrap());
     let world = rig.world.clone();
     rig.cache.set_remove_callback(move |gone| {
         world.note(Call::Remove(gone.id()[0], gone.cause()));
         gone.cache().remove(&namespace(), &[gone.id()[0] + 1; 32]);
     });
     rig.cache.remove(&namespace(), &[0; 32]);
-    assert_eq!(rig.world.calls().len(), usize::from(DEEP));
+    assert_eq!(rig.world.calls().len(), usize::from(deep));
     assert!(rig.cache.is_empty());
+    tried(
+        "7",
+        "remove callbacks that remove the next session, each inside of the one before",
+        &format!("{deep} deep"),
+        "each session is told of once",
+    );
 }
 
 #[test]
@@ -184,7 +206,7 @@ fn handle_may_be_dropped_inside_a_callback() {
     assert!(handle.lock().unwrap().is_none());
     world.calls();
     drop(rig);
-    assert_eq!(world.calls(), [Call::Remove(1, halfshake::RemovalCause::Shutdown)]);
+    assert_eq!(world.calls(), [Call::Remove(1, RemovalCause::Shutdown)]);
 }
 
 /// Counts its drops.
@@ -196,45 +218,71 @@ impl Drop for Counted {
     }
 }
 
+/// Sets one of the three callbacks, in turn; what is set counts its drop.
+fn replace(rig: &Rig, n: u64, drops: &Arc<Mutex<u64>>) {
+    let counted = Counted(drops.clone());
+    match n % 3 {
+        0 => drop(rig.cache.set_new_callback(move |_, _| {
+            let _used = &counted;
+            Verdict::Keep
+        })),
+        1 => drop(rig.cache.set_get_callback(move |_, _| {
+            let _used = &counted;
+            Answer::unknown()
+        })),
+        _ => drop(rig.cache.set_remove_callback(move |_| {
+            let _used = &counted;
+        })),
+    }
+}
+
 #[test]
 fn each_callback_that_was_replaced_under_load_is_dropped_once() {
-    // A build without optimisation takes minutes for as many.
-    const SWAPS: u64 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
+    const THREADS: u8 = 8;
+    let swaps = amount(6_000, 1_000_000);
     // Each look-up is to call the callback.
     let rig = rig_with(|builder| builder.remember_unknown(0, Duration::ZERO));
-    let drops = Arc::new(std::sync::Mutex::new(0));
+    let drops = Arc::new(Mutex::new(0));
     let done = Arc::new(());
     let running = Arc::downgrade(&done);
     std::thread::scope(|scope| {
-        for worker in 0..8u8 {
-            let (cache, running) = (&rig.cache, running.clone());
+        for worker in 0..THREADS {
+            let (rig, running) = (&rig, running.clone());
             scope.spawn(move || {
                 while running.strong_count() > 0 {
-                    assert!(cache.resume(&1, &namespace(), &[worker; 32]).is_none());
+                    // Now and then there may be no room.
+                    rig.begin(worker);
+                    rig.cache.remove(&namespace(), &[worker; 32]);
+                    assert_eq!(rig.resume(THREADS + worker), None);
                 }
             });
         }
-        for _ in 0..SWAPS {
-            let counted = Counted(drops.clone());
-            rig.cache.set_get_callback(move |_, _| {
-                let _used = &counted;
-                Answer::unknown()
-            });
-        }
+        (0..swaps).for_each(|n| replace(&rig, n, &drops));
         drop(done);
     });
-    assert_eq!(*drops.lock().unwrap(), SWAPS - 1, "all but the one that is set");
+    assert_eq!(*drops.lock().unwrap(), swaps - 3, "all but those that are set");
+    rig.cache.clear_new_callback();
     rig.cache.clear_get_callback();
-    assert_eq!(*drops.lock().unwrap(), SWAPS);
-    assert!(rig.cache.stats().asked > 1_000, "hardly any look-up called a callback");
+    rig.cache.clear_remove_callback();
+    assert_eq!(*drops.lock().unwrap(), swaps);
+    let stats = rig.cache.stats();
+    let calls = [stats.new_calls, stats.asked, stats.engine.removed_by(RemovalCause::Removed)];
+    assert!(calls.iter().all(|of_one| *of_one > 300), "hardly any was called: {calls:?}");
+    tried(
+        "8",
+        "callbacks are replaced while threads are in them",
+        &format!("{swaps} times, {} calls by {THREADS} threads", calls.iter().sum::<u64>()),
+        "each is dropped once, and by then nobody is in it; all of them are called",
+    );
 }
 
 #[test]
 fn callbacks_that_block_delay_nobody_else() {
     const BLOCKED: u64 = 100;
+    let operations = amount(1_000, 1_000_000);
     let rig = rig_with(|builder| builder);
     let (inside, is_inside) = mpsc::channel();
-    let gate = Arc::new(std::sync::Mutex::new(()));
+    let gate = Arc::new(Mutex::new(()));
     let held = gate.lock().unwrap();
     let waits = gate.clone();
     rig.cache.set_get_callback(move |_, _| {
@@ -248,18 +296,31 @@ fn callbacks_that_block_delay_nobody_else() {
             let id = [u8::try_from(of).unwrap(); 31];
             scope.spawn(move || assert!(cache.resume(&of, &namespace(), &id).is_none()));
         }
-        (0..BLOCKED).for_each(|_| is_inside.recv().unwrap());
+        for _ in 0..BLOCKED {
+            is_inside.recv_timeout(WATCHDOG).expect("a get callback waits for another one");
+        }
         assert_eq!(rig.cache.stats().in_flight, BLOCKED);
-        rig.begin(1);
-        assert_eq!(rig.resume(1), Some(false));
-        assert!(rig.cache.take(&1, &namespace(), &[1; 32]).is_some());
+        for first in (1..=50).cycle().take(usize::try_from(operations).unwrap()) {
+            rig.begin(first);
+            assert_eq!(rig.resume(first), Some(false));
+            assert!(rig.cache.take(&1, &namespace(), &[first; 32]).is_some());
+            let told = [Call::New(1, first), Call::Remove(first, RemovalCause::Taken)];
+            assert_eq!(rig.world.calls(), told);
+        }
         rig.begin(2);
         rig.advance(100);
         assert_eq!(rig.cache.run_maintenance(usize::MAX).expired, 1);
         assert_eq!(rig.cache.flush_all(), 0);
+        assert_eq!(rig.cache.stats().in_flight, BLOCKED, "all this went on beside them");
         drop(held);
     });
     assert_eq!(rig.cache.stats().in_flight, 0);
+    tried(
+        "6",
+        "get callbacks that block, all at once",
+        &format!("{BLOCKED} blocked, {operations} sessions stored, resumed and taken beside them"),
+        "all that others do is done while every one is blocked, and calls its callbacks",
+    );
 }
 
 #[test]

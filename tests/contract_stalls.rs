@@ -2,6 +2,7 @@
 //! what its future does.
 
 mod sessions;
+mod tried;
 mod world;
 
 use halfshake::session::{Answer, BreakerState};
@@ -14,6 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
+use tried::{amount, tried};
 use world::until;
 
 fn resumes(cache: &Cache) -> bool {
@@ -174,6 +176,7 @@ fn askers_share_one_look_up_also_while_an_abandoned_one_ends() {
 
 #[test]
 fn callback_that_blocks_for_ever_is_a_miss_for_all_others_and_heard_of_once() {
+    let misses = amount(5, 100_000);
     let rig = impatient(Duration::from_nanos(1), 2);
     let (go, goes) = channel::<()>();
     let goes = Mutex::new(goes);
@@ -191,19 +194,26 @@ fn callback_that_blocks_for_ever_is_a_miss_for_all_others_and_heard_of_once() {
             blocked
         };
         let first = blocks(1);
-        for _ in 0..5 {
+        for _ in 0..misses {
             assert!(!resumes(&rig.cache));
         }
         assert_eq!(rig.cache.stats().breaker, BreakerState::Closed, "one look-up is one failure");
         let second = blocks(2);
         assert!(!resumes_that(&rig.cache, 2));
         let stats = rig.cache.stats();
-        assert_eq!((stats.timed_out, stats.asked, stats.breaker), (6, 2, BreakerState::Open));
+        let expected = (misses + 1, 2, BreakerState::Open);
+        assert_eq!((stats.timed_out, stats.asked, stats.breaker), expected);
         for blocked in [first, second] {
             go.send(()).expect("it waits");
             assert!(!blocked.join().expect("no panic"));
         }
     });
+    tried(
+        "6",
+        "a get callback that does not return, and others who look for the same session",
+        &format!("{misses} look-ups beside it"),
+        "each is a miss once its time is over; nobody asks again; the breaker hears of it once",
+    );
 }
 
 /// Notes that it was woken.

@@ -20,6 +20,8 @@ mod ids;
 mod namespaces;
 #[path = "faults/panics.rs"]
 mod panics;
+#[path = "faults/reentrant.rs"]
+mod reentrant;
 #[path = "faults/shared.rs"]
 mod shared;
 #[path = "faults/stalls.rs"]

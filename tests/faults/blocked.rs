@@ -38,7 +38,7 @@ fn a_hundred_listeners_that_block_delay_nobody_else() {
         for _ in 0..BLOCKED {
             is_inside.recv_timeout(PATIENCE).expect("a listener waits for another one");
         }
-        // A hundred threads are in their listeners. All others do what they want.
+        // A hundred threads are in their listeners, until all of this is done.
         for n in 0..operations {
             let key = BLOCKED + n % 1_000;
             cache.insert(key, n).unwrap();
@@ -68,6 +68,6 @@ fn a_hundred_listeners_that_block_delay_nobody_else() {
         "6",
         "listeners that block, all at once",
         &format!("{BLOCKED} blocked, {operations} inserts and as many look-ups beside them"),
-        "nobody waits, nothing is refused",
+        "all that others do is done while every one is blocked; nothing is refused",
     );
 }
