@@ -16,7 +16,7 @@ mod world;
 
 use clap::Parser;
 use ledger::Mistake;
-use measure::{Slope, Window, drift, exact, resident_slope};
+use measure::{Memory, Window, drift, exact};
 use run::Length;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,8 @@ struct Arguments {
     #[arg(long, value_name = "M", default_value_t = 1.0)]
     minutes: f64,
 
-    /// And until so many operations are done; a batch counts one for each key.
+    /// And until so many operations are done; a batch counts one for each key. It has to be told
+    /// then that memory is flat: what is too short or too noisy for that has failed.
     #[arg(long, value_name = "N")]
     operations: Option<u64>,
 
@@ -68,11 +69,6 @@ struct Arguments {
     patience: f64,
 }
 
-/// A run that is shorter says nothing about growth.
-const LEAST_TO_JUDGE: f64 = 600.0;
-/// Most MiB that memory may grow in ten minutes.
-const MOST_GROWTH: f64 = 1.0;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
@@ -90,7 +86,7 @@ fn main() -> ExitCode {
     println!("soak: seed {seed}, {} threads, a check every {} s", length.threads, arguments.every);
     watch::begin(seed, Duration::from_secs_f64(arguments.every + arguments.patience));
     let (violation, windows) = match run::run(length, tell) {
-        Ok(windows) => (growth(&windows), windows),
+        Ok(windows) => (growth(&windows, arguments.operations.is_some()), windows),
         Err((violation, windows)) => (Some(violation), windows),
     };
     if let Some(violation) = &violation {
@@ -124,13 +120,16 @@ fn tell(window: &Window) {
     );
 }
 
-/// Whether memory has grown by more than it may, as surely as such a line can be drawn: the slope
-/// less two of its errors. A slow leak takes a long run to be told from the noise.
-fn growth(windows: &[Window]) -> Option<String> {
-    let found = resident_slope(windows)?;
-    let lasted = windows.last().map_or(0.0, |last| last.seconds);
-    let grows = lasted >= LEAST_TO_JUDGE && found.slope - 2.0 * found.error > MOST_GROWTH;
-    grows.then(|| format!("memory grows by {:.2} MiB in ten minutes", found.slope))
+/// What is wrong with memory: that it grows or, in a run that has to show that it does not, that
+/// nobody can say.
+fn growth(windows: &[Window], must_be_flat: bool) -> Option<String> {
+    let memory = Memory::of(windows);
+    let is_fine = match memory {
+        Memory::Flat(_) => true,
+        Memory::Grows(_) => false,
+        Memory::TooShort | Memory::TooNoisy(_) => !must_be_flat,
+    };
+    (!is_fine).then(|| memory.to_string())
 }
 
 fn record(windows: &[Window], folder: &Path) -> Result<(), String> {
@@ -143,13 +142,7 @@ fn record(windows: &[Window], folder: &Path) -> Result<(), String> {
 fn evidence(windows: &[Window]) -> String {
     let last = windows.last().cloned().unwrap_or_default();
     let (from, to) = drift(windows);
-    let memory = match resident_slope(windows).filter(|_| last.seconds >= LEAST_TO_JUDGE) {
-        None => "memory not judged: too short".into(),
-        Some(Slope { slope, error }) => format!(
-            "memory {slope:+.2} ± {error:.2} MiB in 10 min (surely more than {MOST_GROWTH:.0} is \
-             refused)"
-        ),
-    };
+    let memory = Memory::of(windows);
     format!(
         "EVIDENCE: nothing is lost under everything at once | soak | {} operations, {} checks, \
          {:.0} min | conservation error 0, {memory}, p99.9 {:.1} to {:.1} µs",
@@ -166,18 +159,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_grows_is_a_violation_once_it_is_long_enough() {
-        let grown = |windows: u32, each: u64| {
-            let window = |n: u32| Window {
-                seconds: f64::from(n) * 10.0,
-                resident_kib: 50_000 + u64::from(n) * each,
-                ..Window::default()
+    fn a_run_that_grows_is_a_violation_and_one_for_a_number_must_be_flat() {
+        for must_be_flat in [false, true] {
+            let fails = |windows, each, swing| {
+                growth(&measure::growing(windows, each, swing), must_be_flat).is_some()
             };
-            growth(&(0..windows).map(window).collect::<Vec<_>>())
-        };
-        assert!(grown(100, 100).is_some());
-        assert!(grown(20, 100).is_none(), "too short");
-        assert!(grown(100, 10).is_none(), "a sixth of what is allowed");
+            assert!(fails(90, 100, 0));
+            assert!(!fails(90, 10, 0), "flat");
+            assert_eq!(fails(20, 10, 0), must_be_flat, "too short");
+            assert_eq!(fails(90, 10, 10_000), must_be_flat, "too noisy");
+        }
     }
 
     #[test]

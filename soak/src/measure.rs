@@ -1,6 +1,6 @@
 //! What a run looked like, window by window, and whether it stayed as it was.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Formatter, Write as _};
 use std::path::Path;
 
 /// One window between two checks.
@@ -59,6 +59,55 @@ pub(crate) fn resident_slope(windows: &[Window]) -> Option<Slope> {
     slope(&warm(windows).iter().map(point).collect::<Vec<_>>())
 }
 
+/// A run that is shorter says nothing about growth.
+const LEAST_TO_JUDGE: f64 = 600.0;
+/// Most MiB that memory may grow in ten minutes.
+const MOST_GROWTH: f64 = 1.0;
+/// Most that its slope may be unsure of: what grows by twice as much as it may is surely seen.
+const MOST_ERROR: f64 = 0.5;
+
+/// What a run says about its memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Memory {
+    TooShort,
+    /// It seems flat, and so would some that grows.
+    TooNoisy(Slope),
+    Flat(Slope),
+    /// By more than it may, also if two errors are taken off.
+    Grows(Slope),
+}
+
+impl Memory {
+    pub(crate) fn of(windows: &[Window]) -> Self {
+        let lasted = windows.last().map_or(0.0, |last| last.seconds);
+        match resident_slope(windows).filter(|_| lasted >= LEAST_TO_JUDGE) {
+            None => Self::TooShort,
+            Some(found) if found.slope - 2.0 * found.error > MOST_GROWTH => Self::Grows(found),
+            Some(found) if found.error <= MOST_ERROR => Self::Flat(found),
+            Some(found) => Self::TooNoisy(found),
+        }
+    }
+}
+
+impl Display for Memory {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooShort => write!(f, "memory not judged: too short"),
+            Self::TooNoisy(found) => write!(f, "memory not judged: too noisy ({found})"),
+            Self::Flat(found) => {
+                write!(f, "memory {found} (surely more than {MOST_GROWTH:.0} is refused)")
+            }
+            Self::Grows(found) => write!(f, "memory grows: {found}"),
+        }
+    }
+}
+
+impl Display for Slope {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:+.2} ± {:.2} MiB in 10 min", self.slope, self.error)
+    }
+}
+
 /// Of some windows, the one in the middle.
 pub(crate) fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();
@@ -80,9 +129,11 @@ pub(crate) fn exact(n: u64) -> f64 {
 
 /// What this process holds of the machine's memory.
 pub(crate) fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Without it, no memory would ever grow.
+    let status = std::fs::read_to_string("/proc/self/status").expect("memory can be judged");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    kib.expect("a line VmRSS with a number")
 }
 
 /// Writes the windows as a table.
@@ -110,6 +161,17 @@ pub(crate) fn write(windows: &[Window], to: &Path) -> std::io::Result<()> {
         );
     }
     std::fs::write(to, text)
+}
+
+/// So many windows of ten seconds: memory grows in each, and swings from one to the next.
+#[cfg(test)]
+pub(crate) fn growing(windows: u32, each_kib: u64, swing_kib: u64) -> Vec<Window> {
+    let window = |n: u32| Window {
+        seconds: f64::from(n) * 10.0,
+        resident_kib: 50_000 + u64::from(n) * each_kib + u64::from(n % 2) * swing_kib,
+        ..Window::default()
+    };
+    (1..=windows).map(window).collect()
 }
 
 #[cfg(test)]
@@ -144,5 +206,21 @@ mod tests {
         let found = resident_slope(&windows).unwrap();
         assert!((found.slope - 6000.0 / 1024.0).abs() < 1e-6, "{found:?}");
         assert!(resident_kib() > 1000);
+    }
+
+    #[test]
+    fn memory_is_flat_only_if_growth_would_have_been_seen() {
+        let judged = |windows, each, swing| Memory::of(&growing(windows, each, swing));
+        assert_eq!(judged(59, 100, 0), Memory::TooShort);
+        assert!(matches!(judged(90, 100, 0), Memory::Grows(_)));
+        assert!(matches!(judged(90, 10, 0), Memory::Flat(_)), "by more than half of what it may");
+        assert!(matches!(judged(90, 10, 1_000), Memory::Flat(_)), "and a little noise");
+        let noisy = judged(90, 10, 10_000);
+        assert!(matches!(noisy, Memory::TooNoisy(_)), "{noisy}");
+        assert!(noisy.to_string().starts_with("memory not judged: too noisy ("), "{noisy}");
+        // The same noise, for an hour.
+        assert!(matches!(judged(360, 10, 10_000), Memory::Flat(_)));
+        // Whatever the noise, what surely grows does.
+        assert!(matches!(judged(90, 1_000, 10_000), Memory::Grows(_)));
     }
 }
