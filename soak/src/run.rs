@@ -299,9 +299,9 @@ mod tests {
                 (Mistake::Wrong, "on purpose"),
             ];
             for (mistake, says) in mistakes {
-                let (violation, windows) = run(length(Some((mistake, name))), |_| ()).unwrap_err();
+                // In which window it is made is up to how fast the machine is.
+                let (violation, _) = run(length(Some((mistake, name))), |_| ()).unwrap_err();
                 assert!(violation.contains(says), "{mistake:?} in {name}: {violation}");
-                assert!(windows.is_empty(), "{mistake:?} in {name}: not at once");
             }
         }
     }

@@ -16,7 +16,6 @@
 //!
 //! Counting a number releases it, and everything before the unlink; whoever takes acquires.
 //! Claiming releases, and `push` acquires, so that no number is written over before it was read.
-//! (No model needs that: loom's reads never see what is written later.)
 //!
 //! # Progress
 //!
