@@ -42,7 +42,7 @@
 #define HALFSHAKE_COMPAT_REMOVE_TELLS_OF_ABSENT 1
 /** A new session that the new callback refuses stays where it was stored. */
 #define HALFSHAKE_COMPAT_REFUSED_STAYS 2
-/** What the get callback gives is stored before it is checked. */
+/** What the get callback gives is stored whatever is found wrong with it. */
 #define HALFSHAKE_COMPAT_EXTERNAL_STORED_UNCHECKED 4
 /** A session that was made in the future is accepted. */
 #define HALFSHAKE_COMPAT_ACCEPTS_THE_FUTURE 8

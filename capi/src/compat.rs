@@ -10,7 +10,7 @@ pub const HALFSHAKE_COMPAT_STRICT: u32 = 0;
 pub const HALFSHAKE_COMPAT_REMOVE_TELLS_OF_ABSENT: u32 = 0x1;
 /// A new session that the new callback refuses stays where it was stored.
 pub const HALFSHAKE_COMPAT_REFUSED_STAYS: u32 = 0x2;
-/// What the get callback gives is stored before it is checked.
+/// What the get callback gives is stored whatever is found wrong with it.
 pub const HALFSHAKE_COMPAT_EXTERNAL_STORED_UNCHECKED: u32 = 0x4;
 /// A session that was made in the future is accepted.
 pub const HALFSHAKE_COMPAT_ACCEPTS_THE_FUTURE: u32 = 0x8;

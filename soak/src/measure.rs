@@ -33,7 +33,8 @@ pub(crate) fn warm(windows: &[Window]) -> &[Window] {
     &windows[if is_short { 0 } else { (windows.len() / 5).max(FEWEST_WARM) }..]
 }
 
-/// A straight line through points: how steep it is, and how sure that is (a standard error).
+/// A straight line through points: how steep it is, and how sure that is: a standard error, larger
+/// where points are like the ones before (a first-order autoregression).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Slope {
     pub(crate) slope: f64,
@@ -49,9 +50,17 @@ pub(crate) fn slope(points: &[(f64, f64)]) -> Option<Slope> {
     let (x, y) = (mean(|p| p.0), mean(|p| p.1));
     let spread: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
     let slope = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum::<f64>() / spread;
-    let rest: f64 = points.iter().map(|p| (p.1 - y - slope * (p.0 - x)).powi(2)).sum();
-    Some(Slope { slope, error: (rest / (n - 2.0) / spread).sqrt() })
+    let off: Vec<f64> = points.iter().map(|p| p.1 - y - slope * (p.0 - x)).collect();
+    let rest: f64 = off.iter().map(|off| off * off).sum();
+    let alike = off.windows(2).map(|two| two[0] * two[1]).sum::<f64>() / rest;
+    // Not a number where all lie on the line.
+    let alike = if alike > 0.0 { alike.min(MOST_ALIKE) } else { 0.0 };
+    let fewer = (1.0 + alike) / (1.0 - alike);
+    Some(Slope { slope, error: (rest / (n - 2.0) / spread * fewer).sqrt() })
 }
+
+/// Nothing is so regular that it counts for no point at all.
+const MOST_ALIKE: f64 = 0.95;
 
 /// Resident memory in MiB per ten minutes.
 pub(crate) fn resident_slope(windows: &[Window]) -> Option<Slope> {
@@ -63,7 +72,8 @@ pub(crate) fn resident_slope(windows: &[Window]) -> Option<Slope> {
 const LEAST_TO_JUDGE: f64 = 600.0;
 /// Most MiB that memory may grow in ten minutes.
 const MOST_GROWTH: f64 = 1.0;
-/// Most that its slope may be unsure of: what grows by twice as much as it may is surely seen.
+/// Most that its slope may be unsure of: what grows by three times as much as it may is seen in all
+/// but one run of forty.
 const MOST_ERROR: f64 = 0.5;
 
 /// What a run says about its memory.
@@ -191,6 +201,16 @@ mod tests {
         let noise: Vec<_> = (0..100u32).map(|x| (f64::from(x), f64::from(x * 7919 % 13))).collect();
         let found = slope(&noise).unwrap();
         assert!(found.slope.abs() < 3.0 * found.error, "{found:?}");
+    }
+
+    #[test]
+    fn noise_that_lasts_says_less_than_noise_that_does_not() {
+        let swings = |each: u32| {
+            let point = |x: u32| (f64::from(x), f64::from(x / each % 2));
+            let points: Vec<_> = (0..120).map(point).collect();
+            slope(&points).unwrap().error
+        };
+        assert!(swings(10) > 3.0 * swings(1), "{} {}", swings(10), swings(1));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::flights::Departed;
 use super::found::{Found, Resumed};
 use super::id::{SessionId, split};
 use super::outcome::Outcome;
+use super::outside::Inside;
 use super::record::{Session, milliseconds};
 use crate::clock::Stopwatch;
 
@@ -27,7 +28,9 @@ impl<C: 'static> SessionCache<C> {
         // Before it is stored: what that evicts is told about, and nobody waits for that.
         outcome.tell(session.clone());
         if let Some(unchecked) = unchecked {
-            drop(flight);
+            // On the board until it is stored: nobody asks for it again. Who calls back from what
+            // is told meanwhile waits for nobody.
+            let _inside = Inside::of(&flight);
             self.store_unchecked(&unchecked);
         } else if let Some(session) = session.as_ref().filter(|_| stores) {
             self.land(flight, session);

@@ -81,8 +81,8 @@ switches! {
     /// What the get callback gives is stored under its own id and namespace, whatever is found
     /// wrong with it, also while caching is off, and even if its id was removed or taken meanwhile:
     /// only `NO_INTERNAL_STORE` prevents it, if it was set before the answer came. What had expired
-    /// is not stored, but the remove callback is told of it (`Expired`). What is found wrong is not
-    /// used, and stays. (All.)
+    /// is not stored, but the remove callback is told of it (`Expired`), unless one that is told of
+    /// such a session looked it up. What is found wrong is not used, and stays. (All.)
     EXTERNAL_STORED_UNCHECKED = 2;
     /// A session that was made in the future is accepted. (OpenSSL, LibreSSL.)
     ACCEPTS_THE_FUTURE = 3;
@@ -346,8 +346,8 @@ impl<C: 'static> SessionCache<C> {
         (Answer::handed_over(session.clone()), Some((key, session)))
     }
 
-    /// Stores what nobody has found right, or tells of its end. Nobody waits for that, and its
-    /// look-up is over: the remove callback may be called.
+    /// Stores what nobody has found right, or tells of its end. Who has joined does not wait for
+    /// that: the remove callback may be called.
     pub(super) fn store_unchecked(&self, (key, session): &(Key, Session)) {
         let (value, timeout) = (encode(session, 0), self.lasts(session.times()));
         if timeout.is_zero() {

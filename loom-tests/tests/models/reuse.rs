@@ -195,7 +195,7 @@ model!(ring_wraps, least 40, sees ["both are left", "taken while others were add
 ///
 /// Threads: one that takes from a full ring, and one that adds to it if there is room. The numbers
 /// are atomics, and loom never reads what is written later: a cell stands for one of them, which
-/// loom has to see read before it is written.
+/// loom has to see read before it is written. That `take` reads before it claims is not seen here.
 fn ring_read_first(race: &Race) {
     let ring = Retired::default();
     assert!(ring.push(1) && ring.push(2), "room for two");
