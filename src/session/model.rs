@@ -80,6 +80,8 @@ impl Sessions {
             .wall_clock(clock.clone())
             .maintenance(Maintenance::Embedder)
             .lookup_timeout(Duration::ZERO)
+            // Loom's atomics take long to make: what is there by default took most of the time.
+            .remember_unknown(2, Duration::from_secs(2))
             .breaker(0, Duration::ZERO)
             .compat(compat)
             .remove_callback(move |gone| {

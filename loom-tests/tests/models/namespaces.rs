@@ -50,6 +50,8 @@ fn cache_of_two() -> (SessionCache<()>, Told) {
         .wall_clock(clock)
         .maintenance(Maintenance::Embedder)
         .breaker(0, Duration::ZERO)
+        // Loom's atomics take long to make.
+        .remember_unknown(2, Duration::from_secs(2))
         .get_callback(|(), asked| {
             Answer::handed_over(session(asked.cache(), asked.namespace(), asked.id()))
         })
