@@ -7,7 +7,7 @@
 //! Whoever has copied those packets can send them again: early data is otherwise only for what does
 //! no harm when it is done twice. Here it is heard once, since the cache gives a TLS 1.3 session to
 //! one taker: the same packets again find none, and what comes with them can't be read. That holds
-//! for all servers on one cache (`tests/quic.rs`).
+//! for all servers on one cache (`tests/adapters/quic.rs`).
 
 use halfshake::rustls::{ConnectionScope, Namespace, SessionStore, session_store};
 use halfshake::session::SessionCache;

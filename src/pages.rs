@@ -6,7 +6,7 @@
 //! page is touched at the start, so that no insert has to wait for the system to clear one. (To
 //! gather a huge page, the system may move others about for milliseconds.)
 //!
-//! Unsafe is checked by: `tests/own_memory.rs`, `tests/stress.rs`, and the tests below.
+//! Unsafe is checked by: `tests/own_memory.rs`, `tests/core/stress.rs`, and the tests below.
 
 use std::ops::{Deref, DerefMut};
 

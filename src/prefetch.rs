@@ -1,6 +1,6 @@
 //! A hint to the processor that a line will be read soon.
 //!
-//! Unsafe is checked by: `tests/basics.rs`, whatever it looks up: nothing can go wrong with a hint.
+//! Unsafe is checked by: `tests/core/basics.rs`, whatever it looks up: a hint can't go wrong.
 
 /// Starts to fetch the cache line that holds `at` into every level of the cache.
 ///

@@ -1,6 +1,6 @@
 //! Entries together with the pin that keeps them: what look-ups without a reader handle return.
 //!
-//! Unsafe is checked by: `tests/loans.rs`.
+//! Unsafe is checked by: `tests/core/loans.rs`.
 
 use super::local::Pin;
 use crate::entry::{EntryRef, Object};

@@ -8,7 +8,7 @@
 //! the thread ends, or first uses another cache after this one is gone. In a large cache they come
 //! from a [`Slab`] and go back there, in batches.
 //!
-//! Unsafe is checked by: `tests/own_memory.rs`, `tests/secrets.rs`, `tests/stress.rs`.
+//! Unsafe is checked by: `tests/own_memory.rs`, `tests/secrets.rs`, `tests/core/stress.rs`.
 
 use super::depot::{BATCH, Block};
 use super::slab::Slab;

@@ -3,7 +3,7 @@
 //! Two shapes: [`Pair`] for any key and value, and [`Record`] for bytes, whose key and value lie
 //! behind one header and are wiped before the memory goes back to the allocator.
 //!
-//! Unsafe is checked by: `events::two_holders`, `tests/loans.rs`, `tests/panics.rs`.
+//! Unsafe is checked by: `events::two_holders`, `tests/core/loans.rs`, `tests/core/panics.rs`.
 
 use crate::panics::discard;
 use crate::sync::{AtomicU8, Ordering, PlainU64};

@@ -1,6 +1,6 @@
 //! The shape of an entry of bytes: its allocation, and wiping.
 //!
-//! Unsafe is checked by: `tests/secrets.rs`, `tests/stress.rs`, `fuzz/fuzz_targets/operations.rs`.
+//! Unsafe is checked by: `tests/secrets.rs`, `tests/core/stress.rs`, `fuzz/src/operations.rs`.
 
 use super::{Head, Magazine, Object, Owned};
 use std::alloc::Layout;

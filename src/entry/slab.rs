@@ -29,7 +29,7 @@
 //!
 //! Lock-free, but for the system's own part when a chunk is mapped.
 //!
-//! Unsafe is checked by: `tests/own_memory.rs`, `tests/stress.rs`, and the tests below.
+//! Unsafe is checked by: `tests/own_memory.rs`, `tests/core/stress.rs`, and the tests below.
 
 use super::depot::{BATCH, Block, Blocks, Depot};
 use super::memory::CLASSES;

@@ -1,7 +1,7 @@
 //! What an entry holds, and the memory that it lies in. In plain builds a wrapper of nothing and
 //! the allocator; in model builds every access is checked for races and for use after free.
 //!
-//! Unsafe is checked by: `tests/stress.rs`; in model builds `loom-tests/tests/blind_spots.rs`.
+//! Unsafe is checked by: `tests/core/stress.rs`; in model builds `loom-tests/tests/blind_spots.rs`.
 
 #[cfg(not(any(halfshake_loom, halfshake_shuttle)))]
 mod plain {

@@ -47,7 +47,7 @@
 //!
 //! Loom: `get_*`, `take_*`, `insert_*`, `replace_*`, `reuse_*`, `aba_*`, `claim_after_abandon`.
 //!
-//! Unsafe is checked by: `removals::take_take`, `inserts::insert_insert`, `tests/stress.rs`.
+//! Unsafe is checked by: `removals::take_take`, `inserts::insert_insert`, `tests/core/stress.rs`.
 
 use super::away::{Away, Graced, Unlinked};
 use super::hints::{Hints, after};

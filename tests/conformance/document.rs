@@ -39,7 +39,7 @@ pub(crate) fn write(root: &Path) -> String {
         "Each line is the name of a test of the strict cache, unless it says otherwise.\n",
     );
     for (file, title, claims) in others(root) {
-        let _infallible = write!(out, "\n### {title} (`tests/{file}`)\n\n");
+        let _infallible = write!(out, "\n### {title} (`tests/core/{file}`)\n\n");
         for claim in claims {
             let _infallible = writeln!(out, "- {claim}");
         }
@@ -95,16 +95,16 @@ pub(crate) fn judge(case: &Case) -> Vec<String> {
     }
 }
 
-/// The claims of `tests/contract_*.rs`: file, what it is about, and its tests' names in words.
+/// The claims of `tests/core/contract_*.rs`: file, what it is about, and its tests' names in words.
 fn others(root: &Path) -> Vec<(String, String, Vec<String>)> {
-    let mut files: Vec<String> = std::fs::read_dir(root.join("tests"))
+    let mut files: Vec<String> = std::fs::read_dir(root.join("tests/core"))
         .expect("the tests are there")
         .map(|entry| entry.expect("readable").file_name().into_string().expect("UTF-8"))
         .filter(|name| name.starts_with("contract_") && name.ends_with(".rs"))
         .collect();
     files.sort_unstable();
     let read = |file: String| {
-        let text = std::fs::read_to_string(root.join("tests").join(&file)).expect("readable");
+        let text = std::fs::read_to_string(root.join("tests/core").join(&file)).expect("readable");
         let title = text.lines().next().and_then(|line| line.strip_prefix("//! "));
         let title = title.expect("a test file says what it is about").trim_end_matches(['.', ':']);
         let claims = claims(&text);

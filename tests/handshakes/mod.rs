@@ -1,5 +1,6 @@
 //! Real handshakes of rustls, in memory.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};

@@ -1,10 +1,7 @@
 //! Numbers that a seed gives, which is printed: `HALFSHAKE_SEED=N` gives the same ones again.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-#[path = "../random/mod.rs"]
-mod random;
-
-pub(crate) use random::Random;
+pub(crate) use crate::random::Random;
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 
 fn from_environment(name: &str) -> Option<u64> {

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 #[path = "../random/mod.rs"]
-mod random;
+pub(crate) mod random;
 
 pub(crate) use random::Random;
 

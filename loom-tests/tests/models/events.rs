@@ -5,8 +5,8 @@
 //!
 //! Threads: one that unlinks, and one or two of those that deliver, set listeners or read.
 //!
-//! Not covered: the delivery thread's sleep (`tests/listener.rs` has it); a listener that panics
-//! while threads of the model wait for it, for loom can't switch threads in a panic.
+//! Not covered: the delivery thread's sleep (`tests/core/listener.rs` has it); a listener that
+//! panics while threads of the model wait for it, for loom can't switch threads in a panic.
 
 use crate::{K, O, X, cache_of, has_event, insert, live, take};
 use halfshake::Delivery;

@@ -7,7 +7,7 @@
 //! Threads: one or two that look up or take, against one that changes what is there.
 //!
 //! Not covered: several stripes; callbacks that panic, for loom can't switch threads in a panic
-//! (`tests/contract_panics.rs` has them).
+//! (`tests/core/contract_panics.rs` has them).
 
 use halfshake::RemovalCause;
 use halfshake::session::model::{Found, Sessions};

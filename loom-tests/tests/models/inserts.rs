@@ -5,7 +5,8 @@
 //!
 //! Threads: two that insert, or one that inserts and one or two that remove or take.
 //!
-//! Not covered: three inserts of one key; `Eq` of a key that panics (`tests/panics.rs` has it).
+//! Not covered: three inserts of one key; `Eq` of a key that panics (`tests/core/panics.rs` has
+//! it).
 
 use crate::{K, X, cache_of, has_event, insert, live};
 use halfshake::RemovalCause::{Removed, Replaced, Taken};

@@ -8,8 +8,8 @@
 //! Threads: two that look up, and the store where it answers later; or one that switches off.
 //!
 //! Not covered: look-ups that are overdue for who comes later, for no time goes by in models, where
-//! a wait is too long at once or never (`tests/contract_stalls.rs` has them); callbacks that panic,
-//! for loom can't switch threads in a panic (`tests/contract_panics.rs` has them).
+//! a wait is too long at once or never (`tests/core/contract_stalls.rs` has them); callbacks that
+//! panic, for loom can't switch threads in a panic (`tests/core/contract_panics.rs` has them).
 
 use crate::flights::{NAME, acts};
 use crate::late::in_turn;

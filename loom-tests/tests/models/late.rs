@@ -6,7 +6,7 @@
 //! Threads: one that removes and then looks up, and one that looks up.
 //!
 //! Not covered: callbacks that panic, for loom can't switch threads in a panic
-//! (`tests/contract_landing.rs` has one).
+//! (`tests/core/contract_landing.rs` has one).
 
 use crate::flights::{NAME, OTHER, acts};
 use halfshake::RemovalCause;

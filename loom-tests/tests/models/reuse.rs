@@ -6,8 +6,8 @@
 //!
 //! Threads: one that reads or stands still, and one or two that free and want ways.
 //!
-//! Not covered: the maintenance thread's rounds (`tests/limits.rs` has them), and the memory of a
-//! large cache's own but for who has its blocks.
+//! Not covered: the maintenance thread's rounds (`tests/core/limits.rs` has them), and the memory
+//! of a large cache's own but for who has its blocks.
 //!
 //! Ways are claimed in circular order. `worn` prepares set 0 so that the next way in turn is the
 //! one that K lives in: whoever frees it too early gives it away at once.

@@ -6,8 +6,8 @@
 //! Threads: one that clears, retains or shuts down, against one that inserts, looks up, takes,
 //! delivers or shuts down, too.
 //!
-//! Not covered: the end of the cache's own threads (`tests/shutdown.rs` has it); caches of more
-//! than two sets.
+//! Not covered: the end of the cache's own threads (`tests/core/shutdown.rs` has it); caches of
+//! more than two sets.
 
 use crate::{K, O, X, cache_of, has_event, insert, live, take};
 use halfshake::RemovalCause::{Flushed, Shutdown};

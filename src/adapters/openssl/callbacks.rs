@@ -1,6 +1,6 @@
 //! The page's three callbacks over a cache.
 //!
-//! Unsafe is checked by: `tests/openssl_adapter.rs`, `tests/openssl_matrix.rs`.
+//! Unsafe is checked by: `tests/adapters/openssl_adapter.rs`, `tests/adapters/openssl_matrix.rs`.
 
 use super::objects::Objects;
 use super::{Describe, Options, connection, sys};

@@ -1,7 +1,7 @@
 //! What the `openssl` crate does not say of the page's family: time-outs, the id context, what the
 //! library itself has counted.
 //!
-//! Unsafe is checked by: `tests/openssl_adapter.rs`, `tests/openssl_contexts.rs`.
+//! Unsafe is checked by: `tests/adapters/openssl_adapter.rs`, `tests/adapters/openssl_contexts.rs`.
 
 use crate::session::SslCounters;
 use foreign_types::ForeignTypeRef;
