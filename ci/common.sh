@@ -12,7 +12,8 @@ target_root=${given_target:-$PWD/target}
 # Nothing here is compiled twice from the same folder: incremental state would only cost space.
 export CARGO_TARGET_DIR=$target_root
 export CARGO_INCREMENTAL=0
-export CARGO_PROFILE_DEV_DEBUG=line-tables-only
+# Nobody looks for a line but in what a sanitizer says.
+export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG=0
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
 # Workspaces of their own, beside the one at the root.
@@ -46,6 +47,11 @@ need() {
 need_nightly() {
     RUSTUP_AUTO_INSTALL=0 cargo +nightly --version >/dev/null 2>&1 ||
         fail "a nightly toolchain is missing: rustup toolchain install nightly"
+}
+
+# What a sanitizer finds has a line.
+use_lines() {
+    export CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
 }
 
 # Flags and folder of the model builds: loom's atomics in the table and in crossbeam-epoch.
