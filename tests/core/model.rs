@@ -86,8 +86,8 @@ fn small() -> impl Strategy<Value = Config> {
     ];
     let timeouts = prop_oneof![Just(None), (0..60u64).prop_map(Some)];
     let shards = prop_oneof![Just(1usize), Just(2), Just(8)];
-    (limits, timeouts, shards, 0..4u64, any::<bool>()).prop_map(
-        |((capacity, bytes), timeout_ms, shards, more, one_set)| Config {
+    (limits, timeouts, shards, 0..4u64, any::<bool>(), any::<bool>()).prop_map(
+        |((capacity, bytes), timeout_ms, shards, more, one_set, few_sets)| Config {
             capacity,
             max_capacity: capacity + more * 20,
             bytes,
@@ -95,6 +95,7 @@ fn small() -> impl Strategy<Value = Config> {
             timeout_ms,
             delivery: Delivery::Caller,
             one_set,
+            few_sets,
         },
     )
 }

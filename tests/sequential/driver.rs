@@ -380,8 +380,9 @@ impl<S: Subject> Driver<S> {
             gone.extend(self.model.told(event, &mut expected));
         }
         assert!(expected.must.is_empty(), "no event of {:?}", expected.must);
-        if stored && !self.config.one_set && !gone.is_empty() {
-            // At least the last victim was needed.
+        let is_spread = !self.config.one_set && !self.config.few_sets;
+        if stored && is_spread && !gone.is_empty() {
+            // At least the last victim was needed: no set is full.
             let largest = gone.iter().map(|s| s.weight).max().unwrap_or(0);
             let entries = self.model.stored.len() as u64 + 1;
             let bytes = self.model.weight() + largest;

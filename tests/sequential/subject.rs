@@ -184,6 +184,8 @@ macro_rules! build {
                 let event = ($key_of(removal.key()), $id_of(removal.value()), removal.cause());
                 $world.told(event, alone, most_bytes, live);
             });
+        let builder =
+            if $config.few_sets { builder.fewest_sets($config.shards as u64) } else { builder };
         let builder = match $config.bytes {
             Some(bytes) => builder.capacity_bytes(bytes),
             None => builder,
