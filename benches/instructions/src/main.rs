@@ -1,12 +1,24 @@
 //! Does one operation so and so often, for a counter of instructions: `ci/instructions` runs it
 //! under callgrind twice, and what the longer run takes more is the operation's own.
 
+#[path = "../../src/keys.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module of the comparison, of which this uses a part"
+)]
+mod keys;
+
 use clap::{Parser, ValueEnum};
 use halfshake::session::{Namespace, SessionCache, SessionId};
 use halfshake::{BytesCache, Maintenance, ManualClock};
-use halfshake_benches::keys::{Key, Sequence, key, value, word};
+use keys::{Key, Sequence, key, value, word};
 use std::hint::black_box;
 use std::time::Duration;
+
+/// That of the comparison.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Entries in the cache: few, for callgrind is slow, and instructions do not depend on it.
 const ENTRIES: u64 = 4096;
