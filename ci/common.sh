@@ -56,7 +56,7 @@ use_lines() {
 
 # Flags and folder of the model builds: loom's atomics in the table and in crossbeam-epoch.
 use_loom_flags() {
-    export RUSTFLAGS="--cfg halfshake_loom --cfg crossbeam_loom -C debug-assertions"
+    export RUSTFLAGS="--cfg halfshake_loom --cfg crossbeam_loom"
     export CARGO_TARGET_DIR=$target_root/loom
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Config {
     pub(crate) delivery: Delivery,
     /// Every key in one set, with equal tags for half of them.
     pub(crate) one_set: bool,
-    /// One set in a shard is enough, if it holds that many: sets fill long before the cache is full.
+    /// One set in a shard is enough, if it holds that many: sets fill before the cache is full.
     pub(crate) few_sets: bool,
 }
 

@@ -48,7 +48,7 @@ fn limit_one_set(race: &Race) {
     assert_eq!(live(&cache).len(), 1, "limit 1");
     assert_no_unit_is_lost(&cache, 1);
 }
-model!(limit_one_set, least 66_000, sees ["both stored"]);
+model!(limit_one_set, least 8_000, preemptions 1, sees ["both stored"]);
 
 /// Of two that want the last unit one gets it, and the other makes room: the limit holds at every
 /// instant.
