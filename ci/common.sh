@@ -12,7 +12,7 @@ target_root=${given_target:-$PWD/target}
 # Nothing here is compiled twice from the same folder: incremental state would only cost space.
 export CARGO_TARGET_DIR=$target_root
 export CARGO_INCREMENTAL=0
-# Nobody looks for a line but in what a sanitizer says.
+# Nobody looks for a line but in what a sanitizer says (and cargo-fuzz keeps them by itself).
 export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG=0
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 

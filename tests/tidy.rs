@@ -14,6 +14,8 @@ mod models;
 mod orderings;
 #[path = "tidy/paths.rs"]
 mod paths;
+#[path = "tidy/programs.rs"]
+mod programs;
 #[path = "tidy/sizes.rs"]
 mod sizes;
 #[path = "tidy/source.rs"]
@@ -268,6 +270,12 @@ fn lines_are_short_and_nothing_is_left_over() {
     none(files().iter().filter(is_code).flat_map(|File { path, text }| {
         [sizes::columns(path, text), sizes::leftovers(path, text)].concat()
     }));
+}
+
+#[test]
+fn no_test_file_is_left_out_of_its_program() {
+    let files = files();
+    none(["tests/core/", "tests/adapters/"].map(|at| programs::unlisted(at, &files)).concat());
 }
 
 #[test]

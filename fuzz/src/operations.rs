@@ -23,8 +23,8 @@ pub struct Script {
 impl<'a> Arbitrary<'a> for Script {
     fn arbitrary(input: &mut Unstructured<'a>) -> Result<Self> {
         let [capacity, more, bytes, shards, timeout, flags, keys]: [u8; 7] = input.arbitrary()?;
-        // Fewer sets are walked several times faster, which is what the listener does.
-        let few_sets = flags & 32 != 0;
+        // A quarter has few sets, which fill, and which the listener walks several times faster.
+        let few_sets = flags & 0x60 == 0x60;
         let config = Config {
             // 0 and 1 are small caches as often as all else together is anything.
             capacity: if flags & 1 == 0 {

@@ -86,7 +86,8 @@ fn small() -> impl Strategy<Value = Config> {
     ];
     let timeouts = prop_oneof![Just(None), (0..60u64).prop_map(Some)];
     let shards = prop_oneof![Just(1usize), Just(2), Just(8)];
-    (limits, timeouts, shards, 0..4u64, any::<bool>(), any::<bool>()).prop_map(
+    let few_sets = proptest::bool::weighted(0.25);
+    (limits, timeouts, shards, 0..4u64, any::<bool>(), few_sets).prop_map(
         |((capacity, bytes), timeout_ms, shards, more, one_set, few_sets)| Config {
             capacity,
             max_capacity: capacity + more * 20,

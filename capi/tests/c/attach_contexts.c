@@ -1,5 +1,5 @@
 /* A cache under contexts that were set up otherwise, that a callback switches to, and with
- * connections that are used again. The rows are those of tests/openssl_matrix.rs. */
+ * connections that are used again. The rows are those of tests/adapters/openssl_matrix.rs. */
 #include "watched.h"
 
 static SSL_CTX *clients[2];
