@@ -91,7 +91,7 @@ fn real_replace_take(race: &Race) {
     race.saw(if taken == Some(1) { "old" } else { "new" });
     assert!(taken.is_some(), "a key that is replaced is never absent for take");
 }
-model!(real_replace_take, real, least 8400, preemptions 3, batch 8, sees [
+model!(real_replace_take, real, least 2_000, batch 8, sees [
     "old",
     "new",
     "freed before the joins"
