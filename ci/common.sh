@@ -100,6 +100,17 @@ run_tests() {
     tests_passed=$passed
 }
 
+# programs_but NAME...: sets `programs` to the arguments that select the programs of tests/*.rs, all
+# but these.
+programs_but() {
+    local path name
+    programs=()
+    for path in tests/*.rs; do
+        name=$(basename "$path" .rs)
+        [[ " $* " == *" $name "* ]] || programs+=(--test "$name")
+    done
+}
+
 # Whether the ordinary toolchain has the standard library of a target.
 rust_knows() {
     [[ -d $(rustc --print sysroot)/lib/rustlib/$1/lib ]]

@@ -4,20 +4,16 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod tried;
 mod world;
 
 use halfshake::{Cache, Maintenance};
 use std::sync::Barrier;
+use tried::resident;
 use world::Alive;
 
 fn cache() -> Cache<u64, Alive> {
     Cache::builder().capacity(8).maintenance(Maintenance::Embedder).build().unwrap()
-}
-
-/// Resident memory, in bytes; the process's own word for it.
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
 #[test]

@@ -120,15 +120,8 @@ fn early_data_is_accepted_once_and_its_replay_refused() {
         context.set_max_early_data(4096).unwrap();
         let server = context.build();
         let client = Client::new(TLS13);
-        let first = client.connect(&server, None);
-        let says = |session: &SslSession| {
-            client.connect_with(&server, Some(session), b"GET /", End::ShutsDown)
-        };
-        let second = says(&first.sessions[0]);
-        assert_eq!((second.resumed, &second.early[..]), (true, &b"GET /"[..]));
-        let replay = says(&first.sessions[0]);
-        assert_eq!((replay.resumed, &replay.early[..]), (false, &b""[..]));
-        let third = says(&second.sessions[0]);
+        let second = client.says_early_once(&server);
+        let third = client.says_early(&server, &second.sessions[0]);
         assert_eq!((third.resumed, &third.early[..]), (true, &b"GET /"[..]), "by another one");
     }
 }

@@ -1,11 +1,11 @@
 //! Sessions that are looked up before the handshake goes on.
 
 use crate::openssl_handshakes::{
-    Client, End, TLS12, TLS13, bare_server, cache, name, server, store_outside,
+    Client, TLS12, TLS13, bare_server, cache, name, server, store_outside,
 };
 use halfshake::openssl::{Options, attach};
 use halfshake::session::Modes;
-use openssl::ssl::{Ssl, SslContextBuilder, SslMethod, SslOptions, SslSession, SslStream};
+use openssl::ssl::{Ssl, SslContextBuilder, SslMethod, SslOptions, SslStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -80,14 +80,7 @@ fn early_data_is_accepted_once_and_its_replay_refused() {
     context.set_max_early_data(4096).unwrap();
     let server = context.build();
     let client = Client::new(TLS13);
-    let first = client.connect(&server, None);
-    let says = |session: &SslSession| {
-        client.connect_with(&server, Some(session), b"GET /", End::ShutsDown)
-    };
-    let second = says(&first.sessions[0]);
-    assert_eq!((second.resumed, &second.early[..]), (true, &b"GET /"[..]));
-    let replay = says(&first.sessions[0]);
-    assert_eq!((replay.resumed, &replay.early[..]), (false, &b""[..]));
+    client.says_early_once(&server);
 }
 
 #[test]

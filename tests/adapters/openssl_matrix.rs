@@ -21,7 +21,7 @@ use crate::openssl_handshakes::{BOTH, Client, End, TLS12, TLS13, bare_server, na
 use halfshake::openssl::{Options, attach, library_counters};
 use halfshake::session::{Answer, Session, SessionCache, Verdict};
 use halfshake::{Maintenance, ManualClock, RemovalCause};
-use openssl::ssl::{SslContext, SslOptions, SslSession, SslSessionCacheMode};
+use openssl::ssl::{SslContext, SslOptions, SslSessionCacheMode};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -82,14 +82,7 @@ fn g_early_data_is_accepted_once_where_openssl_stores_sessions_too() {
             context.set_max_early_data(4096).unwrap();
         });
         let client = Client::new(TLS13);
-        let first = client.connect(&server, None);
-        let says = |session: &SslSession| {
-            client.connect_with(&server, Some(session), b"GET /", End::ShutsDown)
-        };
-        let second = says(&first.sessions[0]);
-        assert_eq!((second.resumed, &second.early[..]), (true, &b"GET /"[..]));
-        let replay = says(&first.sessions[0]);
-        assert_eq!((replay.resumed, &replay.early[..]), (false, &b""[..]));
+        client.says_early_once(&server);
         let held = cache.len();
         assert_eq!(held, library_counters(&server).number, "each has what the other has");
         drop(server);

@@ -123,6 +123,22 @@ impl Client {
         self.connect_with(server, session, b"", End::ShutsDown)
     }
 
+    /// Offers the session with early data.
+    pub(crate) fn says_early(&self, server: &SslContext, session: &SslSession) -> Went {
+        self.connect_with(server, Some(session), b"GET /", End::ShutsDown)
+    }
+
+    /// A new session is resumed with its early data; its replay is not, and nothing is read of it.
+    /// How the resumption went.
+    pub(crate) fn says_early_once(&self, server: &SslContext) -> Went {
+        let first = self.connect(server, None);
+        let second = self.says_early(server, &first.sessions[0]);
+        assert_eq!((second.resumed, &second.early[..]), (true, &b"GET /"[..]));
+        let replay = self.says_early(server, &first.sessions[0]);
+        assert_eq!((replay.resumed, &replay.early[..]), (false, &b""[..]));
+        second
+    }
+
     pub(crate) fn connect_with(
         &self,
         server: &SslContext,
