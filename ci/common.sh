@@ -66,15 +66,17 @@ use_shuttle_flags() {
     export CARGO_TARGET_DIR=$target_root/shuttle
 }
 
-# side_by_side FUNCTION ARGUMENT...: calls it with each of these, as many at a time as there are
-# processors. What one says is shown when it has ended. Status 1 if one has failed.
+# side_by_side FUNCTION ARGUMENT...: calls it with each of these, `at_once` at a time, or as many as
+# there are processors. What one says is shown when it has ended. Status 1 if one has failed.
 side_by_side() {
-    local function=$1 argument pid status=0 outputs
+    local function=$1 argument pid status=0 outputs most=${at_once:-$(nproc)}
     local -A says=()
     shift
     outputs=$(mktemp -d)
+    # What runs in the background does not hear of Ctrl-C.
+    trap 'end_all "${!says[@]}"; exit 130' INT TERM
     for argument in "$@" ''; do
-        while ((${#says[@]})) && { [[ -z $argument ]] || ((${#says[@]} >= $(nproc))); }; do
+        while ((${#says[@]})) && { [[ -z $argument ]] || ((${#says[@]} >= most)); }; do
             wait -n -p pid "${!says[@]}" || status=1
             cat "${says[$pid]}"
             unset "says[$pid]"
@@ -84,8 +86,19 @@ side_by_side() {
             says[$!]=$outputs/$(basename "$argument")
         fi
     done
+    trap - INT TERM
     rm -rf "$outputs"
     return "$status"
+}
+
+# end_all PID...: ends these processes and all that they have started.
+end_all() {
+    local pid
+    for pid in "$@"; do
+        # shellcheck disable=SC2046 # numbers
+        end_all $(cat "/proc/$pid/task"/*/children 2>/dev/null)
+        kill "$pid" 2>/dev/null || true
+    done
 }
 
 # run_tests LEAST COMMAND...: runs cargo test, and refuses a green run of fewer tests than LEAST.
