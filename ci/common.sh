@@ -74,7 +74,7 @@ side_by_side() {
     shift
     outputs=$(mktemp -d)
     # What runs in the background does not hear of Ctrl-C.
-    trap 'end_all "${!says[@]}"; exit 130' INT TERM
+    trap 'end_all "${!says[@]}"; cat "${says[@]}" /dev/null; exit 130' INT TERM
     for argument in "$@" ''; do
         while ((${#says[@]})) && { [[ -z $argument ]] || ((${#says[@]} >= most)); }; do
             wait -n -p pid "${!says[@]}" || status=1

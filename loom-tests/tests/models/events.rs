@@ -76,7 +76,7 @@ fn listener_reenters(race: &Race) {
     race.check(&cache, [remove, insert(X, 2)]);
     assert_eq!(live(&cache), [2, 3]);
 }
-model!(listener_reenters, least 120, preemptions 1);
+model!(listener_reenters, least 6900);
 
 /// A listener that panics when an entry was removed or taken.
 fn panicking() -> halfshake::model::Callback {

@@ -58,7 +58,7 @@ fn reuse_insert(race: &Race) {
     race.check(&cache, [insert(Y, 3), reuse]);
     assert_eq!(live(&cache), [2, 3], "not the last two");
 }
-model!(reuse_insert, least 4400);
+model!(reuse_insert, least 4400, sees ["freed before the joins"]);
 
 /// ABA: the control word must not look unchanged to an insert when its key came meanwhile, in the
 /// way of an entry that went.
