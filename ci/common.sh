@@ -77,7 +77,16 @@ side_by_side() {
     trap 'end_all "${!says[@]}"; cat "${says[@]}" /dev/null; exit 130' INT TERM
     for argument in "$@" ''; do
         while ((${#says[@]})) && { [[ -z $argument ]] || ((${#says[@]} >= most)); }; do
+            pid=''
             wait -n -p pid "${!says[@]}" || status=1
+            if [[ -z $pid ]]; then
+                # One that was killed, and that the shell has forgotten.
+                status=1
+                wait "${!says[@]}" || true
+                cat "${says[@]}"
+                says=()
+                break
+            fi
             cat "${says[$pid]}"
             unset "says[$pid]"
         done
@@ -93,11 +102,12 @@ side_by_side() {
 
 # end_all PID...: ends these processes and all that they have started.
 end_all() {
-    local pid
+    local pid children
     for pid in "$@"; do
-        # shellcheck disable=SC2046 # numbers
-        end_all $(cat "/proc/$pid/task"/*/children 2>/dev/null)
+        read -ra children < <(cat "/proc/$pid/task"/*/children 2>/dev/null | tr '\n' ' ') || true
+        # Before its children, or it would start others.
         kill "$pid" 2>/dev/null || true
+        end_all "${children[@]}"
     done
 }
 

@@ -422,9 +422,10 @@ impl<S: Subject> Driver<S> {
         assert!(too_large || refused == Err(Refusal::Closed), "{refused:?}");
         self.compare();
         self.subject.validate();
-        // The delivery thread may stand still while it frees: an entry counts as freed before.
+        let alone = self.config.delivery == Delivery::Caller;
         for _ in 0..MOST_TRIES {
-            let is_freed = self.subject.alive().is_none_or(|alive| alive == 0);
+            // The delivery thread may stand still while it frees: an entry counts as freed before.
+            let is_freed = alone || self.subject.alive().is_none_or(|alive| alive == 0);
             if is_freed && self.subject.stats().retired_entries == 0 {
                 break;
             }
