@@ -2,7 +2,7 @@
 //!
 //! One *tick* is a millisecond of the cache's clock. An entry is expired when `now >= deadline`.
 
-use crate::sync::{Ordering, PlainU64};
+use crate::sync::{Ordering, PlainU64, Word};
 use crossbeam_utils::CachePadded;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -135,12 +135,12 @@ pub(crate) struct Time {
     /// Whether somebody calls [`Time::tick`] all the time, so that operations need not.
     ticked: bool,
     /// The latest tick seen by anybody; never decreases.
-    seen: CachePadded<PlainU64>,
+    seen: CachePadded<Word>,
 }
 
 impl Time {
     pub(crate) fn new(clock: Arc<dyn Clock>, ticked: bool) -> Self {
-        let seen = CachePadded::new(PlainU64::new(ticks_down(clock.now())));
+        let seen = CachePadded::new(Word::new(ticks_down(clock.now())));
         Self { clock, ticked, seen }
     }
 

@@ -5,22 +5,22 @@
 
 use crate::clock::{ManualClock, NEVER};
 use crate::engine::{Delivery, Engine, Exact, Local, Mode, Owed, Pin, Put, Settings};
-use crate::entry::depot::{self, Block, Depot};
 use crate::entry::{EntryRef, Pair};
 use crate::error::Refusal;
 use crate::hash::{Geometry, Place};
 use crate::reclaim::SetUp;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
-use crate::sync::{Ordering, PlainBool};
-use crate::table::away::{Away, WayAt};
-use crate::table::ring::Ring;
+use crate::sync::{Ordering, PlainBool, exploring_words};
+use crate::table::away::Away;
 use crate::table::ways::bit;
 use std::collections::HashMap;
-use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+mod parts;
+pub use parts::{Blocks, Counters, Counting, Handed, Retired, Ticks};
 
 type Object = Pair<u64, u64>;
 type Core = Engine<Object, Log>;
@@ -113,6 +113,27 @@ impl Model {
         let model = Self(Engine::new(settings, Log::default()).expect("small"), clock);
         model.listen(None);
         model
+    }
+
+    /// As `new`, with the words explored that most models leave alone: whether there was ever a
+    /// listener, whether the cache's threads have to end, the time.
+    pub fn exploring(limit: u64, delivery: Delivery) -> Self {
+        exploring_words(|| Self::with(limit, None, delivery))
+    }
+
+    /// Tells the cache's own threads to end.
+    pub fn ask_to_stop(&self) {
+        self.0.ask_to_stop();
+    }
+
+    /// Whether they have to.
+    pub fn must_stop(&self) -> bool {
+        self.0.must_stop()
+    }
+
+    /// Whether there is a listener.
+    pub fn is_heard(&self) -> bool {
+        self.0.has_listener()
     }
 
     /// Sets the listener: events are logged, then `callback` is called, unpinned.
@@ -417,53 +438,6 @@ impl Model {
         let (claimed, alive) =
             (0..2).map(|s| shard.set(s).occupancy()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         assert_eq!(claimed, alive, "ways lost: {claimed} claimed, {alive} live");
-    }
-}
-
-/// Free blocks that threads share; they are numbers here, above 0.
-#[derive(Clone, Debug)]
-pub struct Blocks(Arc<Depot<depot::Blocks>>);
-
-impl Default for Blocks {
-    fn default() -> Self {
-        Self(Arc::new(Depot::new()))
-    }
-}
-
-impl Blocks {
-    /// Gives some.
-    pub fn give(&self, blocks: &[usize]) {
-        let block = |n: &usize| NonNull::new(std::ptr::without_provenance_mut(*n));
-        let blocks = blocks.iter().map(|n| Block::new(block(n).expect("above 0")));
-        self.0.give(blocks.collect());
-    }
-
-    /// Takes those that were given together last; none, if there are none.
-    pub fn take(&self) -> Vec<usize> {
-        let taken = self.0.take().into_iter().flatten();
-        taken.map(|block| block.at().addr().get()).collect()
-    }
-}
-
-/// Ways that one thread retires and others take, two at most; they are numbers here.
-#[derive(Clone, Debug)]
-pub struct Retired(Arc<Ring<2>>);
-
-impl Default for Retired {
-    fn default() -> Self {
-        Self(Arc::new(Ring::new()))
-    }
-}
-
-impl Retired {
-    /// Adds one; whether there was room. Called by one thread alone.
-    pub fn push(&self, way: u32) -> bool {
-        self.0.push(WayAt::new(way, 0)).is_ok()
-    }
-
-    /// Takes all that are there, unless somebody else does so just now.
-    pub fn take(&self) -> Vec<u32> {
-        self.0.take().into_iter().flatten().map(WayAt::set).collect()
     }
 }
 

@@ -17,7 +17,7 @@
 //! thread, and `DeliveredLate` after it: who finds them equal sees what the listeners did.
 
 use crate::removal::RemovalCause;
-use crate::sync::{Ordering, PlainBool, PlainSwap, PlainU64};
+use crate::sync::{Flag, Ordering, PlainSwap, PlainU64, Word};
 use crate::table::retired::Lists;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
@@ -57,21 +57,21 @@ const WORDS: usize = Counter::Removed as usize + CAUSES;
 /// The counters of one thread.
 #[derive(Debug)]
 pub(crate) struct Block {
-    words: CachePadded<[PlainU64; WORDS]>,
+    words: CachePadded<[Word; WORDS]>,
     /// Ways that this thread has unlinked; others may take them.
     pub(crate) lists: Lists,
     /// The tick (plus one) at which the owner was pinned; 0 while it is not.
     pinned_since: PlainU64,
-    owned: PlainBool,
+    owned: Flag,
 }
 
 impl Block {
     fn new() -> Self {
         Self {
-            words: CachePadded::new(std::array::from_fn(|_| PlainU64::new(0))),
+            words: CachePadded::new(std::array::from_fn(|_| Word::new(0))),
             lists: Lists::new(),
             pinned_since: PlainU64::new(0),
-            owned: PlainBool::new(true),
+            owned: Flag::new(true),
         }
     }
 

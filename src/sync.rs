@@ -145,7 +145,7 @@ mod imp {
     }
 
     macro_rules! atomic {
-        ($name:ident, $int:ty) => {
+        ($name:ident, $int:ty $(, $unused:literal)?) => {
             /// A loom atomic with its twin.
             #[derive(Debug)]
             pub(crate) struct $name {
@@ -153,7 +153,7 @@ mod imp {
                 twin: loom::sync::atomic::AtomicBool,
             }
 
-            #[expect(dead_code, reason = "no integer uses all of the operations")]
+            $(#[expect(dead_code, reason = $unused)])?
             impl $name {
                 pub(crate) fn new(value: $int) -> Self {
                     Self {
@@ -221,9 +221,9 @@ mod imp {
         };
     }
     atomic!(AtomicU64, u64);
-    atomic!(AtomicI64, i64);
-    atomic!(AtomicU8, u8);
-    atomic!(AtomicU32, u32);
+    atomic!(AtomicI64, i64, "not all operations are used of this one");
+    atomic!(AtomicU8, u8, "not all operations are used of this one");
+    atomic!(AtomicU32, u32, "not all operations are used of this one");
 }
 
 pub(crate) use imp::*;
@@ -260,6 +260,30 @@ mod plain {
     pub(crate) type PlainBool = core::sync::atomic::AtomicBool;
 }
 pub(crate) use plain::*;
+
+#[cfg(halfshake_loom)]
+mod explored;
+#[cfg(halfshake_loom)]
+pub(crate) use explored::*;
+
+/// Words that are explored by models that are about them, and plain in all others.
+#[cfg(not(halfshake_loom))]
+mod words {
+    pub(crate) type Word = super::PlainU64;
+    pub(crate) type Flag = super::PlainBool;
+
+    /// Whether other threads' writes of this word are seen as late as its orderings allow.
+    pub(crate) const fn is_explored(_: &Word) -> bool {
+        true
+    }
+
+    #[cfg(halfshake_shuttle)]
+    pub(crate) fn exploring_words<R>(make: impl FnOnce() -> R) -> R {
+        make()
+    }
+}
+#[cfg(not(halfshake_loom))]
+pub(crate) use words::*;
 
 /// A shared pointer whose accesses no model explores, but orders: the list of blocks.
 #[derive(Debug)]

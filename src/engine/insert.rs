@@ -27,6 +27,7 @@ use crate::budget::Grant;
 use crate::entry::{EntryRef, Object, Owned};
 use crate::error::Refusal;
 use crate::hash::Place;
+use crate::reclaim::Guard;
 use crate::removal::RemovalCause;
 use crate::stats::Counter;
 use crate::table::Shard;
@@ -198,7 +199,7 @@ where
         if self.deadline <= self.now {
             return self.expire_at_once(&live, old);
         }
-        if engine.too_much_garbage() || !self.claim_way(shard) {
+        if engine.too_much_garbage() || !self.claim_way(shard, pin.guard()) {
             return Step::Short(Refusal::NoRoom);
         }
         let Some(going) = self.make_room(shard, &live, old) else {
@@ -218,12 +219,14 @@ where
         }
     }
 
-    fn claim_way(&mut self, shard: Shard<'e, O>) -> bool {
+    fn claim_way(&mut self, shard: Shard<'e, O>, guard: &Guard) -> bool {
         match std::mem::replace(&mut self.entry, New::Gone) {
-            New::Made(entry) => match shard.set(self.place.set).claim(entry, self.place.tag) {
-                Ok(claim) => self.entry = New::Claimed(claim),
-                Err(entry) => self.entry = New::Made(entry),
-            },
+            New::Made(entry) => {
+                match shard.set(self.place.set).claim(entry, self.place.tag, guard) {
+                    Ok(claim) => self.entry = New::Claimed(claim),
+                    Err(entry) => self.entry = New::Made(entry),
+                }
+            }
             claimed => self.entry = claimed,
         }
         matches!(self.entry, New::Claimed(_))

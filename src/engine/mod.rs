@@ -42,7 +42,7 @@ use crate::hash::Geometry;
 use crate::reclaim::Collector;
 use crate::removal::RemovalCause;
 use crate::stats::{Blocks, Counter, Stats};
-use crate::sync::{Ordering, PlainBool, PlainU64, Seen, Swap, Thread};
+use crate::sync::{Flag, Ordering, PlainBool, PlainU64, Seen, Swap, Thread};
 use crate::table::Table;
 use crate::table::retired::Ready;
 use crossbeam_utils::CachePadded;
@@ -101,7 +101,7 @@ pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
     pub(crate) blocks: Blocks,
     listener: Swap<Listener<O, X>>,
     /// Whether there was ever a listener: most look-ups of it find none, and cost two fences.
-    heard: PlainBool,
+    heard: Flag,
     delivery: Delivery,
     /// Where the next sweep goes on, in sets of all shards together.
     cursor: CachePadded<PlainU64>,
@@ -113,7 +113,7 @@ pub(crate) struct Engine<O: Object, X: Send + Sync + 'static> {
     /// What has expired is not swept until somebody flushes.
     keeps_expired: PlainBool,
     /// Tells the cache's own threads to end.
-    stop: PlainBool,
+    stop: Flag,
     /// The thread that delivers what was handed over.
     deliverer: OnceLock<Thread>,
     pub(crate) extra: X,
@@ -141,14 +141,14 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
             ready: Arc::new(Ready::new(settings.geometry.total_sets())),
             blocks: Blocks::new(),
             listener: Swap::new(None),
-            heard: PlainBool::new(false),
+            heard: Flag::new(false),
             delivery: settings.delivery,
             cursor: CachePadded::new(PlainU64::new(0)),
             sweep_interval: settings.sweep_interval,
             garbage_weight: CachePadded::new(PlainU64::new(0)),
             waiting: PlainU64::new(0),
             keeps_expired: PlainBool::new(false),
-            stop: PlainBool::new(false),
+            stop: Flag::new(false),
             deliverer: OnceLock::new(),
             extra,
         }))

@@ -24,7 +24,7 @@
 
 use super::away::{Graced, WayAt};
 use super::ring::Ring;
-use crate::sync::{Ordering, PlainU64, Slot, Swap};
+use crate::sync::{Ordering, PlainU64, Slot, Swap, Word, is_explored};
 use crossbeam_utils::CachePadded;
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -57,14 +57,14 @@ pub(crate) struct List<T>(CachePadded<Inner<T>>);
 struct Inner<T> {
     ways: Slot<Ways<T>>,
     /// Ways that were ever added; written by the list's thread alone.
-    added: PlainU64,
+    added: Word,
     /// Ways that were ever taken.
-    taken: PlainU64,
+    taken: Word,
 }
 
 impl<T> List<T> {
     pub(crate) fn new() -> Self {
-        let (added, taken) = (PlainU64::new(0), PlainU64::new(0));
+        let (added, taken) = (Word::new(0), Word::new(0));
         Self(CachePadded::new(Inner { ways: Slot::empty(), added, taken }))
     }
 
@@ -83,8 +83,8 @@ impl<T> List<T> {
     /// Takes the whole list, the oldest way first.
     pub(crate) fn take(&self) -> Option<Box<Ways<T>>> {
         // Before the swap, which writes the line of another thread. It may be out of date: what was
-        // added after it belongs to a thread that is not idle. (Models explore the swap.)
-        if !cfg!(halfshake_loom) && self.len() == 0 {
+        // added after it belongs to a thread that is not idle. (Most models explore the swap.)
+        if is_explored(&self.0.added) && self.len() == 0 {
             return None;
         }
         let ways = self.0.ways.take()?;

@@ -18,8 +18,7 @@
 //! # Operations
 //!
 //! Every publication, removal and replacement is one read-modify-write on the control word. A load
-//! of it under a guard ([`Set::load`]) is a snapshot of the whole set: a way that was live in it
-//! keeps its entry until the guard goes, for it can be filled again only after a grace period.
+//! under a guard ([`Set::load`]) is a snapshot: what was live keeps its entry until the guard goes.
 //!
 //! # Orderings
 //!
@@ -27,7 +26,7 @@
 //! has seen its live bit with Acquire, and the claim was written before the bit was set with
 //! Release; it is overwritten only after a grace period, which is ordered after every guard that
 //! saw the bit. A byte of the tags belongs to whoever has claimed its way, one claim after the
-//! other by the cell: who frees it releases, who claims it acquires.
+//! other: by the grace period, or by the cell (`abandon` releases, `claim` acquires).
 //!
 //! Only a publication releases (and [`Set::load_ordered`], hints). What unlinks writes nothing
 //! first that whoever reads the word needs; and unlinks, being read-modify-writes, pass on what
@@ -37,9 +36,9 @@
 //!
 //! # ABA
 //!
-//! The control word never returns to an old value with a new meaning while a thread that saw the
-//! old one is pinned: bits that were set then can only be cleared, and their ways are not reused;
-//! bits that were clear may have been set, which makes a compare-and-swap fail. No version needed.
+//! While a thread that saw the control word is pinned, bits that were set then can only be cleared,
+//! and their ways are not reused; bits that were clear may have been set, which makes a
+//! compare-and-swap fail. So no old value returns with a new meaning, and no version is needed.
 //!
 //! # Progress
 //!
@@ -209,13 +208,13 @@ impl<'t, O: Object> Set<'t, O> {
     }
 
     /// Reserves a free way for `entry`, next after the hand; hands the entry back if none is free.
-    pub(crate) fn claim(self, entry: Owned<O>, tag: u16) -> Result<Claim<'t, O>, Owned<O>> {
+    pub(crate) fn claim(self, entry: Owned<O>, tag: u16, _: &Guard) -> Claimed<'t, O> {
         let word = entry.into_word(tag);
         let hints = self.hints();
         for way in after(hints.hand) {
             let cell = &self.cells.0[way as usize];
-            // Acquire: pairs with the Release of whoever freed the way, for its tag. Relaxed, both
-            // others: `publish` makes this word visible to readers.
+            // Acquire: pairs with the Release of whoever abandoned the way, for its tag. Relaxed,
+            // both others: `publish` makes this word visible to readers.
             let free = cell.load(Ordering::Relaxed) == 0
                 && cell.compare_exchange(0, word, Ordering::Acquire, Ordering::Relaxed).is_ok();
             if free {
@@ -273,9 +272,8 @@ impl<'t, O: Object> Set<'t, O> {
         // there is one for each way that was retired: nobody else refers to the entry.
         let entry = unsafe { Owned::<O>::from_word(word) };
         let panicked = entry.end(goes);
-        // Release: pairs with the Acquire of the next claim, which changes the tag. (No model needs
-        // it: the grace period orders the two as well.)
-        cell.store(0, Ordering::Release);
+        // Relaxed: the guard of the next claim, which changes the tag, is later than this grace.
+        cell.store(0, Ordering::Relaxed);
         panicked
     }
 
@@ -310,6 +308,8 @@ impl<'t, O: Object> Set<'t, O> {
     }
 }
 
+type Claimed<'s, O> = Result<Claim<'s, O>, Owned<O>>;
+
 /// A way that is claimed for an entry and not yet published; dropping it abandons the claim.
 #[derive(Debug)]
 #[must_use = "dropping a claim frees the entry"]
@@ -334,7 +334,7 @@ impl<O: Object> Claim<'_, O> {
         let cell = &self.set.cells.0[self.way as usize];
         // Relaxed: the way was never live, so nobody else has looked at the word.
         let word = cell.load(Ordering::Relaxed);
-        // Release: as in `recycle`.
+        // Release: pairs with the Acquire of the next claim, which changes the tag.
         cell.store(0, Ordering::Release);
         // SAFETY: called once, by `abandon` or `drop`; the claim was the word's owner.
         unsafe { Owned::from_word(word) }

@@ -18,44 +18,10 @@ struct Unproved {
 
 const UNPROVED: &[Unproved] = &[
     Unproved {
-        path: "src/stats.rs",
-        line: "word.store(next, Ordering::Release);",
-        reason: "plain in models; `tests/races.rs` reads after `shutdown`, and when nothing is \
-                 undelivered, what listeners wrote",
-    },
-    Unproved {
-        path: "src/stats.rs",
-        line: "let n = b.words[counter as usize].load(Ordering::Acquire);",
-        reason: "the other side of the same",
-    },
-    Unproved {
-        path: "src/stats.rs",
-        line: "self.0.owned.store(false, Ordering::Release);",
-        reason: "plain in models, and the words of a block are atomics, so no sanitizer sees a \
-                 stale one: rests on the argument",
-    },
-    Unproved {
-        path: "src/stats.rs",
-        line: "block.owned.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);",
-        reason: "the other side of the same",
-    },
-    Unproved {
         path: "src/cache/mod.rs",
         line: "let last = self.core.extra.handles.fetch_sub(1, Ordering::AcqRel) == 1;",
         reason: "the count of an `Arc`, used as one; `tests/races.rs` reads at the end what \
                  another handle's owner wrote",
-    },
-    Unproved {
-        path: "src/engine/mod.rs",
-        line: "self.stop.store(true, Ordering::Release);",
-        reason: "plain in models, which have no threads of the cache's own; what was handed over \
-                 lies in lists with edges of their own, so that no sanitizer sees it missed: rests \
-                 on the argument",
-    },
-    Unproved {
-        path: "src/engine/mod.rs",
-        line: "self.stop.load(Ordering::Acquire)",
-        reason: "the other side of the same",
     },
     Unproved {
         path: "src/session/outcome.rs",
@@ -67,12 +33,6 @@ const UNPROVED: &[Unproved] = &[
         path: "src/session/outcome.rs",
         line: "if unpark.woken.swap(false, Ordering::Acquire) {",
         reason: "the other side of the same",
-    },
-    Unproved {
-        path: "src/table/set.rs",
-        line: "cell.store(0, Ordering::Release);",
-        reason: "that of `recycle`: the grace period orders a way's next claim as well, by \
-                 crossbeam's own fences; kept, so that the argument for tags ends here",
     },
 ];
 

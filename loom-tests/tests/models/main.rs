@@ -16,6 +16,7 @@ mod real;
 mod removals;
 mod reuse;
 mod whole;
+mod words;
 
 use halfshake::model::{Inserted, Model};
 use halfshake::{Refusal, RemovalCause};

@@ -1,0 +1,106 @@
+//! Words that most models leave alone, and those that are about them explore. Model builds only.
+//!
+//! Each operation counts, and looks at the time and at gauges: if loom stepped before each of these
+//! accesses, every model would have many times its executions. So these words are plain, but for
+//! those that are made within [`exploring_words`].
+
+use super::{AtomicU64, Ordering, PlainU64};
+use std::cell::Cell;
+
+thread_local! {
+    /// Whether words that are made now are explored. A model runs on one thread of the system.
+    static EXPLORING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Words that `make` makes are explored.
+pub(crate) fn exploring_words<R>(make: impl FnOnce() -> R) -> R {
+    EXPLORING.set(true);
+    let made = make();
+    EXPLORING.set(false);
+    made
+}
+
+/// Whether other threads' writes of this word are seen as late as its orderings allow.
+pub(crate) fn is_explored(word: &Word) -> bool {
+    matches!(word, Word::Explored(_))
+}
+
+/// A number: a counter, a gauge, a time.
+#[derive(Debug)]
+pub(crate) enum Word {
+    Plain(PlainU64),
+    Explored(AtomicU64),
+}
+
+impl Word {
+    pub(crate) fn new(value: u64) -> Self {
+        match EXPLORING.get() {
+            true => Self::Explored(AtomicU64::new(value)),
+            false => Self::Plain(PlainU64::new(value)),
+        }
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> u64 {
+        match self {
+            Self::Plain(word) => word.load(order),
+            Self::Explored(word) => word.load(order),
+        }
+    }
+
+    pub(crate) fn store(&self, value: u64, order: Ordering) {
+        match self {
+            Self::Plain(word) => word.store(value, order),
+            Self::Explored(word) => word.store(value, order),
+        }
+    }
+
+    pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
+        match self {
+            Self::Plain(word) => word.fetch_add(value, order),
+            Self::Explored(word) => word.fetch_add(value, order),
+        }
+    }
+
+    pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
+        match self {
+            Self::Plain(word) => word.fetch_max(value, order),
+            Self::Explored(word) => word.fetch_max(value, order),
+        }
+    }
+
+    fn compare_exchange(&self, old: u64, new: u64, ok: Ordering, failed: Ordering) -> bool {
+        match self {
+            Self::Plain(word) => word.compare_exchange(old, new, ok, failed).is_ok(),
+            Self::Explored(word) => word.compare_exchange(old, new, ok, failed).is_ok(),
+        }
+    }
+}
+
+/// Yes or no: whether a block is owned, whether the threads have to stop.
+#[derive(Debug)]
+pub(crate) struct Flag(Word);
+
+impl Flag {
+    pub(crate) fn new(value: bool) -> Self {
+        Self(Word::new(value.into()))
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> bool {
+        self.0.load(order) != 0
+    }
+
+    pub(crate) fn store(&self, value: bool, order: Ordering) {
+        self.0.store(value.into(), order);
+    }
+
+    pub(crate) fn compare_exchange(
+        &self,
+        old: bool,
+        new: bool,
+        ok: Ordering,
+        failed: Ordering,
+    ) -> Result<bool, bool> {
+        let changed = self.0.compare_exchange(old.into(), new.into(), ok, failed);
+        if changed { Ok(old) } else { Err(!old) }
+    }
+}
