@@ -83,9 +83,14 @@ fn long_script(seed: u64, operations: u64) -> Script {
         // Nothing much happens after it.
         Kind::Shutdown => false,
         // The less of these, the more can be said of answers.
-        Kind::New | Kind::NewRefused | Kind::Modes | Kind::Callbacks | Kind::Advance => {
-            has_all || random.one_in(2)
-        }
+        Kind::New
+        | Kind::NewRefused
+        | Kind::SetTimeout
+        | Kind::Modes
+        | Kind::Callbacks
+        | Kind::Advance => has_all || random.one_in(2),
+        // Little can be said of what comes after it.
+        Kind::Deafen => random.one_in(16),
         _ => true,
     };
     let all: Vec<_> = Kind::ALL.into_iter().filter(has).collect();

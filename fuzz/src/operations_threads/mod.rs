@@ -9,7 +9,9 @@
 //! (`tests/history/`), also by the clock; what left is not found again, wherever it lay; none was
 //! taken twice, nor while the new callback was told of it; each session that was stored has exactly
 //! one removal event, of a cause that the operation may have which told of it; nothing lands while
-//! storing is switched off; counters agree; `validate()`.
+//! storing is switched off; a ClientHello asks outside no more often than it may; counters agree;
+//! `validate()`. Where the remove callback is cleared for a while, less: what left, or was taken,
+//! does not come back.
 //!
 //! Which threads meet is not in the input, so a finding may need many runs to come again. What
 //! helps: tables of one set, where all ids share a control word, and threads that begin each
@@ -41,6 +43,8 @@ pub enum Kind {
     Take,
     /// The same.
     TakeAsync,
+    /// Look-ups of one ClientHello, which may ask outside once.
+    Hello,
     Remove,
     /// `remove_exact`, of what the thread has found last.
     RemoveExact,
@@ -49,15 +53,21 @@ pub enum Kind {
     FlushNamespace,
     FlushSessions,
     SetCapacity,
+    /// Of sessions that are made from now on.
+    SetTimeout,
     /// Other modes for a while.
     Modes,
     /// A callback is set, cleared or replaced.
     Callbacks,
+    /// The remove callback is cleared for a while: not all is told of then.
+    Deafen,
     /// By milliseconds.
     Advance,
     Maintain,
     /// `sessions`, and what is read of counters.
     Walk,
+    /// What an adapter has counted.
+    Count,
     /// Lets other threads go on.
     Wait,
     Shutdown,
@@ -65,7 +75,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Add,
         Self::New,
         Self::NewRefused,
@@ -74,6 +84,7 @@ impl Kind {
         Self::ResumeAsync,
         Self::Take,
         Self::TakeAsync,
+        Self::Hello,
         Self::Remove,
         Self::RemoveExact,
         Self::ConnectionFailed,
@@ -81,35 +92,39 @@ impl Kind {
         Self::FlushNamespace,
         Self::FlushSessions,
         Self::SetCapacity,
+        Self::SetTimeout,
         Self::Modes,
         Self::Callbacks,
+        Self::Deafen,
         Self::Advance,
         Self::Maintain,
         Self::Walk,
+        Self::Count,
         Self::Wait,
         Self::Shutdown,
     ];
 
-    /// Nothing much happens after it, so it is rare.
-    const SHUTDOWN: u8 = 0xff;
+    /// Bytes with a meaning of their own. Nothing much happens after the one, little can be said
+    /// after the other: so they are rare.
+    const RARE: [(u8, Self); 2] = [(0xff, Self::Shutdown), (0xdf, Self::Deafen)];
     /// What the lower bits of another byte mean: some more often than others.
     const OF_BYTE: [Self; 32] = [
         Self::Add,
         Self::Add,
         Self::Add,
-        Self::Add,
+        Self::Hello,
         Self::New,
         Self::New,
         Self::NewRefused,
         Self::Find,
         Self::Find,
-        Self::Find,
+        Self::Count,
         Self::Resume,
         Self::Resume,
         Self::Resume,
         Self::Take,
         Self::Take,
-        Self::Take,
+        Self::SetTimeout,
         Self::TakeAsync,
         Self::Remove,
         Self::Remove,
@@ -130,17 +145,32 @@ impl Kind {
 
     /// A byte that means it.
     fn byte(self) -> u8 {
-        let at = Self::OF_BYTE.iter().position(|kind| *kind == self);
-        at.and_then(|at| u8::try_from(at).ok()).unwrap_or(Self::SHUTDOWN)
+        let rare = Self::RARE.iter().find(|(_, kind)| *kind == self).map(|(byte, _)| *byte);
+        let mut bytes = (0..32).filter(|byte| Self::of(*byte) == self);
+        rare.or_else(|| bytes.next()).expect("each kind has a byte")
     }
 
     fn of(byte: u8) -> Self {
-        if byte == Self::SHUTDOWN { Self::Shutdown } else { Self::OF_BYTE[usize::from(byte % 32)] }
+        let rare = Self::RARE.iter().find(|(rare, _)| *rare == byte);
+        rare.map_or(Self::OF_BYTE[usize::from(byte % 32)], |(_, kind)| *kind)
     }
 
     fn has_more(self) -> bool {
-        use Kind::{Advance, Callbacks, Modes, ResumeAsync, SetCapacity, Wait};
-        matches!(self, Advance | Callbacks | Modes | ResumeAsync | SetCapacity | Wait)
+        use Kind::{
+            Advance, Callbacks, Deafen, Hello, Modes, ResumeAsync, SetCapacity, SetTimeout, Wait,
+        };
+        matches!(
+            self,
+            Advance
+                | Callbacks
+                | Deafen
+                | Hello
+                | Modes
+                | ResumeAsync
+                | SetCapacity
+                | SetTimeout
+                | Wait
+        )
     }
 }
 
@@ -267,9 +297,8 @@ impl Script {
         let mut input = settings.to_vec();
         for kind in kinds {
             let byte = kind.byte() | any() & 0xe0;
-            // No id makes a shutdown of another operation.
-            let is_another = byte == Kind::SHUTDOWN && kind != &Kind::Shutdown;
-            input.push(if is_another { byte & !0x80 } else { byte });
+            // An id may make one of the rare operations of it.
+            input.push(if Kind::of(byte) == *kind { byte } else { kind.byte() });
             if kind.has_more() {
                 input.push(any());
             }

@@ -1,15 +1,18 @@
 //! What a thread does to the cache, and what can be said of each answer.
 
-use super::super::history::{Action, Operation};
+use super::super::history::{Action, NEVER, Operation};
 use super::threads::{During, block_on, during, pause, set_during};
 use super::world::{
     FROM_OUTSIDE, Gone, Seen, TLS12, World, lock, name_of, namespace, read, session, ticks,
 };
 use super::{Kind, MAX_CAPACITY, Op, Span};
 use halfshake::RemovalCause;
-use halfshake::session::{Modes, Newly, NotStored, Resumed, SessionHandle, Side};
+use halfshake::session::{
+    Modes, Newly, NotStored, Rejection, Resumed, SessionHandle, Side, Stage, Times,
+};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -64,8 +67,9 @@ impl At<'_> {
             Kind::Find => *known = self.identify(),
             Kind::Resume => {
                 world.age();
-                self.resumed(cache.resume(&false, &key, &id));
+                self.resumed(cache.resume(&false, &key, &id), true);
             }
+            Kind::Hello => self.greet(),
             Kind::ResumeAsync => self.resume_async(),
             Kind::Take => self.taken(cache.take(&false, &key, &id)),
             Kind::TakeAsync => self.take_async(),
@@ -79,14 +83,24 @@ impl At<'_> {
             Kind::FlushNamespace => self.flush(|| cache.flush_namespace(&key)),
             Kind::FlushSessions => {
                 let flushed = cache.flush_sessions(cache.wall_now());
-                assert_eq!(flushed, self.told(), "flushed, and told of");
+                self.has_told(flushed, "flushed");
             }
             Kind::SetCapacity => {
                 let most = 1 + u64::from(op.more) % MAX_CAPACITY;
                 cache.set_capacity(most).map(drop).expect("a good limit");
             }
+            // These two take no time: others have their turn.
+            Kind::SetTimeout => {
+                pause(8);
+                cache.set_timeout(world.other_timeout(op.more));
+            }
             Kind::Modes => self.change_modes(),
             Kind::Callbacks => self.change_callbacks(),
+            Kind::Deafen => {
+                cache.clear_remove_callback();
+                pause(op.more % 64);
+                world.set_remove_callback();
+            }
             // Where sessions are renewed they age when they are used, and none expires.
             Kind::Advance if !world.renews || world.keeps() => {
                 world.advance(Duration::from_millis(u64::from(op.more) * 8));
@@ -94,6 +108,12 @@ impl At<'_> {
             Kind::Advance => world.age(),
             Kind::Maintain => _ = cache.run_maintenance(usize::MAX),
             Kind::Walk => self.walk(),
+            Kind::Count => {
+                pause(8);
+                cache.note(Side::Server, Stage::Started);
+                cache.reject(Rejection::Namespace);
+                world.rejected.fetch_add(1, SeqCst);
+            }
             Kind::Wait => pause(op.more % 64),
             Kind::Shutdown => self.shut_down(),
         }
@@ -104,11 +124,27 @@ impl At<'_> {
         during().map_or(0, |during| during.told)
     }
 
+    /// Whether it has told of so many, if all is told of.
+    fn has_told(&self, number: u64, what: &str) {
+        let told = self.told();
+        assert!(told == number || !self.world.tells_all, "{number} {what}, {told} told of");
+    }
+
+    /// Whether it has told of something, or of nothing.
+    fn has_told_any(&self, any: bool, what: &str) {
+        let told = self.told();
+        assert!((told > 0) == any || !self.world.tells_all, "{what}: {any}, {told} told of");
+    }
+
     /// Notes what was done to an id; when that is over.
     fn note_of(&self, id: u8, called: u64, action: Action) -> u64 {
+        self.note_living(id, called, NEVER, action)
+    }
+
+    /// The same of a session that lives so long.
+    fn note_living(&self, id: u8, called: u64, timeout: u64, action: Action) -> u64 {
         let returned = self.world.log.next();
         let clock = (self.tick, ticks(&self.world.clock));
-        let timeout = self.world.timeout();
         let operation = Operation { called, returned, clock, timeout, action };
         self.world.log.notes().operations.push((id, operation));
         returned
@@ -118,9 +154,14 @@ impl At<'_> {
         self.note_of(self.op.id, self.called, action)
     }
 
+    /// Notes that a session may have been stored, or was.
+    fn note_stored(&self, times: Times, action: Action) -> u64 {
+        self.note_living(self.op.id, self.called, self.world.life(times), action)
+    }
+
     /// Notes that a session was there, and can be found from now on.
-    fn stored(&self, action: Action) {
-        let returned = self.note(action);
+    fn stored(&self, times: Times) {
+        let returned = self.note_stored(times, Action::Insert(self.called));
         let mut notes = self.world.log.notes();
         notes.born.insert(self.called, returned);
         if !self.world.keeps() {
@@ -148,8 +189,9 @@ impl At<'_> {
 
     fn add(&self) {
         let cache = &self.world.cache;
-        match cache.add(&session(cache, self.op.id, self.called, TLS12)) {
-            Ok(()) => self.stored(Action::Insert(self.called)),
+        let new = session(cache, self.op.id, self.called, TLS12);
+        match cache.add(&new) {
+            Ok(()) => self.stored(new.times()),
             // The time went by meanwhile: nothing is stored, and what was there goes.
             Err(NotStored::Expired) => _ = self.note(Action::Clear),
             Err(NotStored::Off) => assert!(self.world.changes_modes, "off"),
@@ -162,7 +204,7 @@ impl At<'_> {
         let cache = &self.world.cache;
         let new = session(cache, self.op.id, self.called, TLS12);
         match cache.new_session(&refuses, Side::Server, &new) {
-            Newly::Stored => self.stored(Action::Insert(self.called)),
+            Newly::Stored => self.stored(new.times()),
             Newly::NotStored(NotStored::Expired) => _ = self.note(Action::Clear),
             Newly::NotStored(NotStored::Off | NotStored::NoInternalStore) => {
                 assert!(self.world.changes_modes, "off");
@@ -172,10 +214,11 @@ impl At<'_> {
                 assert!(refuses, "refused by nobody");
                 // Either: the callback refuses also what had expired, and was not stored.
                 let over = new.times().not_after() <= cache.wall_now();
-                self.note(match over {
+                let action = match over {
                     true => Action::MayInsertOverOrClear(self.called),
                     false => Action::MayInsertOver(self.called),
-                });
+                };
+                self.note_stored(new.times(), action);
                 self.gone(Some(self.called), self.called);
             }
             other => panic!("{other:?}"),
@@ -197,16 +240,41 @@ impl At<'_> {
         self.world.age();
         let (cache, name, id) = (&self.world.cache, namespace(), [self.op.id; 32]);
         let found = patiently(cache.resume_async(&false, &name, &id), u64::from(self.op.more));
-        found.into_iter().for_each(|found| self.resumed(found));
+        found.into_iter().for_each(|found| self.resumed(found, true));
     }
 
-    fn resumed(&self, found: Option<Resumed<'_>>) {
-        assert!(found.is_some() || !self.world.always_finds, "a miss, and the store knows it");
+    /// Two ids of one ClientHello, which may ask outside once.
+    fn greet(&self) {
+        let (world, more, name) = (self.world, self.op.more, namespace());
+        world.age();
+        let hello = world.cache.hello_with_budget(&false, &name, 1);
+        match more % 2 {
+            0 => self.resumed(hello.resume(&[self.op.id; 32]), true),
+            _ => self.taken(hello.take(&[self.op.id; 32])),
+        }
+        let may_ask = hello.left() > 0;
+        let op = Op { id: more / 2 % world.ids, ..self.op };
+        let (called, tick) = (world.log.next(), ticks(&world.clock));
+        let found = hello.resume(&[op.id; 32]);
+        let is_external = found.as_ref().is_some_and(Resumed::is_external);
+        assert!(may_ask || !is_external, "it was asked outside, and may not be any more");
+        At { world, op, called, tick }.resumed(found, may_ask);
+    }
+
+    /// `may_ask`: as far as it may, it has asked outside.
+    fn resumed(&self, found: Option<Resumed<'_>>, may_ask: bool) {
+        let always_finds = self.world.always_finds && may_ask;
+        assert!(found.is_some() || !always_finds, "a miss, and the store knows it");
+        let times = found.as_ref().map(Resumed::times);
         let name = found.as_ref().map(|found| read(|| found.payload()));
         let is_made_outside = |version| version == FROM_OUTSIDE;
         match found.map(|found| (found.is_external(), is_made_outside(found.version()))) {
             Some((false, _)) => _ = self.note(Action::Get(name)),
-            Some((true, true)) => self.note_outside(name),
+            Some((true, true)) => {
+                if let Some((name, times)) = name.zip(times) {
+                    self.note_stored(times, Action::MayInsert(name));
+                }
+            }
             // One that the look-up which was joined has found inside, a while ago.
             Some((true, false)) => {}
             // It was not there when it was looked for, if it was.
@@ -216,10 +284,6 @@ impl At<'_> {
         if let Some(name) = name {
             self.saw(name, self.called, false);
         }
-    }
-
-    fn note_outside(&self, name: Option<u64>) {
-        name.into_iter().for_each(|name| _ = self.note(Action::MayInsert(name)));
     }
 
     /// One that is given up may have taken what nobody gets then.
@@ -255,7 +319,7 @@ impl At<'_> {
     fn remove(&self, remove: impl FnOnce() -> bool) {
         lock(&self.world.log.outside).remove(&self.op.id);
         let removed = remove();
-        assert_eq!(removed, self.told() > 0, "removed, and told of");
+        self.has_told_any(removed, "removed");
         // What has landed meanwhile goes, too: so it may be two.
         if !removed || !self.world.lands() {
             self.note(Action::Remove(removed));
@@ -280,7 +344,7 @@ impl At<'_> {
         pause(1);
         let called = self.world.log.next();
         let removed = self.world.cache.remove_exact(&known.handle);
-        assert_eq!(removed, self.told() > 0, "removed, and told of");
+        self.has_told_any(removed, "removed");
         self.note_of(known.id, called, Action::RemoveExact(known.name, removed));
         if removed {
             self.gone_of(known.id, Some(known.name), called);
@@ -290,7 +354,7 @@ impl At<'_> {
     fn flush(&self, flush: impl FnOnce() -> u64) {
         lock(&self.world.log.outside).clear();
         let flushed = flush();
-        assert_eq!(flushed, self.told(), "flushed, and told of");
+        self.has_told(flushed, "flushed");
         let (called, returned) = (self.called, self.world.log.next());
         self.world.log.notes().gone.push(Gone { id: None, name: None, called, returned });
     }

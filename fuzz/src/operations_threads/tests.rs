@@ -1,14 +1,15 @@
 //! Each rule, broken once.
 
 use super::super::history::{Action, NEVER, Operation};
-use super::Kind;
 use super::judge::{Rules, judge_notes};
 use super::threads::During;
 use super::world::{Gone, Notes, Seen, Told};
+use super::{Kind, Script};
 use halfshake::RemovalCause;
 
 const NAME: u64 = 7;
-const NONE: Rules = Rules { lands: false, keeps: false, renews: false, is_taken_once: false };
+const NONE: Rules =
+    Rules { lands: false, keeps: false, renews: false, is_taken_once: false, tells_all: true };
 const KEEPS: Rules = Rules { keeps: true, ..NONE };
 const RENEWS: Rules = Rules { renews: true, ..NONE };
 
@@ -46,6 +47,62 @@ fn a_session_that_left_with_one_event_is_fine() {
 fn a_lost_event_is_seen() {
     let notes = one(RemovalCause::Evicted);
     assert!(judge_notes(&notes, NONE, 2).is_err());
+}
+
+#[test]
+fn where_not_all_is_told_of_an_event_may_be_missing_and_nothing_comes_back() {
+    let deaf = Rules { tells_all: false, ..NONE };
+    let mut notes = one(RemovalCause::Removed);
+    assert_eq!(judge_notes(&notes, deaf, 2), Ok(()));
+    notes.gone.push(Gone { id: Some(0), name: None, called: 20, returned: 35 });
+    notes.seen.push(Seen { is_taken: false, ..taken(36) });
+    let refused = judge_notes(&notes, deaf, 2).expect_err("it is back");
+    assert!(refused.contains("gone, and back"), "{refused}");
+    assert_eq!(judge_notes(&notes, Rules { keeps: true, ..deaf }, 2), Ok(()));
+}
+
+#[test]
+fn each_operation_has_a_byte_that_means_it() {
+    for kind in Kind::ALL {
+        assert_eq!(Kind::of(kind.byte()), kind);
+    }
+}
+
+#[test]
+fn the_dictionary_means_what_its_names_say() {
+    const WORDS: [(&str, Kind); 15] = [
+        ("add", Kind::Add),
+        ("refused", Kind::NewRefused),
+        ("find", Kind::Find),
+        ("resume", Kind::Resume),
+        ("take", Kind::Take),
+        ("hello", Kind::Hello),
+        ("remove", Kind::Remove),
+        ("flush", Kind::FlushAll),
+        ("capacity", Kind::SetCapacity),
+        ("timeout", Kind::SetTimeout),
+        ("modes", Kind::Modes),
+        ("deaf", Kind::Deafen),
+        ("time", Kind::Advance),
+        ("maintain", Kind::Maintain),
+        ("wait", Kind::Wait),
+    ];
+    let kind = |name: &str| WORDS.iter().find(|(word, _)| *word == name).map(|(_, kind)| *kind);
+    let byte = |digits| u8::from_str_radix(digits, 16).expect("two digits");
+    let dictionary = include_str!("../../dictionaries/operations_threads");
+    let mut entries = 0;
+    for entry in dictionary.lines().filter(|line| !line.starts_with('#')) {
+        let (name, bytes) = entry.split_once('=').expect("a name and bytes");
+        let bytes = bytes.trim_matches('"').split("\\x").skip(1).map(byte);
+        let input: Vec<_> = [0, 0, 0].into_iter().chain(bytes).collect();
+        let threads = Script::long(&input).threads;
+        let turns =
+            (0..input.len()).filter_map(|n| threads[n % threads.len()].get(n / threads.len()));
+        let meant: Vec<_> = turns.map(|op| Some(op.kind)).collect();
+        assert_eq!(meant, name.split('_').map(kind).collect::<Vec<_>>(), "{entry}");
+        entries += 1;
+    }
+    assert_eq!(entries, 18);
 }
 
 #[test]

@@ -130,6 +130,10 @@ pub(super) struct World {
     /// Who has taken a session out of the cache gets it, or another taker gets one: none may have
     /// it from outside, and none is being told of.
     pub(super) is_taken_once: bool,
+    /// Each event is told of.
+    pub(super) tells_all: bool,
+    /// What was counted as an adapter would.
+    pub(super) rejected: AtomicU64,
     ages: AtomicU32,
 }
 
@@ -151,7 +155,7 @@ pub(super) fn name_of(payload: &[u8]) -> u64 {
 
 /// A resumption renews what it finds, by putting another entry into its place.
 pub(super) fn is_by_use(cause: RemovalCause, by: Option<During>) -> bool {
-    let resumes = |by: During| matches!(by.kind, Kind::Resume | Kind::ResumeAsync);
+    let resumes = |by: During| matches!(by.kind, Kind::Resume | Kind::ResumeAsync | Kind::Hello);
     cause == RemovalCause::Replaced && by.is_some_and(resumes)
 }
 
@@ -228,7 +232,7 @@ impl Kind {
     /// Whether this operation may tell of a session that left for this cause.
     pub(super) fn tells_of(self, cause: RemovalCause) -> bool {
         use Kind::{
-            Add, ConnectionFailed, FlushAll, FlushNamespace, FlushSessions, Maintain, New,
+            Add, ConnectionFailed, FlushAll, FlushNamespace, FlushSessions, Hello, Maintain, New,
             NewRefused, Remove, RemoveExact, Resume, ResumeAsync, SetCapacity, Shutdown, Take,
             TakeAsync,
         };
@@ -236,7 +240,7 @@ impl Kind {
             matches!(self, Add | New | NewRefused),
             matches!(self, FlushAll | FlushNamespace | FlushSessions),
         );
-        let resumes = matches!(self, Resume | ResumeAsync);
+        let resumes = matches!(self, Resume | ResumeAsync | Hello);
         // What a look-up outside brings makes room for itself.
         let makes_room = puts || resumes || matches!(self, SetCapacity | Maintain);
         match cause {
@@ -244,7 +248,7 @@ impl Kind {
             RemovalCause::Replaced => puts || resumes,
             RemovalCause::Evicted => makes_room,
             RemovalCause::Expired => makes_room || flushes || self == Shutdown,
-            RemovalCause::Taken => matches!(self, Take | TakeAsync),
+            RemovalCause::Taken => matches!(self, Take | TakeAsync | Hello),
             RemovalCause::Removed => matches!(self, Remove | RemoveExact),
             RemovalCause::Faulty => self == ConnectionFailed,
             RemovalCause::RefusedByNew => self == NewRefused,
@@ -280,7 +284,7 @@ impl World {
         let changes = |ops: &&Vec<Op>| ops.iter().any(|op| op.kind == Kind::Modes);
         let changers = script.threads.iter().filter(changes).count();
         let hinders = script.has(&[Kind::Modes, Kind::Callbacks, Kind::Shutdown])
-            || script.has(&[Kind::Advance]) && !settings.renews;
+            || script.has(&[Kind::Advance, Kind::SetTimeout]) && !settings.renews;
         let world = Self {
             cache: builder.build().expect("good settings"),
             log,
@@ -294,6 +298,8 @@ impl World {
             always_finds: settings.outside == Outside::Knows && !hinders,
             is_taken_once: matches!(settings.outside, Outside::Unknown | Outside::Nobody)
                 && !script.has(&[Kind::New, Kind::NewRefused, Kind::Callbacks, Kind::Modes]),
+            tells_all: !script.has(&[Kind::Deafen]),
+            rejected: AtomicU64::new(0),
             ages: AtomicU32::new(AGES),
         };
         world.cache.set_modes(world.modes());
@@ -320,11 +326,18 @@ impl World {
         if self.renews { Modes::SERVER | Modes::UPDATE_TIME } else { Modes::SERVER }
     }
 
-    /// How long sessions live, in ticks. Where that depends on when they were used none expires,
-    /// unless no history is to explain it: see `advance`.
-    pub(super) fn timeout(&self) -> u64 {
-        let timeout = u64::try_from(TIMEOUT.as_millis()).unwrap_or(NEVER);
-        if self.renews { NEVER } else { timeout }
+    /// How long a session with these times lives, in ticks. Where that depends on when it was used
+    /// none expires, unless no history is to explain it: see `advance`.
+    pub(super) fn life(&self, times: Times) -> u64 {
+        let life = times.not_after().saturating_sub(times.created() + AGE);
+        if self.renews { NEVER } else { u64::try_from(life.as_millis()).unwrap_or(NEVER) }
+    }
+
+    /// A timeout for what is made from now on. Where sessions are renewed none is short.
+    pub(super) fn other_timeout(&self, which: u8) -> Duration {
+        const ALL: [Duration; 4] =
+            [TIMEOUT, Duration::from_secs(2), Duration::ZERO, Duration::from_millis(500)];
+        ALL[usize::from(which) % if self.renews { 2 } else { 4 }]
     }
 
     /// The clock goes on.
