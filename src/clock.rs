@@ -1,6 +1,8 @@
 //! Time: a monotonic clock that can be injected, and the coarse word that look-ups read.
 //!
 //! One *tick* is a millisecond of the cache's clock. An entry is expired when `now >= deadline`.
+//!
+//! Loom: `time_goes_on`.
 
 use crate::sync::{Ordering, PlainU64, Word};
 use crossbeam_utils::CachePadded;

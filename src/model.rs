@@ -99,6 +99,12 @@ impl Model {
 
     /// With a limit in bytes, and events for a delivery thread (which the model plays).
     pub fn with(limit: u64, bytes: Option<u64>, delivery: Delivery) -> Self {
+        let model = Self::without_listener(limit, bytes, delivery);
+        model.listen(None);
+        model
+    }
+
+    fn without_listener(limit: u64, bytes: Option<u64>, delivery: Delivery) -> Self {
         let clock = ManualClock::new();
         let settings = Settings {
             geometry: Geometry { shards: 1, sets: 2 },
@@ -110,15 +116,26 @@ impl Model {
             sweep_interval: Duration::from_secs(1),
             own_memory: None,
         };
-        let model = Self(Engine::new(settings, Log::default()).expect("small"), clock);
-        model.listen(None);
+        Self(Engine::new(settings, Log::default()).expect("small"), clock)
+    }
+
+    /// There was never a listener: no event is logged until there is one. Words of the whole cache
+    /// are explored that most models leave alone: whether there was, whether its threads have to
+    /// end, the time.
+    pub fn unheard(limit: u64, delivery: Delivery) -> Self {
+        let model = exploring_words(|| Self::without_listener(limit, None, delivery));
+        model.0.extra.deaf.store(true, Ordering::Relaxed);
         model
     }
 
-    /// As `new`, with the words explored that most models leave alone: whether there was ever a
-    /// listener, whether the cache's threads have to end, the time.
-    pub fn exploring(limit: u64, delivery: Delivery) -> Self {
-        exploring_words(|| Self::with(limit, None, delivery))
+    /// A membership whose counters and gauges are explored.
+    pub fn counting_member(&self) -> Member {
+        Member(exploring_words(|| self.0.register()))
+    }
+
+    /// Events that are counted as handed over, and not as delivered.
+    pub fn undelivered(&self) -> u64 {
+        self.0.blocks.undelivered()
     }
 
     /// Tells the cache's own threads to end.
@@ -131,8 +148,8 @@ impl Model {
         self.0.must_stop()
     }
 
-    /// Whether there is a listener.
-    pub fn is_heard(&self) -> bool {
+    /// Whether there is a listener now.
+    pub fn has_listener(&self) -> bool {
         self.0.has_listener()
     }
 

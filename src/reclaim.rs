@@ -66,7 +66,8 @@ mod real {
     }
 
     impl Guard {
-        /// Ends this pin and begins another; nothing may be borrowed under the old one.
+        /// Ends this pin and begins another; nothing may be borrowed under the old one, and no way
+        /// claimed under the new one (`Set::recycle` goes by the fence of a whole pin).
         ///
         /// A no-op while the participant has a second guard.
         #[inline]

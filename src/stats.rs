@@ -15,6 +15,8 @@
 //! `Delivered` (Acquire) and then all `Inserted`, and finds them equal, knows that every event was
 //! delivered. In the same way `HandedOver` is counted before an event is left to the delivery
 //! thread, and `DeliveredLate` after it: who finds them equal sees what the listeners did.
+//!
+//! Loom: `delivered_*`, `undelivered_is_seen`, `counted_*`, `block_*`.
 
 use crate::removal::RemovalCause;
 use crate::sync::{Flag, Ordering, PlainSwap, PlainU64, Word};

@@ -255,7 +255,7 @@ pub(crate) use waiting::*;
 mod plain {
     #![expect(clippy::disallowed_types, reason = "words that no model explores")]
 
-    /// Counters, the clock's word and ids: words that publish nothing, and are not explored.
+    /// Ids, gauges, settings: no model explores them, and ARCHITECTURE.md says why.
     pub(crate) type PlainU64 = core::sync::atomic::AtomicU64;
     pub(crate) type PlainBool = core::sync::atomic::AtomicBool;
 }

@@ -16,6 +16,8 @@ mod orderings;
 mod paths;
 #[path = "tidy/programs.rs"]
 mod programs;
+#[path = "tidy/shared.rs"]
+mod shared;
 #[path = "tidy/sizes.rs"]
 mod sizes;
 #[path = "tidy/source.rs"]
@@ -24,7 +26,7 @@ mod source;
 mod unsafes;
 
 use layers::Room;
-use models::Inventory;
+use models::{ARCHITECTURE, Inventory};
 use source::{Finding, Source};
 use std::path::Path;
 use std::process::Command;
@@ -297,6 +299,11 @@ fn every_row_of_the_architecture_has_models_that_bite() {
 }
 
 #[test]
+fn what_threads_share_stands_in_the_architecture() {
+    none(shared::findings(&files()));
+}
+
+#[test]
 fn every_ordering_has_mutants_or_a_reason() {
     none(orderings::findings(&files()));
 }
@@ -327,6 +334,18 @@ fn the_page_of_models_is_what_the_models_say() {
     let files = files();
     let page = Inventory::read(&files).document() + &orderings::section(&files);
     is_page("docs/MODELS.md", &page);
+}
+
+#[test]
+fn the_architecture_has_the_table_of_mutants() {
+    const BEGIN: &str = "<!-- mutants -->\n";
+    const END: &str = "<!-- end of mutants -->\n";
+    let files = files();
+    let table = Inventory::read(&files).table_of_mutants();
+    let stands = files.iter().find(|file| file.path == ARCHITECTURE).expect("there is one");
+    let (before, rest) = stands.text.split_once(BEGIN).expect("a place for the table");
+    let (_, after) = rest.split_once(END).expect("an end of that place");
+    is_page(ARCHITECTURE, &format!("{before}{BEGIN}{table}{END}{after}"));
 }
 
 #[test]

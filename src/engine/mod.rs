@@ -12,6 +12,8 @@
 //! | `Clock` | the caller, the maintenance thread | no |
 //!
 //! The maintenance thread runs none of it but the clock.
+//!
+//! Loom: `handed_before_the_end`, `cleared_or_set`, `hand_over_after_first_listen`.
 
 mod deliver;
 mod evict;

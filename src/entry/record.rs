@@ -139,8 +139,8 @@ impl Object for Record {
     unsafe fn clear(this: NonNull<Self>) {
         // SAFETY: the caller is the only one who knows the address.
         let (key, value) = unsafe { this.as_ref() }.lengths();
-        // SAFETY: all bytes behind the header, initialised and no longer shared.
         let bytes =
+            // SAFETY: all bytes behind the header, initialised and no longer shared.
             unsafe { std::slice::from_raw_parts_mut(Self::bytes(this).as_ptr(), key + value) };
         bytes.zeroize();
     }

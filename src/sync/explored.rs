@@ -4,20 +4,25 @@
 //! accesses, every model would have many times its executions. So these words are plain, but for
 //! those that are made within [`exploring_words`].
 
-use super::{AtomicU64, Ordering, PlainU64};
-use std::cell::Cell;
+use super::{AtomicU64, Ordering, PlainU64, model_thread};
+use std::cell::RefCell;
 
 thread_local! {
-    /// Whether words that are made now are explored. A model runs on one thread of the system.
-    static EXPLORING: Cell<bool> = const { Cell::new(false) };
+    /// Those of loom's threads whose words are explored now: they run on one thread of the system.
+    static EXPLORING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Words that `make` makes are explored.
+/// Words that this thread makes within `make` are explored.
 pub(crate) fn exploring_words<R>(make: impl FnOnce() -> R) -> R {
-    EXPLORING.set(true);
+    let me = model_thread();
+    EXPLORING.with_borrow_mut(|threads| threads.push(me));
     let made = make();
-    EXPLORING.set(false);
+    EXPLORING.with_borrow_mut(|threads| threads.retain(|thread| *thread != me));
     made
+}
+
+fn are_explored() -> bool {
+    EXPLORING.with_borrow(|threads| !threads.is_empty() && threads.contains(&model_thread()))
 }
 
 /// Whether other threads' writes of this word are seen as late as its orderings allow.
@@ -34,7 +39,7 @@ pub(crate) enum Word {
 
 impl Word {
     pub(crate) fn new(value: u64) -> Self {
-        match EXPLORING.get() {
+        match are_explored() {
             true => Self::Explored(AtomicU64::new(value)),
             false => Self::Plain(PlainU64::new(value)),
         }

@@ -4,7 +4,7 @@
 //! All threads of an execution take turns on one thread of the system, so every access is seen at
 //! once by all: orderings are not checked here, loom does that. The types are laid out as in a
 //! plain build. No step: inside crossbeam-epoch, arc-swap and the allocator, whose calls are each
-//! one step; and the counters, which publish nothing.
+//! one step; and counters, flags and gauges, which loom's `words` are about.
 
 #![expect(clippy::disallowed_types, reason = "this is the room of the atomics")]
 

@@ -20,7 +20,7 @@
 //!
 //! The swap acquires and releases: the numbers, and everything before the unlink.
 //!
-//! Loom: `idle_retirer`, `reuse_*`.
+//! Loom: `idle_retirer`, `reuse_*`, `handed_before_the_end`.
 
 use super::away::{Graced, WayAt};
 use super::ring::Ring;
@@ -83,7 +83,8 @@ impl<T> List<T> {
     /// Takes the whole list, the oldest way first.
     pub(crate) fn take(&self) -> Option<Box<Ways<T>>> {
         // Before the swap, which writes the line of another thread. It may be out of date: what was
-        // added after it belongs to a thread that is not idle. (Most models explore the swap.)
+        // added after it belongs to a thread that is not idle; for the last look of all,
+        // `Engine::stop` orders it. (Most models explore the swap alone.)
         if is_explored(&self.0.added) && self.len() == 0 {
             return None;
         }

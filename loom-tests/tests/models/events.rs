@@ -173,9 +173,8 @@ model!(hand_over_after_listen, least 25, sees ["delivered", "late"]);
 ///
 /// Threads: one sets a listener and then takes, one delivers; the rest is delivered at the end.
 fn hand_over_after_first_listen(race: &Race) {
-    let cache = Model::with(4, None, Delivery::Thread);
+    let cache = Model::unheard(4, Delivery::Thread);
     crate::fill(&cache, &[(K, 1)]);
-    cache.deafen();
     let set_and_take = role(|cache: &Model, me: &Member| {
         cache.listen(None);
         assert_eq!(cache.take(me, K), Some(1));
@@ -189,7 +188,7 @@ fn hand_over_after_first_listen(race: &Race) {
     assert!(has_event(&cache, 1, Taken), "told to nobody, and the listener was set before");
     cache.check_law(&me);
 }
-model!(hand_over_after_first_listen, least 25);
+model!(hand_over_after_first_listen, least 34);
 
 /// Two that deliver share what was handed over.
 ///

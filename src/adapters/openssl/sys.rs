@@ -117,8 +117,8 @@ pub(super) fn statistics(context: &SslContextRef) -> SslCounters {
     // Of `SSL_CTRL_SESS_NUMBER`.
     const FIRST: c_int = 20;
     let read = |command| {
-        // SAFETY: the context is alive; these commands read a number, and nothing else.
         let number =
+            // SAFETY: the context is alive; these commands read a number, and nothing else.
             unsafe { SSL_CTX_ctrl(context.as_ptr(), FIRST + command, 0, std::ptr::null_mut()) };
         u64::try_from(number).unwrap_or(0)
     };
