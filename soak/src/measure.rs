@@ -13,6 +13,8 @@ pub(crate) struct Window {
     /// In this window, for each second of load.
     pub(crate) rate: f64,
     pub(crate) resident_kib: u64,
+    /// What the allocator has handed out, and nobody has given back.
+    pub(crate) held_kib: u64,
     /// Of the calls that were timed.
     pub(crate) median_ns: u64,
     pub(crate) p99_ns: u64,
@@ -62,9 +64,15 @@ pub(crate) fn slope(points: &[(f64, f64)]) -> Option<Slope> {
 /// Nothing is so regular that it counts for no point at all.
 const MOST_ALIKE: f64 = 0.95;
 
-/// Resident memory in MiB per ten minutes.
-pub(crate) fn resident_slope(windows: &[Window]) -> Option<Slope> {
-    let point = |w: &Window| (w.seconds / 600.0, exact(w.resident_kib) / 1024.0);
+/// A gauge of memory, in KiB.
+pub(crate) type Gauge = fn(&Window) -> u64;
+/// Resident memory has what the allocator keeps for itself, and what was not had from it.
+pub(crate) const RESIDENT: Gauge = |window| window.resident_kib;
+pub(crate) const HELD: Gauge = |window| window.held_kib;
+
+/// In MiB per ten minutes.
+fn memory_slope(windows: &[Window], gauge: Gauge) -> Option<Slope> {
+    let point = |w: &Window| (w.seconds / 600.0, exact(gauge(w)) / 1024.0);
     slope(&warm(windows).iter().map(point).collect::<Vec<_>>())
 }
 
@@ -88,9 +96,9 @@ pub(crate) enum Memory {
 }
 
 impl Memory {
-    pub(crate) fn of(windows: &[Window]) -> Self {
+    pub(crate) fn of(windows: &[Window], gauge: Gauge) -> Self {
         let lasted = windows.last().map_or(0.0, |last| last.seconds);
-        match resident_slope(windows).filter(|_| lasted >= LEAST_TO_JUDGE) {
+        match memory_slope(windows, gauge).filter(|_| lasted >= LEAST_TO_JUDGE) {
             None => Self::TooShort,
             Some(found) if found.slope - 2.0 * found.error > MOST_GROWTH => Self::Grows(found),
             Some(found) if found.error <= MOST_ERROR => Self::Flat(found),
@@ -102,12 +110,12 @@ impl Memory {
 impl Display for Memory {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::TooShort => write!(f, "memory not judged: too short"),
-            Self::TooNoisy(found) => write!(f, "memory not judged: too noisy ({found})"),
+            Self::TooShort => write!(f, "not judged: too short"),
+            Self::TooNoisy(found) => write!(f, "not judged: too noisy ({found})"),
             Self::Flat(found) => {
-                write!(f, "memory {found} (surely more than {MOST_GROWTH:.0} is refused)")
+                write!(f, "{found} (surely more than {MOST_GROWTH:.0} is refused)")
             }
-            Self::Grows(found) => write!(f, "memory grows: {found}"),
+            Self::Grows(found) => write!(f, "grows: {found}"),
         }
     }
 }
@@ -146,21 +154,31 @@ pub(crate) fn resident_kib() -> u64 {
     kib.expect("a line VmRSS with a number")
 }
 
+/// What was had from the allocator, and not given back.
+pub(crate) fn held_kib() -> u64 {
+    exactly(crate::ALLOCATOR.allocated()) / 1024
+}
+
+fn exactly(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("no machine has more")
+}
+
 /// Writes the windows as a table.
 pub(crate) fn write(windows: &[Window], to: &Path) -> std::io::Result<()> {
     let mut text = String::from(
-        "seconds\toperations\toperations_per_second\tresident_kib\tp50_ns\tp99_ns\tp99.9_ns\t\
+        "seconds\toperations\toperations_per_second\tresident_kib\theld_kib\tp50_ns\tp99_ns\tp99.9_ns\t\
          retired_bytes\tentries\tevents\trefused\n",
     );
     for w in windows {
         // A string takes all that is written to it.
         let _written = writeln!(
             text,
-            "{:.1}\t{}\t{:.0}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+            "{:.1}\t{}\t{:.0}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
             w.seconds,
             w.operations,
             w.rate,
             w.resident_kib,
+            w.held_kib,
             w.median_ns,
             w.p99_ns,
             w.p999_ns,
@@ -176,10 +194,10 @@ pub(crate) fn write(windows: &[Window], to: &Path) -> std::io::Result<()> {
 /// So many windows of ten seconds: memory grows in each, and swings from one to the next.
 #[cfg(test)]
 pub(crate) fn growing(windows: u32, each_kib: u64, swing_kib: u64) -> Vec<Window> {
-    let window = |n: u32| Window {
-        seconds: f64::from(n) * 10.0,
-        resident_kib: 50_000 + u64::from(n) * each_kib + u64::from(n % 2) * swing_kib,
-        ..Window::default()
+    let window = |n: u32| {
+        let kib = 50_000 + u64::from(n) * each_kib + u64::from(n % 2) * swing_kib;
+        let seconds = f64::from(n) * 10.0;
+        Window { seconds, resident_kib: kib, held_kib: kib, ..Window::default() }
     };
     (1..=windows).map(window).collect()
 }
@@ -223,21 +241,26 @@ mod tests {
             })
             .collect();
         // 10 KiB a second.
-        let found = resident_slope(&windows).unwrap();
+        let found = memory_slope(&windows, RESIDENT).unwrap();
         assert!((found.slope - 6000.0 / 1024.0).abs() < 1e-6, "{found:?}");
         assert!(resident_kib() > 1000);
+        let before = held_kib();
+        let more = std::hint::black_box(vec![0u8; 10 << 20]);
+        assert!(held_kib() > before + 9_000);
+        drop(more);
+        assert!(held_kib() < before + 9_000);
     }
 
     #[test]
     fn memory_is_flat_only_if_growth_would_have_been_seen() {
-        let judged = |windows, each, swing| Memory::of(&growing(windows, each, swing));
+        let judged = |windows, each, swing| Memory::of(&growing(windows, each, swing), HELD);
         assert_eq!(judged(59, 100, 0), Memory::TooShort);
         assert!(matches!(judged(90, 100, 0), Memory::Grows(_)));
         assert!(matches!(judged(90, 10, 0), Memory::Flat(_)), "by more than half of what it may");
         assert!(matches!(judged(90, 10, 1_000), Memory::Flat(_)), "and a little noise");
         let noisy = judged(90, 10, 10_000);
         assert!(matches!(noisy, Memory::TooNoisy(_)), "{noisy}");
-        assert!(noisy.to_string().starts_with("memory not judged: too noisy ("), "{noisy}");
+        assert!(noisy.to_string().starts_with("not judged: too noisy ("), "{noisy}");
         // The same noise, for an hour.
         assert!(matches!(judged(360, 10, 10_000), Memory::Flat(_)));
         // Whatever the noise, what surely grows does.

@@ -14,7 +14,13 @@ struct Picture {
     of: fn(&Window) -> f64,
 }
 
-const PICTURES: [Picture; 4] = [
+const PICTURES: [Picture; 5] = [
+    Picture {
+        file: "held.svg",
+        title: "Had from the allocator at each check, and not given back",
+        y: "MiB",
+        of: |w| exact(w.held_kib) / 1024.0,
+    },
     Picture {
         file: "resident.svg",
         title: "Resident memory at each check",

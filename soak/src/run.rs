@@ -3,7 +3,7 @@
 
 use crate::bytes::{Bytes, Plan};
 use crate::ledger::Mistake;
-use crate::measure::{Window, exact, resident_kib};
+use crate::measure::{Window, exact, held_kib, resident_kib};
 use crate::pairs::Pairs;
 use crate::sessions::Sessions;
 use crate::watch::{self, said};
@@ -126,6 +126,7 @@ fn run_on(
         window.seconds = begun.elapsed().as_secs_f64();
         window.operations = workers.iter().map(|worker| worker.operations).sum();
         window.resident_kib = resident_kib();
+        window.held_kib = held_kib();
         let before = windows.last().map_or(0, |last| last.operations);
         window.rate = exact(window.operations - before) / length.window.as_secs_f64();
         tell(&window);
