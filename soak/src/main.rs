@@ -120,8 +120,8 @@ fn main() -> ExitCode {
 
 fn tell(window: &Window) {
     println!(
-        "{:7.0} s  {:.3e} operations, {:.2} million/s  {} of {} MiB  p99.9 {:.1} µs  retired {} KiB  \
-         {} events, {} refused",
+        "{:7.0} s  {:.3e} operations, {:.2} million/s  {} of {} MiB  p99.9 {:.1} µs  \
+         retired {} KiB  {} events, {} refused",
         window.seconds,
         exact(window.operations),
         window.rate / 1e6,

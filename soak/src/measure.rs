@@ -166,8 +166,8 @@ fn exactly(bytes: usize) -> u64 {
 /// Writes the windows as a table.
 pub(crate) fn write(windows: &[Window], to: &Path) -> std::io::Result<()> {
     let mut text = String::from(
-        "seconds\toperations\toperations_per_second\tresident_kib\theld_kib\tp50_ns\tp99_ns\tp99.9_ns\t\
-         retired_bytes\tentries\tevents\trefused\n",
+        "seconds\toperations\toperations_per_second\tresident_kib\theld_kib\tp50_ns\tp99_ns\t\
+         p99.9_ns\tretired_bytes\tentries\tevents\trefused\n",
     );
     for w in windows {
         // A string takes all that is written to it.

@@ -421,7 +421,8 @@ where
     }
 
     /// Checks every invariant: structure, limits, and that each entry that was inserted is live or
-    /// had its removal event. For tests, at their end: no operation may be under way.
+    /// had its removal event. For tests, at their end: no operation may be under way, nor an event
+    /// on the cache's delivery thread.
     ///
     /// # Panics
     /// If an invariant is broken, with its name.

@@ -392,11 +392,12 @@ impl<S: Subject> Driver<S> {
         }
     }
 
-    /// Where another thread delivers, nothing expires: what is live is what has had no event.
+    /// Where another thread delivers, nothing expires: what is live is what has had no event. That
+    /// thread counts once more when it has done with one.
     fn await_deliveries(&self) {
         if self.config.delivery == Delivery::Thread {
             let live = self.subject.iterate().len() as u64;
-            while self.subject.len() != live {
+            while self.subject.len() != live || self.subject.stats().undelivered != 0 {
                 std::thread::yield_now();
             }
         }
