@@ -11,7 +11,7 @@
 use crate::{K, O, has_event};
 use halfshake::Delivery;
 use halfshake::RemovalCause::Taken;
-use halfshake::model::{Counters, Handed, Inserted, Model, Ticks};
+use halfshake::model::{Counters, Counting, Handed, Inserted, Model, Ticks};
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom_tests::{LoneRole, Race, model, role};
 use std::sync::Arc;
@@ -21,51 +21,41 @@ fn alone<T>(f: impl FnOnce() -> T + 'static) -> LoneRole<T> {
     Box::new(f)
 }
 
+/// One counts an event before and after it has told of it, one looks whether any is left.
+fn told_and_left(race: &Race, [before, after]: [fn(&Counting); 2], left: fn(&Counters) -> u64) {
+    let (counters, told) = (Counters::default(), Arc::new(AtomicU64::new(0)));
+    let me = counters.claim();
+    before(&me);
+    let doing = told.clone();
+    let tells = alone(move || {
+        doing.store(1, Relaxed);
+        after(&me);
+        false
+    });
+    let looks = alone(move || {
+        let none = left(&counters) == 0;
+        assert!(!none || told.load(Relaxed) == 1, "what the listener did is not seen");
+        none
+    });
+    let [_, none] = race.run_alone([tells, looks]);
+    race.saw(if none { "told" } else { "left" });
+}
+
 /// Whoever finds that nothing is outstanding sees what the listener did: so does `shutdown`.
 ///
 /// Threads: one tells of the only entry, one looks.
 fn delivered_is_seen(race: &Race) {
-    let (counters, told) = (Counters::default(), Arc::new(AtomicU64::new(0)));
-    let me = counters.claim();
-    me.inserted();
-    let doing = told.clone();
-    let tells = alone(move || {
-        doing.store(1, Relaxed);
-        me.delivered();
-        false
-    });
-    let looks = alone(move || {
-        let all = counters.outstanding() == 0;
-        assert!(!all || told.load(Relaxed) == 1, "what the listener did is not seen");
-        all
-    });
-    let [_, all] = race.run_alone([tells, looks]);
-    race.saw(if all { "told" } else { "outstanding" });
+    told_and_left(race, [Counting::inserted, Counting::delivered], Counters::outstanding);
 }
-model!(delivered_is_seen, least 4, sees ["told", "outstanding"]);
+model!(delivered_is_seen, least 4, sees ["told", "left"]);
 
 /// The same of what was handed over.
 ///
 /// Threads: one tells of the only event, one looks.
 fn delivered_late_is_seen(race: &Race) {
-    let (counters, told) = (Counters::default(), Arc::new(AtomicU64::new(0)));
-    let me = counters.claim();
-    me.handed_over();
-    let doing = told.clone();
-    let tells = alone(move || {
-        doing.store(1, Relaxed);
-        me.delivered_late();
-        false
-    });
-    let looks = alone(move || {
-        let all = counters.undelivered() == 0;
-        assert!(!all || told.load(Relaxed) == 1, "what the listener did is not seen");
-        all
-    });
-    let [_, all] = race.run_alone([tells, looks]);
-    race.saw(if all { "told" } else { "undelivered" });
+    told_and_left(race, [Counting::handed_over, Counting::delivered_late], Counters::undelivered);
 }
-model!(delivered_late_is_seen, least 4, sees ["told", "undelivered"]);
+model!(delivered_late_is_seen, least 4, sees ["told", "left"]);
 
 /// While something is undelivered nobody finds that nothing is, though more is handed over
 /// meanwhile.
