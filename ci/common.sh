@@ -123,6 +123,19 @@ run_tests() {
     tests_passed=$passed
 }
 
+# replace_table NAME FILE: puts what comes in between the comments NAME and "end of NAME" of a page.
+replace_table() {
+    local page
+    page=$(
+        sed "/^<!-- $1 -->\$/q" "$2"
+        printf '\n'
+        cat
+        printf '\n'
+        sed -n "/^<!-- end of $1 -->\$/,\$p" "$2"
+    )
+    echo "$page" >"$2"
+}
+
 # programs_but NAME...: sets `programs` to the arguments that select the programs of tests/*.rs, all
 # but these.
 programs_but() {

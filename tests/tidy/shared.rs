@@ -85,6 +85,9 @@ fn fields(file: &File) -> Vec<Field> {
         let mut words = text.split(|c: char| !c.is_alphanumeric());
         words.any(|word| SHARED.contains(&word))
     };
+    let word = |text: &str| -> String {
+        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
     let mut found = Vec::new();
     let mut owner = String::new();
     for (number, line) in source.lines.iter().enumerate() {
@@ -92,9 +95,6 @@ fn fields(file: &File) -> Vec<Field> {
         if code.starts_with("#[cfg(test") || code.starts_with("#[cfg(all(test") {
             break;
         }
-        let word = |text: &str| -> String {
-            text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
-        };
         let bare = code.trim_start_matches("pub").trim_start();
         let bare =
             if bare.starts_with('(') { bare.split_once(") ").map_or("", |b| b.1) } else { bare };
@@ -116,6 +116,10 @@ fn fields(file: &File) -> Vec<Field> {
                 owner: owner.clone(),
                 name,
             });
+        }
+        if code.ends_with(");") {
+            // All of a struct whose fields have no names.
+            owner.clear();
         }
     }
     found

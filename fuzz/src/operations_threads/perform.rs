@@ -265,25 +265,23 @@ impl At<'_> {
     fn resumed(&self, found: Option<Resumed<'_>>, may_ask: bool) {
         let always_finds = self.world.always_finds && may_ask;
         assert!(found.is_some() || !always_finds, "a miss, and the store knows it");
-        let times = found.as_ref().map(Resumed::times);
-        let name = found.as_ref().map(|found| read(|| found.payload()));
-        let is_made_outside = |version| version == FROM_OUTSIDE;
-        match found.map(|found| (found.is_external(), is_made_outside(found.version()))) {
-            Some((false, _)) => _ = self.note(Action::Get(name)),
-            Some((true, true)) => {
-                if let Some((name, times)) = name.zip(times) {
-                    self.note_stored(times, Action::MayInsert(name));
-                }
-            }
-            // One that the look-up which was joined has found inside, a while ago.
-            Some((true, false)) => {}
+        let Some(found) = found else {
             // It was not there when it was looked for, if it was.
-            None if !self.world.changes_modes => _ = self.note(Action::Get(None)),
-            None => {}
+            if !self.world.changes_modes {
+                self.note(Action::Get(None));
+            }
+            return;
+        };
+        let (name, times) = (read(|| found.payload()), found.times());
+        let brought = (found.is_external(), found.version() == FROM_OUTSIDE);
+        drop(found);
+        match brought {
+            (false, _) => _ = self.note(Action::Get(Some(name))),
+            (true, true) => _ = self.note_stored(times, Action::MayInsert(name)),
+            // One that the look-up which was joined has found inside, a while ago.
+            (true, false) => {}
         }
-        if let Some(name) = name {
-            self.saw(name, self.called, false);
-        }
+        self.saw(name, self.called, false);
     }
 
     /// One that is given up may have taken what nobody gets then.

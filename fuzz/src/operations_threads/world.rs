@@ -155,8 +155,7 @@ pub(super) fn name_of(payload: &[u8]) -> u64 {
 
 /// A resumption renews what it finds, by putting another entry into its place.
 pub(super) fn is_by_use(cause: RemovalCause, by: Option<During>) -> bool {
-    let resumes = |by: During| matches!(by.kind, Kind::Resume | Kind::ResumeAsync | Kind::Hello);
-    cause == RemovalCause::Replaced && by.is_some_and(resumes)
+    cause == RemovalCause::Replaced && by.is_some_and(|by| by.kind.resumes())
 }
 
 /// The name in a payload that lies in the cache: it stays what it is while it can be read.
@@ -229,23 +228,26 @@ fn tell(log: &Log, clock: &ManualClock, gone: &Removed<'_, bool>) {
 }
 
 impl Kind {
+    /// Whether it resumes sessions, which renews them.
+    fn resumes(self) -> bool {
+        matches!(self, Self::Resume | Self::ResumeAsync | Self::Hello)
+    }
+
     /// Whether this operation may tell of a session that left for this cause.
     pub(super) fn tells_of(self, cause: RemovalCause) -> bool {
         use Kind::{
             Add, ConnectionFailed, FlushAll, FlushNamespace, FlushSessions, Hello, Maintain, New,
-            NewRefused, Remove, RemoveExact, Resume, ResumeAsync, SetCapacity, Shutdown, Take,
-            TakeAsync,
+            NewRefused, Remove, RemoveExact, SetCapacity, Shutdown, Take, TakeAsync,
         };
         let (puts, flushes) = (
             matches!(self, Add | New | NewRefused),
             matches!(self, FlushAll | FlushNamespace | FlushSessions),
         );
-        let resumes = matches!(self, Resume | ResumeAsync | Hello);
         // What a look-up outside brings makes room for itself.
-        let makes_room = puts || resumes || matches!(self, SetCapacity | Maintain);
+        let makes_room = puts || self.resumes() || matches!(self, SetCapacity | Maintain);
         match cause {
             // What is used may be renewed.
-            RemovalCause::Replaced => puts || resumes,
+            RemovalCause::Replaced => puts || self.resumes(),
             RemovalCause::Evicted => makes_room,
             RemovalCause::Expired => makes_room || flushes || self == Shutdown,
             RemovalCause::Taken => matches!(self, Take | TakeAsync | Hello),
