@@ -19,7 +19,7 @@ mod memory;
 #[expect(unsafe_code, reason = "one allocation for header, key and value")]
 mod record;
 #[expect(unsafe_code, reason = "blocks are cut from chunks")]
-mod slab;
+pub(crate) mod slab;
 #[expect(unsafe_code, reason = "entries are freed by address")]
 mod watched;
 

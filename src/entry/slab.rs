@@ -25,6 +25,8 @@
 //! Lines of a chunk are drawn by number, which needs no order: a chunk is published, and its lines
 //! with it, by the swap of the current one.
 //!
+//! Loom: `chunk_*`.
+//!
 //! # Progress
 //!
 //! Lock-free, but for the system's own part when a chunk is mapped.
@@ -34,7 +36,7 @@
 use super::depot::{BATCH, Block, Blocks, Depot};
 use super::memory::CLASSES;
 use crate::pages::{Pages, Zeroed};
-use crate::sync::{Ordering, PlainU64, Swap};
+use crate::sync::{Ordering, PlainU64, Swap, Word};
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -65,7 +67,7 @@ struct Chunk {
     lines: Arc<Pages<Line>>,
     number: usize,
     /// Lines that were cut off, and more once it has come to its end.
-    cut: PlainU64,
+    cut: Word,
 }
 
 impl Chunk {
@@ -126,7 +128,7 @@ impl Slab {
 
     /// A chunk of a mapping.
     fn chunk(&self, lines: &Arc<Pages<Line>>, number: usize) -> Arc<Chunk> {
-        let chunk = Arc::new(Chunk { lines: lines.clone(), number, cut: PlainU64::new(1) });
+        let chunk = Arc::new(Chunk { lines: lines.clone(), number, cut: Word::new(1) });
         // SAFETY: the first line of a chunk that nobody else knows yet.
         unsafe { chunk.start().cast::<*const Self>().write(self) };
         self.chunks.give(chunk.clone());
@@ -246,6 +248,29 @@ impl Slab {
         while self.chunks.take().is_some() {}
         // Long lists by now, and the threads' last counts of the slab are dropped in operations.
         self.depots.iter().for_each(|depot| while depot.take().is_some() {});
+    }
+}
+
+#[cfg(halfshake_loom)]
+impl Slab {
+    /// One whose chunk has come to its end but for so many batches of the smallest blocks, and that
+    /// has a spare one.
+    pub(crate) fn nearly_used_up(batches: usize) -> Option<Arc<Self>> {
+        let slab = crate::sync::exploring_words(|| Self::new(2 * CHUNK as u64))?;
+        let chunk = slab.current.load_full()?;
+        chunk.cut(LINES - 1 - (batches * BATCH) as u64)?;
+        Some(slab)
+    }
+
+    /// The addresses of a batch of the smallest blocks.
+    pub(crate) fn take_smallest(&self) -> impl Iterator<Item = usize> {
+        let blocks = self.take(0).into_iter().flatten();
+        blocks.map(|block| block.at().addr().get())
+    }
+
+    /// How many chunks were mapped, and how many are spare. They are forgotten.
+    pub(crate) fn mapped_and_spare(&self) -> [usize; 2] {
+        [&self.chunks, &self.spares].map(|chunks| std::iter::from_fn(|| chunks.take()).count())
     }
 }
 

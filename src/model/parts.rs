@@ -3,6 +3,7 @@
 use super::{Held, Model};
 use crate::clock::{ManualClock, Time};
 use crate::entry::depot::{self, Block, Depot};
+use crate::entry::slab::Slab;
 use crate::removal::RemovalCause;
 use crate::stats::{Blocks as CounterBlocks, Counter, OwnedBlock};
 use crate::sync::exploring_words;
@@ -35,6 +36,31 @@ impl Blocks {
     pub fn take(&self) -> Vec<usize> {
         let taken = self.0.take().into_iter().flatten();
         taken.map(|block| block.at().addr().get()).collect()
+    }
+}
+
+/// Memory that threads take blocks of, where a chunk comes to its end: it has so many batches left,
+/// and there is a spare one. Its words are explored.
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<Slab>);
+
+impl Memory {
+    /// See the type.
+    ///
+    /// # Panics
+    /// There is no memory for two chunks.
+    pub fn nearly_used_up(batches: usize) -> Self {
+        Self(Slab::nearly_used_up(batches).expect("four megabytes"))
+    }
+
+    /// The addresses of a batch of blocks.
+    pub fn take(&self) -> Vec<usize> {
+        self.0.take_smallest().collect()
+    }
+
+    /// How many chunks there are, and how many of them are spare; asked once, at the end.
+    pub fn mapped_and_spare(&self) -> [usize; 2] {
+        self.0.mapped_and_spare()
     }
 }
 

@@ -4,17 +4,19 @@
 //! misses at once. When the pause is over it is *half open*: one look-up goes outside for each
 //! pause; its success closes the breaker, its failure opens it again. A probe that never comes
 //! back holds nobody up: the next pause lets the next one go.
+//!
+//! Loom: `breaker_*`.
 
-use crate::sync::{Ordering, PlainU64};
+use crate::sync::{Ordering, Word};
 use std::time::Duration;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Breaker {
     /// Failures since the last success.
-    failures: PlainU64,
+    failures: Word,
     /// The tick until which it is open, above 0; 0: closed.
-    open_until: PlainU64,
+    open_until: Word,
     /// Failures that open it; 0: it never opens.
     most: u64,
     pause: u64,
@@ -36,7 +38,7 @@ pub enum BreakerState {
 impl Breaker {
     pub(super) fn new(most: u64, pause: Duration) -> Self {
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
-        Self { failures: PlainU64::new(0), open_until: PlainU64::new(0), most, pause }
+        Self { failures: Word::new(0), open_until: Word::new(0), most, pause }
     }
 
     /// Whether a look-up may go outside. Each one that may has to say how it ended.

@@ -4,6 +4,7 @@
 //! All is about one id. The payload of a session is its name, a number above 0; the store's word is
 //! the name of the session that it holds, or 0. Look-ups that would wait for another one give up.
 
+use super::breaker::Breaker as Inner;
 use super::modes::Modes;
 use super::outcome::Seat;
 use super::outside::{Begun, Question};
@@ -15,7 +16,7 @@ use crate::builder::Maintenance;
 use crate::clock::ManualClock;
 use crate::engine::forget_model_locals;
 use crate::removal::RemovalCause;
-use crate::sync::{AtomicU64, Lock, Ordering, PlainBool, yield_now};
+use crate::sync::{AtomicU64, Lock, Ordering, PlainBool, exploring_words, yield_now};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -347,6 +348,31 @@ impl Sessions {
         assert_eq!(stats.engine.inserts, events.len() as u64, "one event for each: {events:?}");
         drop(self);
         forget_model_locals();
+    }
+}
+
+/// The breaker of look-ups outside by itself; its words are explored.
+#[derive(Clone, Debug)]
+pub struct Breaker(Arc<Inner>);
+
+impl Breaker {
+    /// For how long it stays open, in ticks.
+    pub const PAUSE: u64 = 10;
+
+    /// One that so many failures in a row open.
+    pub fn opens_after(failures: u64) -> Self {
+        let pause = Duration::from_millis(Self::PAUSE);
+        Self(Arc::new(exploring_words(|| Inner::new(failures, pause))))
+    }
+
+    /// Whether a look-up may go outside.
+    pub fn lets_through(&self, now: u64) -> bool {
+        self.0.lets_through(now)
+    }
+
+    /// A look-up has failed; whether that has opened it.
+    pub fn failed(&self, now: u64) -> bool {
+        self.0.failed(now)
     }
 }
 

@@ -73,10 +73,23 @@ impl Word {
         }
     }
 
-    fn compare_exchange(&self, old: u64, new: u64, ok: Ordering, failed: Ordering) -> bool {
+    pub(crate) fn swap(&self, value: u64, order: Ordering) -> u64 {
         match self {
-            Self::Plain(word) => word.compare_exchange(old, new, ok, failed).is_ok(),
-            Self::Explored(word) => word.compare_exchange(old, new, ok, failed).is_ok(),
+            Self::Plain(word) => word.swap(value, order),
+            Self::Explored(word) => word.swap(value, order),
+        }
+    }
+
+    pub(crate) fn compare_exchange(
+        &self,
+        old: u64,
+        new: u64,
+        ok: Ordering,
+        failed: Ordering,
+    ) -> Result<u64, u64> {
+        match self {
+            Self::Plain(word) => word.compare_exchange(old, new, ok, failed),
+            Self::Explored(word) => word.compare_exchange(old, new, ok, failed),
         }
     }
 }
@@ -106,6 +119,6 @@ impl Flag {
         failed: Ordering,
     ) -> Result<bool, bool> {
         let changed = self.0.compare_exchange(old.into(), new.into(), ok, failed);
-        if changed { Ok(old) } else { Err(!old) }
+        changed.map(|found| found != 0).map_err(|found| found != 0)
     }
 }

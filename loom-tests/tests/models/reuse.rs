@@ -7,7 +7,7 @@
 //! Threads: one that reads or stands still, and one or two that free and want ways.
 //!
 //! Not covered: the maintenance thread's rounds (`tests/core/limits.rs` has them), and the memory
-//! of a large cache's own but for who has its blocks.
+//! of a large cache's own but for who has its blocks and chunks.
 //!
 //! Ways are claimed in circular order. `worn` prepares set 0 so that the next way in turn is the
 //! one that K lives in: whoever frees it too early gives it away at once.
@@ -15,7 +15,7 @@
 use crate::{K, X, Y, cache_of, has_event, insert, is_stored, live, take};
 use halfshake::Refusal;
 use halfshake::RemovalCause::Taken;
-use halfshake::model::{Blocks, Inserted, Model, Retired};
+use halfshake::model::{Blocks, Inserted, Memory, Model, Retired};
 use loom::cell::UnsafeCell;
 use loom_tests::{LoneRole, Race, model, role};
 use std::rc::Rc;
@@ -290,3 +290,49 @@ fn depot_gives(race: &Race) {
     assert_eq!(all, [1, 2, 3], "each block once");
 }
 model!(depot_gives, least 11, sees ["the old one", "the new ones"]);
+
+/// Two threads take blocks of one memory at the same time. What each has of it, and how many chunks
+/// were mapped and are spare at the end.
+fn taken_by_two(race: &Race, batches_left: usize) -> ([Vec<usize>; 2], [usize; 2]) {
+    let memory = Memory::nearly_used_up(batches_left);
+    let role = || -> LoneRole<Vec<usize>> {
+        let memory = memory.clone();
+        Box::new(move || memory.take())
+    };
+    let taken = race.run_alone([role(), role()]);
+    let mut all = taken.concat();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert!(count > 0 && all.len() == count, "a block was given twice");
+    (taken, memory.mapped_and_spare())
+}
+
+/// A chunk is cut up by several: each has blocks of its own.
+///
+/// Threads: two that take a batch each, which is what the chunk has left.
+fn chunk_cut_by_two(race: &Race) {
+    let (taken, chunks) = taken_by_two(race, 2);
+    race.saw(if taken[0] < taken[1] { "in their order" } else { "the other way round" });
+    assert_eq!(chunks, [2, 1], "nobody needed another one");
+}
+model!(chunk_cut_by_two, least 34, sees ["in their order", "the other way round"]);
+
+/// A chunk that has come to its end is replaced once, and no other one is lost.
+///
+/// Threads: two that find it used up.
+fn chunk_replaced_by_two(race: &Race) {
+    let (_, [mapped, spare]) = taken_by_two(race, 0);
+    race.saw(if spare == 0 { "one replaced it" } else { "both had another one" });
+    assert_eq!(mapped - spare, 2, "a chunk is lost: neither used up, nor in use, nor spare");
+}
+model!(chunk_replaced_by_two, least 186, sees ["one replaced it", "both had another one"]);
+
+/// Of what a chunk has left one gets the last, and the other one gets of the next chunk.
+///
+/// Threads: two that take a batch each, where one is left.
+fn chunk_ends_between_two(race: &Race) {
+    let (_, chunks) = taken_by_two(race, 1);
+    assert_eq!(chunks, [2, 0], "the spare one is in use");
+}
+model!(chunk_ends_between_two, least 34);

@@ -1,8 +1,8 @@
 //! Words that tell others something, and that most models leave alone: counters, the flags of a
-//! cache, gauges, the time.
+//! cache, gauges, the time, the breaker.
 //!
 //! Property: whoever finds in a word what another thread has written there sees, too, what it says
-//! of that thread; and no count is lost.
+//! of that thread; no count is lost, and what one of several has to do, one of them does.
 //!
 //! Threads: one that writes, one that reads or writes, too.
 //!
@@ -12,6 +12,7 @@ use crate::{K, O, has_event};
 use halfshake::Delivery;
 use halfshake::RemovalCause::Taken;
 use halfshake::model::{Counters, Counting, Handed, Inserted, Model, Ticks};
+use halfshake::session::model::Breaker;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom_tests::{LoneRole, Race, model, role};
 use std::sync::Arc;
@@ -247,3 +248,50 @@ fn time_goes_on(race: &Race) {
     assert_eq!(ticks.seen(), ahead.max(again), "the largest that was seen");
 }
 model!(time_goes_on, least 16, sees ["behind", "ahead"]);
+
+/// When the pause is over one look-up is let through, and no more before the next pause is.
+///
+/// Threads: two that ask.
+fn breaker_sends_one(race: &Race) {
+    let breaker = Breaker::opens_after(1);
+    assert!(breaker.failed(0), "it opens");
+    let asks = || {
+        let breaker = breaker.clone();
+        alone(move || breaker.lets_through(Breaker::PAUSE))
+    };
+    let through = race.run_alone([asks(), asks()]);
+    race.saw(if through[0] { "the first" } else { "the second" });
+    assert_ne!(through[0], through[1], "one of two is the probe");
+}
+model!(breaker_sends_one, least 23, sees ["the first", "the second"]);
+
+/// Each failure counts, and one of those that are too many says that it has opened the breaker.
+///
+/// Threads: two that fail, where two failures open it.
+fn breaker_opens_once(race: &Race) {
+    let breaker = Breaker::opens_after(2);
+    let fails = || {
+        let breaker = breaker.clone();
+        alone(move || breaker.failed(0))
+    };
+    let opened = race.run_alone([fails(), fails()]);
+    race.saw(if opened[0] { "the first" } else { "the second" });
+    assert!(!breaker.lets_through(0), "two have failed, and it is closed");
+    assert_ne!(opened[0], opened[1], "one of them has opened it");
+}
+model!(breaker_opens_once, least 8, sees ["the first", "the second"]);
+
+/// Of several that fail while it would open, one opens it.
+///
+/// Threads: two that fail, where one failure opens it.
+fn breaker_is_opened_by_one(race: &Race) {
+    let breaker = Breaker::opens_after(1);
+    let fails = || {
+        let breaker = breaker.clone();
+        alone(move || breaker.failed(0))
+    };
+    let opened = race.run_alone([fails(), fails()]);
+    race.saw(if opened[0] { "the first" } else { "the second" });
+    assert_ne!(opened[0], opened[1], "one of them has opened it");
+}
+model!(breaker_is_opened_by_one, least 19, sees ["the first", "the second"]);
