@@ -31,7 +31,8 @@
 //!
 //! Lock-free, but for the system's own part when a chunk is mapped.
 //!
-//! Unsafe is checked by: `tests/own_memory.rs`, `tests/core/stress.rs`, and the tests below.
+//! Unsafe is checked by: `reuse::chunk_cut_by_two`, `tests/own_memory.rs`, `tests/core/stress.rs`,
+//! and the tests below.
 
 use super::depot::{BATCH, Block, Blocks, Depot};
 use super::memory::CLASSES;
