@@ -98,17 +98,24 @@ impl ManualClock {
         Arc::new(Self::default())
     }
 
-    /// Moves the clock forward. It stops at the largest time that it can tell, 584 years.
+    /// Moves the clock forward; if several threads do at once, by the sum. It stops at the largest
+    /// time that it can tell, 584 years.
     pub fn advance(&self, by: Duration) {
-        self.set(self.now().saturating_add(by));
+        let by = whole_nanoseconds(by);
+        let later = |now: u64| Some(now.saturating_add(by));
+        // Relaxed: the time publishes nothing but itself. It always changes.
+        let _was = self.nanoseconds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 
     /// Sets the clock, also back (a cache then keeps to the latest time that it has seen).
     pub fn set(&self, to: Duration) {
-        // Relaxed: the time publishes nothing but itself.
-        let nanoseconds = u64::try_from(to.as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.store(nanoseconds, Ordering::Relaxed);
+        // Relaxed: as above.
+        self.nanoseconds.store(whole_nanoseconds(to), Ordering::Relaxed);
     }
+}
+
+fn whole_nanoseconds(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Clock for ManualClock {
@@ -190,6 +197,21 @@ mod tests {
         assert_eq!(ticks_up(Duration::ZERO), 0);
         assert_eq!(ticks_down(Duration::from_micros(1999)), 1);
         assert_eq!(ticks_up(Duration::MAX), NEVER);
+    }
+
+    #[test]
+    fn a_manual_clock_goes_forward_by_all_that_it_is_told_and_stops_at_its_end() {
+        let clock = ManualClock::new();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1_000).for_each(|_| clock.advance(Duration::from_micros(1))));
+            }
+        });
+        assert_eq!(clock.now(), Duration::from_millis(4));
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), Duration::from_nanos(u64::MAX));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(clock.now(), Duration::from_nanos(u64::MAX));
     }
 
     #[test]

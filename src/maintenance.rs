@@ -120,7 +120,7 @@ fn this_process() -> u64 {
     std::process::id().into()
 }
 
-/// Starts the threads that a cache needs.
+/// Starts the threads that a cache needs, and has not: one may have come, and the other not.
 pub(crate) fn start<O: Object, X: Send + Sync + 'static>(
     engine: &Arc<Engine<O, X>>,
     threads: &Threads,
@@ -135,7 +135,7 @@ where
         let engine = engine.clone();
         ThreadBuilder::new().name(name.to_owned()).spawn(move || body(&engine))
     };
-    if deliverer {
+    if deliverer && !engine.has_deliverer() {
         let thread = spawn("halfshake-events", deliver).map_err(refused)?;
         engine.set_deliverer(thread.thread().clone());
         threads.keep(thread);

@@ -1,5 +1,6 @@
-//! A cache and `fork`. Not under the harness, whose threads a child would not have.
-#![expect(unsafe_code, reason = "fork")]
+//! A cache and `fork`, and threads that the system does not give. Not under the harness, whose
+//! threads a child would not have.
+#![expect(unsafe_code, reason = "fork, and limits of a process")]
 
 mod tried;
 
@@ -119,7 +120,39 @@ fn child_of_a_parent_that_used_the_cache_drops_it_and_tells_nothing() {
     }
 }
 
+/// Lets this process have so much more address space than it has; `None`: as much as there is.
+fn limit_address_space(more: Option<u64>) {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: u64 = statm.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+    let most = more.map_or(libc::RLIM_INFINITY, |more| pages * 4096 + more);
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: it reads the structure.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+}
+
+fn cache_has_the_threads_later_that_the_system_did_not_give_at_first() {
+    // A thread's stack has 2 MiB.
+    for (more, started) in [(1 << 20, 1), (3 << 20, 2)] {
+        let ended = in_a_child(|| {
+            let cache = cache(Maintenance::Lazy);
+            limit_address_space(Some(more));
+            for n in 2..5 {
+                cache.0.insert(n, n).expect("there is room");
+                assert_eq!(threads(), started, "it goes on without the threads that it lacks");
+            }
+            limit_address_space(None);
+            expires(&cache);
+            cache.0.shutdown();
+            assert_eq!(cache.1.load(SeqCst), 4, "each is told of once");
+            0
+        });
+        assert_eq!(ended, 0, "{started} at first");
+    }
+}
+
 fn main() {
+    // First: the C library keeps stacks of threads that have ended for others.
+    cache_has_the_threads_later_that_the_system_did_not_give_at_first();
     // Eight children each time.
     let times = amount(1, 125);
     for _ in 0..times {

@@ -73,7 +73,7 @@ impl<'e, O: Object, X: Send + Sync + 'static> Owed<'e, O, X> {
         hand_over: bool,
     ) -> Self {
         if hand_over {
-            return Self::delivered(engine, local, engine.deliverer.get().is_none());
+            return Self::delivered(engine, local, !engine.has_deliverer());
         }
         Self::new(engine, local)
     }

@@ -205,10 +205,15 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         }
     }
 
-    /// Names the thread that delivers what is handed over. Called once, before any operation.
+    /// Names the thread that delivers what is handed over. Called once; operations that have begun
+    /// by then may wake nobody, and it finds what they hand over when it looks by itself.
     pub(crate) fn set_deliverer(&self, thread: Thread) {
         let first = self.deliverer.set(thread);
         debug_assert!(first.is_ok(), "a cache has one delivery thread");
+    }
+
+    pub(crate) fn has_deliverer(&self) -> bool {
+        self.deliverer.get().is_some()
     }
 
     pub(crate) fn wake_deliverer(&self) {
