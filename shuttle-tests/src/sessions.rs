@@ -89,7 +89,7 @@ fn long_script(seed: u64, operations: u64) -> Script {
         | Kind::Modes
         | Kind::Callbacks
         | Kind::Advance => has_all || random.one_in(2),
-        // Little can be said of what comes after it.
+        // Less is judged of a script that has it.
         Kind::Deafen => random.one_in(16),
         _ => true,
     };

@@ -10,8 +10,8 @@
 //! taken twice, nor while the new callback was told of it; each session that was stored has exactly
 //! one removal event, of a cause that the operation may have which told of it; nothing lands while
 //! storing is switched off; a ClientHello asks outside no more often than it may; counters agree;
-//! `validate()`. Where the remove callback is cleared for a while, less: what left, or was taken,
-//! does not come back.
+//! `validate()`. Where the remove callback is cleared for a while, no order: what left, or was
+//! taken, does not come back, and none has two events.
 //!
 //! Which threads meet is not in the input, so a finding may need many runs to come again. What
 //! helps: tables of one set, where all ids share a control word, and threads that begin each

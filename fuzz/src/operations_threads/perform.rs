@@ -19,7 +19,7 @@ use std::time::Duration;
 impl World {
     pub(super) fn perform(&self, op: Op, known: &mut Option<Known>) -> Span {
         let (called, tick) = (self.log.next(), ticks(&self.clock));
-        set_during(Some(During { kind: op.kind, called, tick, told: 0 }));
+        set_during(Some(During::begun(op.kind, called, tick)));
         At { world: self, op, called, tick }.perform(known);
         let told = during().map_or(0, |during| during.told);
         let is_mute = !RemovalCause::ALL.iter().any(|cause| op.kind.tells_of(*cause));

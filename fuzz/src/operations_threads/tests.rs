@@ -18,7 +18,7 @@ fn one(cause: RemovalCause) -> Notes {
     let action = Action::Insert(NAME);
     let (called, returned) = (NAME, 10);
     let operation = Operation { called, returned, clock: (0, 0), timeout: NEVER, action };
-    let by = Some(During { kind: Kind::Take, called: 20, tick: 5, told: 0 });
+    let by = Some(During::begun(Kind::Take, 20, 5));
     let (may_lapse, is_from_outside) = (false, false);
     let told = Told { id: 0, name: NAME, cause, by, at: 30, clock: 0, may_lapse, is_from_outside };
     let mut notes = Notes::default();
@@ -109,14 +109,17 @@ fn the_dictionary_means_what_its_names_say() {
 fn a_second_event_is_seen() {
     let mut notes = one(RemovalCause::Evicted);
     notes.told.push(Told { at: 31, ..notes.told[0] });
-    let refused = judge_notes(&notes, NONE, 2).expect_err("told twice");
-    assert!(refused.contains("twice"), "{refused}");
+    // Also where others may be lacking.
+    for rules in [NONE, Rules { tells_all: false, ..NONE }] {
+        let refused = judge_notes(&notes, rules, 2).expect_err("told twice");
+        assert!(refused.contains("twice"), "{refused}");
+    }
 }
 
 #[test]
 fn a_session_that_was_renewed_has_one_end_all_the_same() {
     let mut notes = one(RemovalCause::Evicted);
-    let by = Some(During { kind: Kind::Resume, called: 15, tick: 5, told: 0 });
+    let by = Some(During::begun(Kind::Resume, 15, 5));
     notes.told.push(Told { cause: RemovalCause::Replaced, by, at: 16, ..notes.told[0] });
     assert_eq!(judge_notes(&notes, RENEWS, 2), Ok(()));
     assert!(judge_notes(&notes, NONE, 2).is_err(), "nobody renews");
@@ -135,7 +138,7 @@ fn a_session_that_was_renewed_has_one_end_all_the_same() {
 #[test]
 fn a_renewal_that_loses_its_session_is_seen() {
     let mut notes = one(RemovalCause::Replaced);
-    notes.told[0].by = Some(During { kind: Kind::ResumeAsync, called: 20, tick: 5, told: 0 });
+    notes.told[0].by = Some(During::begun(Kind::ResumeAsync, 20, 5));
     let refused = judge_notes(&notes, RENEWS, 1).expect_err("nothing is there");
     assert!(refused.contains("taken its place"), "{refused}");
     // What had landed too late for a removal goes that way.
@@ -149,14 +152,14 @@ fn an_exact_removal_that_misses_is_seen_unless_its_session_was_renewed() {
     let action = Action::RemoveExact(NAME, false);
     let missed = Operation { called: 12, returned: 13, action, ..notes.operations[0].1 };
     notes.operations.push((0, missed));
-    notes.told[0].by = Some(During { kind: Kind::Add, called: 20, tick: 5, told: 0 });
+    notes.told[0].by = Some(During::begun(Kind::Add, 20, 5));
     let refused = judge_notes(&notes, RENEWS, 1).expect_err("it was there");
     assert!(refused.contains("no order explains"), "{refused}");
-    let by = Some(During { kind: Kind::Resume, called: 11, tick: 5, told: 0 });
+    let by = Some(During::begun(Kind::Resume, 11, 5));
     notes.told.push(Told { cause: RemovalCause::Replaced, by, at: 12, ..notes.told[0] });
     assert_eq!(judge_notes(&notes, RENEWS, 2), Ok(()));
     // It was there until then.
-    notes.told[1].by = Some(During { kind: Kind::Resume, called: 14, tick: 5, told: 0 });
+    notes.told[1].by = Some(During::begun(Kind::Resume, 14, 5));
     notes.told[1].at = 15;
     assert!(judge_notes(&notes, RENEWS, 2).is_err(), "renewed only later");
 }

@@ -14,6 +14,14 @@ pub(super) struct During {
     pub(super) tick: u64,
     /// Events that it has told so far.
     pub(super) told: u64,
+    /// How often it has asked outside so far.
+    pub(super) asked: u64,
+}
+
+impl During {
+    pub(super) fn begun(kind: Kind, called: u64, tick: u64) -> Self {
+        Self { kind, called, tick, told: 0, asked: 0 }
+    }
 }
 
 #[cfg(not(halfshake_shuttle))]

@@ -89,8 +89,6 @@ pub(super) struct Log {
     now: AtomicU64,
     notes: Mutex<Notes>,
     pub(super) outside: Mutex<HashMap<u8, Session>>,
-    /// Advances come one after the other, or one would turn the clock back.
-    pub(super) clock: Mutex<Arc<ManualClock>>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -185,6 +183,11 @@ fn tell_new(log: &Log, keeps: bool, refuses: bool, new: &New<'_, bool>) -> Verdi
 }
 
 fn answer(log: &Log, outside: Outside, asked: &Asked<'_, bool>) -> Answer {
+    if let Some(by) = during() {
+        let may_ask = by.kind != Kind::Hello || by.asked == 0;
+        assert!(may_ask, "a ClientHello asked outside once more than it may");
+        set_during(Some(During { asked: by.asked + 1, ..by }));
+    }
     let (id, name, takes) = (asked.id()[0], log.next(), asked.purpose() == Purpose::Take);
     let knows = match outside {
         Outside::Knows => true,
@@ -266,7 +269,6 @@ impl World {
         let (log, clock) = (Arc::new(Log::default()), ManualClock::new());
         log.next(); // 0 is before everything
         clock.set(UPTIME);
-        *lock(&log.clock) = clock.clone();
         let settings = script.settings;
         let builder = SessionCache::<bool>::builder()
             .capacity(settings.capacity)
@@ -346,7 +348,7 @@ impl World {
     pub(super) fn advance(&self, by: Duration) {
         // For as long as other operations take, or none would meet it.
         pause(8);
-        lock(&self.log.clock).advance(by);
+        self.clock.advance(by);
     }
 
     /// A moment later sessions are due to be renewed once more: a few times, which together stay
