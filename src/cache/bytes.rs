@@ -205,10 +205,24 @@ where
 
     /// As [`get`](Self::get), but neither counted nor a hit for the choice of victims.
     pub(crate) fn peek(&self, key: &[u8]) -> Option<PinnedRef<'_, [u8], [u8]>> {
+        self.peek_unless_expired(key, |now| now)
+    }
+
+    /// The same, also if it has expired: for what removes it.
+    pub(crate) fn peek_at_any_time(&self, key: &[u8]) -> Option<PinnedRef<'_, [u8], [u8]>> {
+        // No deadline is 0.
+        self.peek_unless_expired(key, |_| 0)
+    }
+
+    fn peek_unless_expired(
+        &self,
+        key: &[u8],
+        by: impl Fn(u64) -> u64,
+    ) -> Option<PinnedRef<'_, [u8], [u8]>> {
         let (place, local, now) = self.begin(key);
-        let core = &*self.core;
+        let (core, by) = (&*self.core, by(now));
         let (held, way) =
-            Held::find(local.pin(now), |guard, _| core.peek(place, guard, now, |k| k == key))?;
+            Held::find(local.pin(now), |guard, _| core.peek(place, guard, by, |k| k == key))?;
         Some(PinnedRef::new(held, (place.at, way)))
     }
 

@@ -270,7 +270,8 @@ where
         Some(Taken::new(&self.core, at))
     }
 
-    /// Removes an entry; whether there was a live one. Lock-free, as [`take`](Self::take).
+    /// Removes an entry; whether there was a live one. One that has expired leaves as such, if it
+    /// has not yet. Lock-free, as [`take`](Self::take).
     ///
     /// # Panics
     /// If the removal listener panics; the entry is removed then, too.

@@ -6,6 +6,14 @@
 //! was never absent. So are those by a predicate, for each set: they look at it again if another
 //! thread has unlinked what was picked, for it may have put something in its place. All others are
 //! wait-free for each set.
+//!
+//! # What has expired
+//!
+//! A removal by key, or of one entry, takes it out all the same, told of as what it is. By the time
+//! of another operation, which began before, it may live: a replacement of it that stood still
+//! would succeed after the removal had found nothing.
+//!
+//! Loom: `take_*`, `expire_*`, `removed_at_its_end`.
 
 use super::evict::cause_of;
 use super::{Engine, Local, Owed};
@@ -31,20 +39,21 @@ pub(crate) struct Exact {
 }
 
 impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
-    /// Unlinks the live entry of a key: of any number of callers exactly one gets it.
+    /// Unlinks the entry of a key, unless it `stays`: of any number of callers exactly one gets it.
     fn unlink_key(
         &self,
         local: &Rc<Local>,
         place: Place,
         now: u64,
+        stays: impl Fn(EntryRef<'_, O>) -> Option<Counter>,
         mut is_key: impl FnMut(&O::Key) -> bool,
     ) -> Result<Away, Counter> {
         loop {
             let pin = local.pin(now);
             let live = self.table.load(place, pin.guard());
             let (way, entry) = live.find(place.tag, &mut is_key).ok_or(Counter::Unknown)?;
-            if entry.head().expired(now) {
-                return Err(Counter::Expired);
+            if let Some(why) = stays(entry) {
+                return Err(why);
             }
             let won = live.unlink(bit(way)).next();
             drop(pin);
@@ -64,7 +73,9 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         now: u64,
         is_key: impl FnMut(&O::Key) -> bool,
     ) -> Option<Away> {
-        match self.unlink_key(local, place, now, is_key) {
+        let expired =
+            |entry: EntryRef<'_, O>| entry.head().expired(now).then_some(Counter::Expired);
+        match self.unlink_key(local, place, now, expired, is_key) {
             Ok(at) => {
                 local.block.add(Counter::Hits, 1);
                 let mut owed = Owed::new(self, local);
@@ -87,7 +98,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         }
     }
 
-    /// Removes the live entry of a key; whether there was one.
+    /// Removes the entry of a key; whether it lived.
     pub(crate) fn remove(
         self: &Arc<Self>,
         local: &Rc<Local>,
@@ -96,14 +107,11 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         cause: RemovalCause,
         is_key: impl FnMut(&O::Key) -> bool,
     ) -> bool {
-        let Ok(at) = self.unlink_key(local, place, now, is_key) else { return false };
-        let mut owed = Owed::new(self, local);
-        owed.push(at, cause);
-        owed.settle();
-        true
+        let at = self.unlink_key(local, place, now, |_| None, is_key);
+        at.is_ok_and(|at| self.tell_of_removed(local, at, now, cause))
     }
 
-    /// Removes that very entry, if it still lives. Wait-free.
+    /// Removes that very entry; whether it lived. Wait-free.
     pub(crate) fn remove_exact(
         self: &Arc<Self>,
         local: &Rc<Local>,
@@ -116,8 +124,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         if live.mask() & bit(exact.way) == 0 {
             return false;
         }
-        let head = live.entry(exact.way).head();
-        if head.id != exact.id || head.expired(now) {
+        if live.entry(exact.way).head().id != exact.id {
             return false;
         }
         let won = live.unlink(bit(exact.way)).next();
@@ -125,10 +132,22 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         let Some(unlinked) = won else { return false };
         let at = Away::new(exact.set, unlinked);
         self.release(&at);
+        self.tell_of_removed(local, at, now, cause)
+    }
+
+    /// Tells of what was removed, as expired if it was by then; whether it lived.
+    fn tell_of_removed(
+        self: &Arc<Self>,
+        local: &Rc<Local>,
+        at: Away,
+        now: u64,
+        cause: RemovalCause,
+    ) -> bool {
+        let cause = cause_of(self.table.unlinked_entry(&at), now, cause);
         let mut owed = Owed::new(self, local);
         owed.push(at, cause);
         owed.settle();
-        true
+        cause != RemovalCause::Expired
     }
 
     /// Gives back what an unlinked entry held of the limits.

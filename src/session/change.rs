@@ -294,7 +294,8 @@ impl<C: 'static> SessionCache<C> {
         self.remove_meant(key, cause, |value| late.is(landing(value)) && meant(value))
     }
 
-    /// Removes the entry of a key if it is meant, also if it is renewed just then.
+    /// Removes the entry of a key if it is meant, also if it is renewed just then, or has expired;
+    /// whether it lived.
     pub(super) fn remove_meant(
         &self,
         key: &Key,
@@ -302,7 +303,7 @@ impl<C: 'static> SessionCache<C> {
         meant: impl Fn(&[u8]) -> bool,
     ) -> bool {
         loop {
-            let found = self.look_for_itself(key).filter(|found| meant(found));
+            let found = self.store.peek_at_any_time(key.bytes()).filter(|found| meant(found));
             let Some(handle) = found.map(|found| found.handle()) else { return false };
             if self.store.remove_exact_because(&handle, cause) {
                 return true;

@@ -305,6 +305,16 @@ impl Sessions {
         self.cache.new_session(&(), Side::Server, &session(&self.cache, name))
     }
 
+    /// Lets a session of this name come to its end, half of whose timeout had gone by, and then
+    /// does what is done with one that the new callback has refused.
+    pub fn refuse_at_its_end(&self, name: u64) {
+        // AcqRel: as in `new`. A step that is explored, for the clock's is none.
+        self.store.swap(0, Ordering::AcqRel);
+        self.clock.advance(self.cache.timeout() / 2);
+        let refused = session(&self.cache, name);
+        self.cache.remove_session(&refused, RemovalCause::RefusedByNew);
+    }
+
     /// A session is negotiated. The new callback writes it to the store, and deletes it there again
     /// if it has left here meanwhile.
     pub fn negotiate_with_care(&self, name: u64) -> Newly {

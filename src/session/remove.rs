@@ -17,8 +17,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 impl<C: 'static> SessionCache<C> {
-    /// Removes the session of an id; whether there was one. Counterpart:
-    /// `SSL_CTX_remove_session`, by id.
+    /// Removes the session of an id; whether there was one. One that has expired leaves as such, if
+    /// it has not yet. Counterpart: `SSL_CTX_remove_session`, by id.
     ///
     /// What is not here may still be outside, where only the remove callback is told of what is
     /// here: a caller who wants it gone everywhere deletes it outside first.

@@ -61,10 +61,26 @@ fn an_expired_entry_is_never_returned_swept_or_not() {
     clock.advance(SECOND - Duration::from_millis(1));
     assert!(c.contains(&1));
     clock.advance(Duration::from_millis(1));
-    assert!(c.get(&1).is_none() && c.take(&1).is_none() && !c.remove(&1) && !c.contains(&1));
+    assert!(c.get(&1).is_none() && c.take(&1).is_none() && !c.contains(&1));
     assert!(take(&events).is_empty(), "nothing was found, nothing is told");
     assert_eq!(c.run_maintenance(usize::MAX).expired, 1);
     assert_eq!(take(&events), [(1, 10, RemovalCause::Expired)]);
+    c.validate();
+}
+
+#[test]
+fn removals_of_what_has_expired_find_nothing_and_leave_nothing() {
+    let (c, clock, events) = cache(10);
+    for i in 1..=2 {
+        c.insert(i, 10 * i).unwrap();
+    }
+    let handle = c.get(&2).unwrap().handle();
+    clock.advance(SECOND);
+    assert!(!c.remove(&1) && !c.remove_exact(&handle));
+    assert_eq!(take(&events), [(1, 10, RemovalCause::Expired), (2, 20, RemovalCause::Expired)]);
+    assert!(!c.remove(&1) && !c.remove_exact(&handle) && c.is_empty());
+    assert_eq!(take(&events), []);
+    assert_eq!((c.stats().removed_by(RemovalCause::Removed), c.run_maintenance(9).expired), (0, 0));
     c.validate();
 }
 

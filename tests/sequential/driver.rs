@@ -281,18 +281,20 @@ impl<S: Subject> Driver<S> {
     }
 
     fn remove(&mut self, key: u8, remove: impl FnOnce(&mut Self) -> bool) {
-        let right = self.model.live(key);
+        let (right, there) = (self.model.live(key), self.model.holder(key, &Expected::default()));
         assert_eq!(remove(self), right.is_some(), "remove {key}");
-        self.one_goes(right, RemovalCause::Removed);
+        self.one_goes(there, RemovalCause::Removed);
     }
 
     fn remove_exact(&mut self, at: usize) {
         let Some((handle, id)) = self.handles.get(at % self.handles.len().max(1)).copied() else {
             return;
         };
-        let lives = self.model.stored.get(&id).is_some_and(|s| !self.model.is_expired(s));
+        let there = self.model.stored.get(&id);
+        let lives = there.is_some_and(|s| !self.model.is_expired(s));
+        let there = there.map(|_| id);
         assert_eq!(self.subject.remove_exact(&handle), lives, "remove_exact {id}");
-        self.one_goes(lives.then_some(id), RemovalCause::Removed);
+        self.one_goes(there, RemovalCause::Removed);
     }
 
     fn one_goes(&mut self, id: Option<u64>, cause: RemovalCause) {

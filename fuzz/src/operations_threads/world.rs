@@ -210,7 +210,9 @@ fn tell(log: &Log, clock: &ManualClock, gone: &Removed<'_, bool>) {
     if let Some(by) = by {
         assert!(by.kind.tells_of(cause), "{by:?} told of {cause:?}");
         assert!(by.kind != Kind::FlushSessions || has_expired, "flushed before its time");
-        set_during(Some(During { told: by.told + 1, ..by }));
+        // What had expired is not what a removal answers for.
+        let counts = cause != RemovalCause::Expired || !by.kind.removes();
+        set_during(Some(During { told: by.told + u64::from(counts), ..by }));
     }
     // Who has left for room is still good, and so is who is renewed.
     if cause != RemovalCause::Evicted && !is_by_use(cause, by) {
@@ -236,6 +238,11 @@ impl Kind {
         matches!(self, Self::Resume | Self::ResumeAsync | Self::Hello)
     }
 
+    /// Whether it removes the session of an id.
+    fn removes(self) -> bool {
+        matches!(self, Self::Remove | Self::RemoveExact | Self::ConnectionFailed)
+    }
+
     /// Whether this operation may tell of a session that left for this cause.
     pub(super) fn tells_of(self, cause: RemovalCause) -> bool {
         use Kind::{
@@ -252,7 +259,7 @@ impl Kind {
             // What is used may be renewed.
             RemovalCause::Replaced => puts || self.resumes(),
             RemovalCause::Evicted => makes_room,
-            RemovalCause::Expired => makes_room || flushes || self == Shutdown,
+            RemovalCause::Expired => makes_room || flushes || self.removes() || self == Shutdown,
             RemovalCause::Taken => matches!(self, Take | TakeAsync | Hello),
             RemovalCause::Removed => matches!(self, Remove | RemoveExact),
             RemovalCause::Faulty => self == ConnectionFailed,
