@@ -252,7 +252,7 @@ impl Slab {
     }
 }
 
-#[cfg(halfshake_loom)]
+#[cfg(any(halfshake_loom, halfshake_shuttle))]
 impl Slab {
     /// One whose chunk has come to its end but for so many batches of the smallest blocks, and that
     /// has a spare one.
