@@ -123,9 +123,17 @@ run_tests() {
     tests_passed=$passed
 }
 
+# state_of_source: for a record: the commit that this is, or is a change of, and its day.
+state_of_source() {
+    echo "$(git describe --always --dirty --exclude='*'), $(git log -1 --format=%cs)"
+}
+
 # replace_table NAME FILE: puts what comes in between the comments NAME and "end of NAME" of a page.
 replace_table() {
-    local page
+    local comment page
+    for comment in "$1" "end of $1"; do
+        grep -qx "<!-- $comment -->" "$2" || fail "$2 has no line <!-- $comment -->"
+    done
     page=$(
         sed "/^<!-- $1 -->\$/q" "$2"
         printf '\n'

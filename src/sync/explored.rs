@@ -17,7 +17,10 @@ pub(crate) fn exploring_words<R>(make: impl FnOnce() -> R) -> R {
     let me = model_thread();
     EXPLORING.with_borrow_mut(|threads| threads.push(me));
     let made = make();
-    EXPLORING.with_borrow_mut(|threads| threads.retain(|thread| *thread != me));
+    EXPLORING.with_borrow_mut(|threads| {
+        let at = threads.iter().rposition(|thread| *thread == me).expect("pushed above");
+        threads.remove(at);
+    });
     made
 }
 

@@ -38,6 +38,8 @@ pub(crate) const BOUND: Duration = Duration::from_secs(60);
 pub(crate) fn halfshake(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_halfshake"));
     command.args(arguments).stdin(Stdio::null());
+    // What the leak sanitizer may find in the tests' own process it may not find there.
+    command.env_remove("LSAN_OPTIONS");
     command
 }
 
@@ -169,9 +171,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.status.is_none() {
-            // It may have ended by itself.
-            let _ = kill_process(self.pid, Signal::KILL);
+        if self.status.is_some() {
+            return;
+        }
+        match self.ended.try_recv() {
+            Ok(status) => {
+                let is_news = !std::thread::panicking();
+                assert!(!is_news, "the server has ended by itself: {status}");
+            }
+            // It may end just now.
+            Err(_) => _ = kill_process(self.pid, Signal::KILL),
         }
     }
 }
