@@ -113,14 +113,15 @@ impl Kind {
             ReaderTake, Remove, RemoveExact, Retain, SetCapacity, Shutdown, Take,
         };
         let pays = matches!(self, SetCapacity | Maintain | MaintainStep);
+        let removes = matches!(self, Remove | ReaderRemove | RemoveExact | Retain);
         match cause {
             RemovalCause::Replaced => self.inserts() && self != InsertIfAbsent,
             RemovalCause::Evicted => self.inserts() && self != InsertNothing || pays,
             RemovalCause::Expired => {
-                self.inserts() || pays || matches!(self, Retain | Clear | Flush | Shutdown)
+                self.inserts() || pays || removes || matches!(self, Clear | Flush | Shutdown)
             }
             RemovalCause::Taken => matches!(self, Take | ReaderTake),
-            RemovalCause::Removed => matches!(self, Remove | ReaderRemove | RemoveExact | Retain),
+            RemovalCause::Removed => removes,
             RemovalCause::Flushed => matches!(self, Clear | Flush),
             RemovalCause::Shutdown => self == Shutdown,
             _ => false,

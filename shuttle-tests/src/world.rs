@@ -24,8 +24,6 @@ pub(crate) struct Told {
 pub(crate) struct World {
     time: AtomicU64,
     pub(crate) clock: Arc<ManualClock>,
-    /// Advances come one after the other, or one would turn the clock back.
-    advancing: Mutex<()>,
     pub(crate) alive: Alive,
     pub(crate) meeting: threads::Meeting,
     delivery: Delivery,
@@ -40,7 +38,6 @@ impl World {
             // 0 is before everything.
             time: AtomicU64::new(1),
             clock: ManualClock::new(),
-            advancing: Mutex::default(),
             alive: Alive::default(),
             meeting: threads::Meeting::default(),
             delivery,
@@ -61,7 +58,6 @@ impl World {
 
     /// One tick more.
     pub(crate) fn advance(&self) {
-        let _alone = lock(&self.advancing);
         self.clock.advance(Duration::from_millis(1));
     }
 
