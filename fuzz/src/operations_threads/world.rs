@@ -253,14 +253,18 @@ impl Kind {
             matches!(self, Add | New | NewRefused),
             matches!(self, FlushAll | FlushNamespace | FlushSessions),
         );
+        let takes = matches!(self, Take | TakeAsync | Hello);
         // What a look-up outside brings makes room for itself.
         let makes_room = puts || self.resumes() || matches!(self, SetCapacity | Maintain);
         match cause {
             // What is used may be renewed.
             RemovalCause::Replaced => puts || self.resumes(),
             RemovalCause::Evicted => makes_room,
-            RemovalCause::Expired => makes_room || flushes || self.removes() || self == Shutdown,
-            RemovalCause::Taken => matches!(self, Take | TakeAsync | Hello),
+            // Who takes one from outside removes what is inside.
+            RemovalCause::Expired => {
+                makes_room || flushes || takes || self.removes() || self == Shutdown
+            }
+            RemovalCause::Taken => takes,
             RemovalCause::Removed => matches!(self, Remove | RemoveExact),
             RemovalCause::Faulty => self == ConnectionFailed,
             RemovalCause::RefusedByNew => self == NewRefused,
