@@ -149,10 +149,9 @@ impl<C: 'static> SessionCache<C> {
         if flight.is_void() {
             return None;
         }
-        // A copy may lie there all the same: not looked for, or put since.
-        if self.store.contains(flight.key()) {
-            self.store.remove_because(flight.key(), RemovalCause::Taken);
-        }
+        // A copy may lie there all the same: not looked for, put since, or expired, which one who
+        // began before may see live.
+        self.store.remove_because(flight.key(), RemovalCause::Taken);
         if flight.claim(true) { self.use_answer(Some(session)) } else { None }
     }
 }
