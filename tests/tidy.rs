@@ -28,6 +28,7 @@ mod unsafes;
 use layers::Room;
 use models::{ARCHITECTURE, Inventory};
 use source::{Finding, Source};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -327,6 +328,18 @@ fn every_mutant_applies() {
     let patches = inventory.patches().map(str::to_owned).chain(planted);
     let stale: Vec<_> = patches.filter(|patch| !applies(patch)).collect();
     assert!(stale.is_empty(), "these do not apply any more: {stale:?}");
+}
+
+#[test]
+fn each_mutant_was_run_and_was_killed() {
+    const RECORD: &str = "docs/loom-mutants.txt";
+    let files = files();
+    let record = files.iter().find(|file| file.path == RECORD).expect("there is one");
+    let in_one = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let recorded: BTreeSet<_> = record.text.lines().skip(1).map(in_one).collect();
+    let wanted = Inventory::read(&files).record();
+    let differ: Vec<_> = recorded.symmetric_difference(&wanted).collect();
+    assert!(differ.is_empty(), "{RECORD}: run ci/loom-mutants for these: {differ:#?}");
 }
 
 #[test]

@@ -264,9 +264,9 @@ impl Slab {
     }
 
     /// The addresses of a batch of the smallest blocks.
-    pub(crate) fn take_smallest(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn take_smallest(&self) -> Vec<usize> {
         let blocks = self.take(0).into_iter().flatten();
-        blocks.map(|block| block.at().addr().get())
+        blocks.map(|block| block.at().addr().get()).collect()
     }
 
     /// How many chunks were mapped, and how many are spare. They are forgotten.

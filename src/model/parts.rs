@@ -55,7 +55,7 @@ impl Memory {
 
     /// The addresses of a batch of blocks.
     pub fn take(&self) -> Vec<usize> {
-        self.0.take_smallest().collect()
+        self.0.take_smallest()
     }
 
     /// How many chunks there are, and how many of them are spare; asked once, at the end.

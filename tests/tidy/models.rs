@@ -125,6 +125,16 @@ impl Inventory {
         self.mutants.iter().map(|mutant| mutant.file.as_str())
     }
 
+    /// What `ci/loom-mutants` says of all of them, without its blanks.
+    pub(crate) fn record(&self) -> BTreeSet<String> {
+        let runs = |mutant: &Mutant| -> Vec<_> {
+            let orders = |model| ["given", "swapped"].map(|order| format!("{model} {order}"));
+            let runs = mutant.models.iter().flat_map(orders);
+            runs.map(|run| format!("{} {run} killed", mutant.name)).collect()
+        };
+        self.mutants.iter().flat_map(runs).collect()
+    }
+
     /// The models, by file and name, each with the files of the mutants that it fails for.
     pub(crate) fn fail_for(&self) -> Vec<(String, String)> {
         let sources = |model: &Model| -> Vec<_> {
