@@ -114,7 +114,8 @@ fn judge<S: Subject>(plan: &Plan, shared: Shared<S>, logs: Vec<Log>) -> Outcome 
     }
 }
 
-/// No player is left: all is delivered, and all that has gone is given back.
+/// No player is left: all is delivered, all that has gone is given back, and who has taken it on to
+/// evict for a lower limit has done so.
 fn quiesce<S: Subject>(shared: &Shared<S>) {
     let cache = &shared.cache;
     for _ in 0..threads::PATIENCE {
@@ -122,7 +123,8 @@ fn quiesce<S: Subject>(shared: &Shared<S>) {
         let (stats, lives) = (cache.stats(), cache.iter().count());
         let is_told = stats.undelivered == 0 && stats.entries == lives as u64;
         let is_back = !S::HOLDS || shared.world.alive.count() == lives;
-        if is_told && is_back && stats.retired_entries == 0 {
+        let is_paid = stats.entries <= cache.capacity();
+        if is_told && is_back && is_paid && stats.retired_entries == 0 {
             return;
         }
         threads::give_way();
