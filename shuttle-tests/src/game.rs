@@ -9,7 +9,7 @@ use crate::player::{Log, Player};
 use crate::subject::{Bytes, CacheOf, Pairs, Place, Subject};
 use crate::threads;
 use crate::world::{Shared, Told, World};
-use halfshake::RemovalCause;
+use halfshake::{Maintenance, RemovalCause};
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +78,7 @@ fn last_look_ups<S: Subject>(plan: &Plan, shared: &Shared<S>) -> Vec<(u64, Opera
 }
 
 fn judge<S: Subject>(plan: &Plan, shared: Shared<S>, logs: Vec<Log>) -> Outcome {
-    quiesce(&shared);
+    quiesce(&shared, plan);
     let shut_down = logs.iter().filter_map(|log| log.shut_down).min();
     let mut operations: Vec<_> = logs.iter().flat_map(|log| log.operations.clone()).collect();
     operations.extend(last_look_ups(plan, &shared));
@@ -114,20 +114,28 @@ fn judge<S: Subject>(plan: &Plan, shared: Shared<S>, logs: Vec<Log>) -> Outcome 
     }
 }
 
-/// No player is left: all is delivered, all that has gone is given back, and who has taken it on to
-/// evict for a lower limit has done so.
-fn quiesce<S: Subject>(shared: &Shared<S>) {
+/// So often its threads have their turn before a cache is taken for quiet: one that has taken it on
+/// to evict for a lower limit does so later on, also if the limit was raised again.
+const TURNS: usize = 64;
+
+/// No player is left: all is delivered, and all that has gone is given back.
+fn quiesce<S: Subject>(shared: &Shared<S>, plan: &Plan) {
     let cache = &shared.cache;
+    let turns = if plan.maintenance == Maintenance::Thread { TURNS } else { 1 };
+    let mut quiet_before = None;
     for _ in 0..threads::PATIENCE {
         _ = cache.run_maintenance(usize::MAX);
         let (stats, lives) = (cache.stats(), cache.iter().count());
         let is_told = stats.undelivered == 0 && stats.entries == lives as u64;
         let is_back = !S::HOLDS || shared.world.alive.count() == lives;
         let is_paid = stats.entries <= cache.capacity();
-        if is_told && is_back && is_paid && stats.retired_entries == 0 {
+        let quiet = is_told && is_back && is_paid && stats.retired_entries == 0;
+        let quiet = quiet.then_some(stats.removed_total());
+        if quiet.is_some() && quiet == quiet_before {
             return;
         }
-        threads::give_way();
+        quiet_before = quiet;
+        (0..turns).for_each(|_| threads::give_way());
     }
     panic!("events that never came, or entries that nobody gave back: {:?}", cache.stats());
 }
