@@ -20,7 +20,7 @@ use crate::sync::{
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Between two rounds: how coarse the clock of the look-ups is. While there is garbage the epoch
@@ -39,13 +39,13 @@ const DEBT: u64 = 256;
 pub(crate) struct Threads(Mutex<Vec<JoinHandle<()>>>);
 
 impl Threads {
-    fn keep(&self, thread: JoinHandle<()>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    fn lock(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the threads to end, but for the calling one.
     pub(crate) fn join(&self) {
-        let threads = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *self.lock());
         for thread in threads {
             if thread.thread().id() != this_thread() {
                 thread.thread().unpark();
@@ -103,7 +103,7 @@ impl Process {
         let this = this_process();
         // Relaxed: nothing is published by it; the compare-exchange lets one thread start them.
         let seen = self.maintained.load(Ordering::Relaxed);
-        if seen == this || self.is_closed.load(Ordering::Relaxed) {
+        if seen == this || self.is_closed.load(Ordering::Relaxed) || self.is_elsewhere() {
             return;
         }
         // Relaxed: see `is_elsewhere`. The first one stays.
@@ -111,6 +111,7 @@ impl Process {
         let starts =
             self.maintained.compare_exchange(seen, this, Ordering::Relaxed, Ordering::Relaxed);
         if starts.is_ok() && start().is_err() {
+            // Relaxed: as above; what has been started, the lock of `Threads` tells the next one.
             self.maintained.store(0, Ordering::Relaxed);
         }
     }
@@ -135,13 +136,14 @@ where
         let engine = engine.clone();
         ThreadBuilder::new().name(name.to_owned()).spawn(move || body(&engine))
     };
+    let mut threads = threads.lock();
     if deliverer && !engine.has_deliverer() {
         let thread = spawn("halfshake-events", deliver).map_err(refused)?;
         engine.set_deliverer(thread.thread().clone());
-        threads.keep(thread);
+        threads.push(thread);
     }
     if maintenance {
-        threads.keep(spawn("halfshake-time", maintain).map_err(refused)?);
+        threads.push(spawn("halfshake-time", maintain).map_err(refused)?);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! the tag. The value of an entry is its name: unique, so that the law can be checked.
 
 use crate::clock::{ManualClock, NEVER};
-use crate::engine::{Delivery, Engine, Exact, Local, Mode, Owed, Pin, Put, Settings};
+use crate::engine::{Delivery, Engine, Exact, Local, Met, Mode, Owed, Pin, Put, Settings};
 use crate::entry::{EntryRef, Pair};
 use crate::error::Refusal;
 use crate::hash::{Geometry, Place};
@@ -278,7 +278,7 @@ impl Model {
     /// Removes by key.
     pub fn remove(&self, me: &Member, key: u64) -> bool {
         let now = self.0.time.now();
-        self.0.remove(&me.0, place(&key), now, RemovalCause::Removed, |k| *k == key)
+        self.0.remove(&me.0, place(&key), now, RemovalCause::Removed, |k| *k == key) == Met::Live
     }
 
     /// The identity of a key's entry.
@@ -292,7 +292,8 @@ impl Model {
 
     /// Removes that very entry.
     pub fn remove_exact(&self, me: &Member, identity: Identity) -> bool {
-        self.0.remove_exact(&me.0, identity.0, self.0.time.now(), RemovalCause::Removed)
+        let now = self.0.time.now();
+        self.0.remove_exact(&me.0, identity.0, now, RemovalCause::Removed) == Met::Live
     }
 
     /// Evicts one entry of any set.

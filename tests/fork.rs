@@ -120,18 +120,24 @@ fn child_of_a_parent_that_used_the_cache_drops_it_and_tells_nothing() {
     }
 }
 
-/// Lets this process have so much more address space than it has; `None`: as much as there is.
+/// Lets this process have so much more address space than it has; `None`: as much as it may.
 fn limit_address_space(more: Option<u64>) {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     let pages: u64 = statm.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
-    let most = more.map_or(libc::RLIM_INFINITY, |more| pages * 4096 + more);
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: it asks for a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let page = u64::try_from(page).expect("some thousand bytes");
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: it writes the structure.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) }, 0);
+    limit.rlim_cur = more.map_or(limit.rlim_max, |more| pages * page + more);
     // SAFETY: it reads the structure.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
 }
 
 fn cache_has_the_threads_later_that_the_system_did_not_give_at_first() {
-    // A thread's stack has 2 MiB.
+    // A thread's stack has 2 MiB, if the environment does not say otherwise.
+    assert!(std::env::var_os("RUST_MIN_STACK").is_none(), "unset RUST_MIN_STACK for this test");
     for (more, started) in [(1 << 20, 1), (3 << 20, 2)] {
         let ended = in_a_child(|| {
             let cache = cache(Maintenance::Lazy);

@@ -14,7 +14,8 @@ pub const HALFSHAKE_MODE_CLIENT: u32 = 0x1;
 pub const HALFSHAKE_MODE_SERVER: u32 = 0x2;
 /// Both sides.
 pub const HALFSHAKE_MODE_BOTH: u32 = 0x3;
-/// What has expired stays until it is flushed, replaced, or has to make room. It is never found.
+/// What has expired stays until it is flushed, replaced or removed, or has to make room. It is
+/// never found.
 pub const HALFSHAKE_MODE_NO_AUTO_CLEAR: u32 = 0x80;
 /// Look-ups do not look inside; they ask the get callback.
 pub const HALFSHAKE_MODE_NO_INTERNAL_LOOKUP: u32 = 0x100;

@@ -7,7 +7,7 @@ mod refs;
 pub use bytes::BytesCache;
 pub use refs::{Batch, Handle, Iter, PinnedRef, Removal, Taken};
 
-use crate::engine::{Engine, Held, HeldMany, Listener, Local, Mode, Owed, Put};
+use crate::engine::{Engine, Held, HeldMany, Listener, Local, Met, Mode, Owed, Put};
 use crate::entry::{Object, Owned, Pair, Record};
 use crate::error::{BadSetting, ConfigError};
 use crate::hash::Place;
@@ -279,10 +279,10 @@ where
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
-        self.remove_because(key, RemovalCause::Removed)
+        self.remove_because(key, RemovalCause::Removed) == Met::Live
     }
 
-    pub(crate) fn remove_because<Q>(&self, key: &Q, cause: RemovalCause) -> bool
+    pub(crate) fn remove_because<Q>(&self, key: &Q, cause: RemovalCause) -> Met
     where
         Q: ?Sized + Hash + Equivalent<K>,
     {
@@ -291,18 +291,18 @@ where
     }
 
     /// Removes that very entry, if it is still there: not one that has taken its key since.
-    /// Wait-free.
+    /// Whether it lived: see [`remove`](Self::remove). Wait-free.
     ///
     /// # Panics
     /// If the removal listener panics; the entry is removed then, too.
     pub fn remove_exact(&self, handle: &Handle) -> bool {
-        self.remove_exact_because(handle, RemovalCause::Removed)
+        self.remove_exact_because(handle, RemovalCause::Removed) == Met::Live
     }
 
-    pub(crate) fn remove_exact_because(&self, handle: &Handle, cause: RemovalCause) -> bool {
+    pub(crate) fn remove_exact_because(&self, handle: &Handle, cause: RemovalCause) -> Met {
         // A handle of another cache: ids are unique in the process, but places are not.
         if u64::from(handle.0.set) >= self.core.table.geometry.total_sets() {
-            return false;
+            return Met::Nothing;
         }
         let (local, now) = (self.core.local(), self.core.time.now());
         self.core.remove_exact(&local, handle.0, now, cause)

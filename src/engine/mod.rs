@@ -34,7 +34,7 @@ pub(crate) use insert::{Mode, Put};
 pub(crate) use local::forget_model_locals;
 pub(crate) use local::{Local, Pin};
 pub(crate) use lookup::Miss;
-pub(crate) use remove::Exact;
+pub(crate) use remove::{Exact, Met};
 
 use crate::budget::Budget;
 use crate::clock::{Clock, Time};

@@ -29,6 +29,17 @@ use crate::table::ways::{bit, ways_in};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// What a removal met, and took out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// Nothing that was meant.
+    Nothing,
+    /// An entry that had expired: it was told of as such.
+    Expired,
+    /// An entry that lived.
+    Live,
+}
+
 /// The identity of one entry: its way, and its id. Outlives guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Exact {
@@ -98,7 +109,7 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         }
     }
 
-    /// Removes the entry of a key; whether it lived.
+    /// Removes the entry of a key.
     pub(crate) fn remove(
         self: &Arc<Self>,
         local: &Rc<Local>,
@@ -106,48 +117,48 @@ impl<O: Object, X: Send + Sync + 'static> Engine<O, X> {
         now: u64,
         cause: RemovalCause,
         is_key: impl FnMut(&O::Key) -> bool,
-    ) -> bool {
+    ) -> Met {
         let at = self.unlink_key(local, place, now, |_| None, is_key);
-        at.is_ok_and(|at| self.tell_of_removed(local, at, now, cause))
+        at.map_or(Met::Nothing, |at| self.tell_of_removed(local, at, now, cause))
     }
 
-    /// Removes that very entry; whether it lived. Wait-free.
+    /// Removes that very entry. Wait-free.
     pub(crate) fn remove_exact(
         self: &Arc<Self>,
         local: &Rc<Local>,
         exact: Exact,
         now: u64,
         cause: RemovalCause,
-    ) -> bool {
+    ) -> Met {
         let pin = local.pin(now);
         let live = self.table.set_number(exact.set).load(pin.guard());
         if live.mask() & bit(exact.way) == 0 {
-            return false;
+            return Met::Nothing;
         }
         if live.entry(exact.way).head().id != exact.id {
-            return false;
+            return Met::Nothing;
         }
         let won = live.unlink(bit(exact.way)).next();
         drop(pin);
-        let Some(unlinked) = won else { return false };
+        let Some(unlinked) = won else { return Met::Nothing };
         let at = Away::new(exact.set, unlinked);
         self.release(&at);
         self.tell_of_removed(local, at, now, cause)
     }
 
-    /// Tells of what was removed, as expired if it was by then; whether it lived.
+    /// Tells of what was removed, as expired if it was by then.
     fn tell_of_removed(
         self: &Arc<Self>,
         local: &Rc<Local>,
         at: Away,
         now: u64,
         cause: RemovalCause,
-    ) -> bool {
+    ) -> Met {
         let cause = cause_of(self.table.unlinked_entry(&at), now, cause);
         let mut owed = Owed::new(self, local);
         owed.push(at, cause);
         owed.settle();
-        cause != RemovalCause::Expired
+        if cause == RemovalCause::Expired { Met::Expired } else { Met::Live }
     }
 
     /// Gives back what an unlinked entry held of the limits.

@@ -19,7 +19,7 @@ use super::modes::Modes;
 use super::outcome::Outcome;
 use super::outside::first_panic;
 use super::record::Session;
-use crate::cache::PinnedRef;
+use crate::engine::Met;
 use crate::error::Refusal;
 use crate::panics::discard;
 use crate::removal::RemovalCause;
@@ -305,7 +305,7 @@ impl<C: 'static> SessionCache<C> {
         loop {
             let found = self.store.peek_at_any_time(key.bytes()).filter(|found| meant(found));
             let Some(handle) = found.map(|found| found.handle()) else { return false };
-            if self.store.remove_exact_because(&handle, cause) {
+            if self.store.remove_exact_because(&handle, cause) == Met::Live {
                 return true;
             }
         }
@@ -318,11 +318,6 @@ impl<C: 'static> SessionCache<C> {
         let flights = &self.shared.flights;
         drop(flights.mark(flights.before(key.bytes()), Scope::Key(key.bytes())));
         self.shared.unknown.forget(flights.hash(key.bytes()));
-    }
-
-    /// A look-up that nobody has asked for, and that is not counted.
-    pub(super) fn look_for_itself(&self, key: &Key) -> Option<PinnedRef<'_, [u8], [u8]>> {
-        self.store.peek(key.bytes())
     }
 
     fn rejected(&self, rejection: Rejection) -> NotStored {

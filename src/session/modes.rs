@@ -31,8 +31,8 @@ impl Modes {
     pub const SERVER: Self = Self(0x2);
     /// Both sides.
     pub const BOTH: Self = Self(0x3);
-    /// What has expired stays until `flush_sessions`, until it is replaced, or until it has to
-    /// make room. It is never found all the same.
+    /// What has expired stays until `flush_sessions`, until it is replaced or removed, or until it
+    /// has to make room. It is never found all the same.
     pub const NO_AUTO_CLEAR: Self = Self(0x80);
     /// The internal cache is not looked at when a session is to be resumed.
     pub const NO_INTERNAL_LOOKUP: Self = Self(0x100);

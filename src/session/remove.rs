@@ -12,6 +12,7 @@ use super::flights::Before;
 use super::found::SessionHandle;
 use super::id::{Key, Namespace};
 use super::record::Session;
+use crate::engine::Met;
 use crate::removal::RemovalCause;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -30,8 +31,8 @@ impl<C: 'static> SessionCache<C> {
     }
 
     /// A connection ended badly (a fatal alert, no close_notify): its session is not to be used
-    /// again. Cause `Faulty`. Whether it was here: the remove callback is told only then, so an
-    /// external store that holds more than this cache has to be told by the caller.
+    /// again. Cause `Faulty`. Whether it was here: the remove callback is told only of what was, so
+    /// an external store that holds more than this cache has to be told by the caller.
     ///
     /// # Panics
     /// If the remove callback does; the session is removed then, too.
@@ -45,9 +46,14 @@ impl<C: 'static> SessionCache<C> {
     fn remove_key(&self, namespace: &Namespace, id: &[u8], cause: RemovalCause) -> bool {
         let Some(key) = self.key_named(namespace, id) else { return false };
         let before = self.shared.flights.before(key.bytes());
-        let remove = || self.store.remove_because(key.bytes(), cause);
-        self.remove_of(before, &key, cause, |_| true, remove)
-            || self.remove_absent(before, &key, cause)
+        let mut met = Met::Nothing;
+        let remove = || {
+            met = self.store.remove_because(key.bytes(), cause);
+            met == Met::Live
+        };
+        let removed = self.remove_of(before, &key, cause, |_| true, remove);
+        // What had expired was told of.
+        removed || met == Met::Nothing && self.remove_absent(before, &key, cause)
     }
 
     /// Tells of an id that was not here, if a switch says so. Who has it from outside `since` it
@@ -77,10 +83,15 @@ impl<C: 'static> SessionCache<C> {
         }
         let (key, cause) = (&handle.key, RemovalCause::Removed);
         let before = self.shared.flights.before(key.bytes());
-        let found = self.look_for_itself(key).filter(|found| found.handle() == handle.handle);
+        let found = self.store.peek_at_any_time(key.bytes());
+        let found = found.filter(|found| found.handle() == handle.handle);
         match found.map(|found| self.print(&found)) {
             Some(print) => {
-                let remove = || self.store.remove_exact_because(&handle.handle, cause);
+                let mut met = Met::Nothing;
+                let remove = || {
+                    met = self.store.remove_exact_because(&handle.handle, cause);
+                    met == Met::Live
+                };
                 // Who has the same one from outside does not bring it back, nor another one.
                 let meant = |value: &[u8]| self.print(value) == print;
                 let (removed, late) = self.change_since(before, key, remove);
@@ -88,15 +99,15 @@ impl<C: 'static> SessionCache<C> {
                 let itself = !matches!(removed, Ok(false));
                 let late = || itself && self.remove_late(key, late, cause, meant);
                 let (removed, late) = and_then(removed, late);
-                if removed || late {
-                    return true;
+                if removed || late || met == Met::Expired {
+                    return removed || late;
                 }
             }
             None => drop(self.shared.flights.mark(before, Scope::Key(key.bytes()))),
         }
         // Gone already. Another one of its id is not absent.
         let tells = self.shared.compat.contains(Compat::REMOVE_TELLS_OF_ABSENT);
-        if tells && self.look_for_itself(key).is_none() {
+        if tells && self.store.peek_at_any_time(key.bytes()).is_none() {
             self.remove_absent(before, key, cause);
         }
         false

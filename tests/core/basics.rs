@@ -69,7 +69,7 @@ fn an_expired_entry_is_never_returned_swept_or_not() {
 }
 
 #[test]
-fn removals_of_what_has_expired_find_nothing_and_leave_nothing() {
+fn removals_of_what_has_expired_say_no_and_leave_nothing() {
     let (c, clock, events) = cache(10);
     for i in 1..=2 {
         c.insert(i, 10 * i).unwrap();

@@ -1,7 +1,7 @@
 //! What the remove callback is told of ids that have no session, under the compat switch for that.
 
 use crate::sessions::{Call, Rig, id, namespace, rig_with};
-use halfshake::RemovalCause::{Faulty, Removed};
+use halfshake::RemovalCause::{Expired, Faulty, Removed};
 use halfshake::session::{Compat, Modes, Times};
 use std::time::Duration;
 
@@ -23,6 +23,22 @@ fn remove_callback_is_called_for_what_is_absent() {
     let calls = [Call::New(1, 3), Call::Remove(3, Removed), Call::Remove(3, Removed)];
     assert_eq!(rig.world.calls(), calls);
     assert_eq!(rig.cache.stats().engine.removed_total(), 1, "the engine has removed one");
+}
+
+#[test]
+fn what_had_expired_was_here_and_is_told_of_as_that_alone() {
+    let rig = with(Compat::REMOVE_TELLS_OF_ABSENT);
+    (1..=3).for_each(|n| _ = rig.begin(n));
+    let handle = rig.cache.find(&namespace(), &[3; 32]).unwrap().handle().unwrap();
+    rig.clock.advance(rig.cache.timeout());
+    rig.world.calls();
+    assert!(!rig.cache.remove(&namespace(), &[1; 32]));
+    assert!(!rig.cache.connection_failed(&namespace(), &[2; 32]));
+    assert!(!rig.cache.remove_exact(&handle));
+    let calls = [1, 2, 3].map(|n| Call::Remove(n, Expired));
+    assert_eq!(rig.world.calls(), calls);
+    assert!(!rig.cache.remove_exact(&handle));
+    assert_eq!(rig.world.calls(), [Call::Remove(3, Removed)], "it is absent now");
 }
 
 #[test]

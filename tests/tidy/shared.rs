@@ -142,11 +142,12 @@ fn names(architecture: &str) -> BTreeSet<String> {
         let cell = row.split(" |").next().unwrap_or_default();
         let mut owner = None;
         for name in cell.split('`').step_by(2) {
-            found.insert(match owner {
-                Some(owner) if !name.contains("::") => format!("{owner}::{name}"),
+            let own = name.split_once("::").map(|(owner, _)| owner);
+            found.insert(match (own, owner) {
+                (None, Some(owner)) => format!("{owner}::{name}"),
                 _ => name.to_owned(),
             });
-            owner = owner.or(name.split("::").next());
+            owner = own.or(owner).or(Some(name));
         }
     }
     found

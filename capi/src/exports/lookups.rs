@@ -119,7 +119,8 @@ fn look_up(
 
 /// Removes the session of this id (SSL_CTX_remove_session, by id).
 ///
-/// HALFSHAKE_MISS: there was none. What is not here may still be in an external store, which only
+/// HALFSHAKE_MISS: there was none; one that had expired leaves, as HALFSHAKE_CAUSE_EXPIRED, if it
+/// has not yet. What is not here may still be in an external store, which only
 /// hears of what is here: who wants it gone everywhere deletes it there first.
 #[unsafe(no_mangle)]
 pub extern "C" fn halfshake_cache_remove(

@@ -121,27 +121,6 @@ fn expire_take(race: &Race) {
 }
 model!(expire_take, least 67);
 
-/// What was removed stays away, also if it had expired by then, and another operation, which began
-/// before, has seen it live.
-///
-/// Threads: one lets the time go by and removes, one replaces what is there.
-fn removed_at_its_end(race: &Race) {
-    let cache = Model::new(4);
-    cache.insert_until(&cache.member(), K, 1, 5);
-    let removes = role(|cache: &Model, me: &_| {
-        // A step that is explored, for the clock's is none.
-        cache.observe(me);
-        cache.set_time(5);
-        cache.remove(me, K)
-    });
-    let replaces = role(|cache: &Model, me: &_| cache.replace(me, K, 2) == Inserted::Stored);
-    let [removed, replaced] = race.check(&cache, [removes, replaces]);
-    race.saw(if removed { "removed" } else { "expired" });
-    assert_eq!(removed, replaced, "only what took its place could live on");
-    assert_eq!(live(&cache), [], "removed, and back");
-}
-model!(removed_at_its_end, least 309, sees ["removed", "expired"]);
-
 /// Two sweeps of one set tell of an expired entry once, and forget no deadline between them.
 ///
 /// Threads: two that sweep.

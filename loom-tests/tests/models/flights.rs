@@ -25,7 +25,7 @@ pub(crate) fn acts<T: 'static>(
     Box::new(move || act(&sessions))
 }
 
-fn resumes(sessions: &Sessions) -> LoneRole<&'static str> {
+pub(crate) fn resumes(sessions: &Sessions) -> LoneRole<&'static str> {
     acts(sessions, |sessions| match sessions.resume() {
         Found::Nothing => "nothing",
         Found::Inside(NAME) => "inside",
@@ -393,29 +393,6 @@ fn removed_or_renewed(race: &Race) {
     sessions.end();
 }
 model!(removed_or_renewed, least 660, sees ["nothing", "inside", "renewed"]);
-
-/// A session that was refused stays away, also if it came to its end while the new callback looked
-/// at it, and is renewed by one who began before.
-///
-/// Threads: one refuses a session at its end, one looks up, which renews.
-/// Not covered: the new callback itself (`refused_meanwhile`).
-fn refused_at_its_end(race: &Race) {
-    let sessions = Sessions::new(0);
-    sessions.add(NAME);
-    sessions.renew_from_now_on();
-    let refuses = acts(&sessions, |sessions| {
-        sessions.refuse_at_its_end(NAME);
-        "refused"
-    });
-    let seen = race.run_alone([refuses, resumes(&sessions)]);
-    race.saw(seen[1]);
-    if sessions.events().contains(&(NAME, RemovalCause::Replaced)) {
-        race.saw("renewed");
-    }
-    assert_eq!(sessions.found(), None, "refused, and back");
-    sessions.end();
-}
-model!(refused_at_its_end, least 1253, sees ["nothing", "inside", "renewed"]);
 
 /// Nothing is stored once caching was switched off.
 ///

@@ -4,6 +4,7 @@
 //! value of an entry is its name, so that every event tells which entry it was about.
 
 mod capacity;
+mod ends;
 mod events;
 mod expiry;
 mod flights;
