@@ -91,7 +91,11 @@
 #define HALFSHAKE_MODE_SERVER 2
 /** Both sides. */
 #define HALFSHAKE_MODE_BOTH 3
-/** What has expired stays until it is flushed, replaced, or has to make room. It is never found. */
+
+/**
+ * What has expired stays until it is flushed, replaced or removed, or has to make room. It is
+ * never found.
+ */
 #define HALFSHAKE_MODE_NO_AUTO_CLEAR 128
 /** Look-ups do not look inside; they ask the get callback. */
 #define HALFSHAKE_MODE_NO_INTERNAL_LOOKUP 256
@@ -934,7 +938,8 @@ int halfshake_cache_find(halfshake_cache *cache,
 /**
  * Removes the session of this id (SSL_CTX_remove_session, by id).
  *
- * HALFSHAKE_MISS: there was none. What is not here may still be in an external store, which only
+ * HALFSHAKE_MISS: there was none; one that had expired leaves, as HALFSHAKE_CAUSE_EXPIRED, if it
+ * has not yet. What is not here may still be in an external store, which only
  * hears of what is here: who wants it gone everywhere deletes it there first.
  */
 int halfshake_cache_remove(halfshake_cache *cache, const halfshake_key *key);
