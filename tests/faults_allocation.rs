@@ -16,7 +16,7 @@ use std::io::Read as _;
 use std::os::fd::FromRawFd as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tried::tried;
+use tried::{space, tried};
 
 /// Counts allocations, and fails the one that it is told to.
 struct Failing;
@@ -194,12 +194,7 @@ fn child(part: impl FnOnce(), at: u64) -> (End, u64) {
 /// A child that may have so much more address space than it has, and no more.
 fn poor_child(more: u64, part: impl FnOnce()) -> End {
     let bounded = || {
-        let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-        let pages: u64 = statm.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
-        let most = pages * 4096 + more;
-        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-        // SAFETY: it reads the structure.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+        space::limit(Some(more));
         part();
     };
     child(bounded, 0).0
@@ -260,8 +255,7 @@ fn main() {
     // SAFETY: this process has one thread.
     unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
     every_allocation_that_fails_is_an_error_or_a_clean_abort();
-    // The sanitizer reserves address space of its own.
-    if std::env::var_os("ASAN_OPTIONS").is_none() {
+    if space::ENDS {
         address_space_that_ends_is_an_error_when_building_and_no_harm_afterwards();
     }
     println!("faults_allocation: ok");

@@ -3,6 +3,7 @@
 
 #[path = "../random/mod.rs"]
 pub(crate) mod random;
+pub(crate) mod space;
 
 pub(crate) use random::Random;
 
