@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "fork, and an allocator that fails")]
 #![expect(clippy::disallowed_types, reason = "the library's room of atomics is not for tests")]
 
+mod space;
 mod tried;
 
 use halfshake::session::{Answer, Namespace, SessionCache, SessionId, Side};
@@ -16,7 +17,7 @@ use std::io::Read as _;
 use std::os::fd::FromRawFd as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tried::{space, tried};
+use tried::tried;
 
 /// Counts allocations, and fails the one that it is told to.
 struct Failing;

@@ -2,13 +2,14 @@
 //! threads a child would not have.
 #![expect(unsafe_code, reason = "fork")]
 
+mod space;
 mod tried;
 
 use halfshake::{Cache, Maintenance, RemovalCause};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
-use tried::{amount, space, tried};
+use tried::{amount, tried};
 
 /// Nothing here takes this long on a machine that still answers.
 const BOUND: u32 = 60;

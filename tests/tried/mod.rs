@@ -3,7 +3,6 @@
 
 #[path = "../random/mod.rs"]
 pub(crate) mod random;
-pub(crate) mod space;
 
 pub(crate) use random::Random;
 
