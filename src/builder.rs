@@ -1,5 +1,6 @@
 //! Settings: collected by the builder, checked once, all bad ones told together.
 
+use crate::cache::handles::Handles;
 use crate::cache::{Cache, Extra, Removal, Stored, Weigher};
 use crate::clock::{Clock, NEVER, SystemClock, ticks_up};
 use crate::engine::{Delivery, Engine, Listener, Settings};
@@ -8,7 +9,6 @@ use crate::error::{BadSetting, ConfigError};
 use crate::hash::Geometry;
 use crate::maintenance::{Process, Threads};
 use crate::once::Flights;
-use crate::sync::{PlainBool, PlainU64};
 use crate::table::away::MOST_SETS;
 use crate::table::ways::WAYS;
 use std::hash::{BuildHasher, Hash};
@@ -301,8 +301,7 @@ where
             weigher: self.weigher,
             timeout: self.time_to_live.map_or(NEVER, ticks_up),
             most_entries,
-            handles: PlainU64::new(0),
-            ended: PlainBool::new(false),
+            handles: Handles::new(),
             flights: Flights::default(),
             threads: Threads::default(),
             process: Process::new(lazy),

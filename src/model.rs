@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 mod parts;
-pub use parts::{Blocks, Counters, Counting, Handed, Memory, Retired, Ticks};
+pub use parts::{Blocks, Counters, Counting, Grace, Handed, Handles, Memory, Retired, Ticks};
 
 type Object = Pair<u64, u64>;
 type Core = Engine<Object, Log>;

@@ -108,9 +108,14 @@ mod imp {
 
     pub(crate) use loom::cell::UnsafeCell as ModelCell;
     pub(crate) use loom::sync::atomic::fence;
-    pub(crate) use loom::thread::yield_now;
+    pub(crate) use loom::thread::{current as current_model_thread, yield_now};
 
     pub(crate) fn wait(_round: u32) {
+        yield_now();
+    }
+
+    /// No model sleeps.
+    pub(crate) fn park_timeout(_: std::time::Duration) {
         yield_now();
     }
 
@@ -126,14 +131,6 @@ mod imp {
         pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
             self.0.lock().expect("a model that panics has ended")
         }
-    }
-
-    /// Tells loom's threads apart: they run on one thread of the system, and share its locals.
-    pub(crate) fn model_thread() -> u64 {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        loom::thread::current().id().hash(&mut hasher);
-        hasher.finish()
     }
 
     /// loom steps inside `f` happen, but are not explored.
@@ -233,9 +230,9 @@ pub(crate) type Ordering = core::sync::atomic::Ordering;
 #[cfg(not(halfshake_shuttle))]
 mod waiting {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
-    pub(crate) use std::thread::{
-        Builder as ThreadBuilder, JoinHandle, Thread, ThreadId, park_timeout,
-    };
+    #[cfg(not(halfshake_loom))]
+    pub(crate) use std::thread::park_timeout;
+    pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle, Thread, ThreadId};
 
     pub(crate) fn current_thread() -> Thread {
         std::thread::current()

@@ -1,6 +1,7 @@
 //! The public cache: a handle to an engine, for keys and values of any type or for bytes.
 
 mod bytes;
+pub(crate) mod handles;
 mod pair;
 mod refs;
 
@@ -16,8 +17,8 @@ use crate::once::Flights;
 use crate::panics::discard;
 use crate::removal::RemovalCause;
 use crate::stats::Stats;
-use crate::sync::{Ordering, PlainBool, PlainU64};
 use equivalent::Equivalent;
+use handles::Handles;
 use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,9 +55,7 @@ pub(crate) struct Extra<K: ?Sized, V: ?Sized, S> {
     /// The timeout of entries that bring none, in ticks.
     pub(crate) timeout: u64,
     pub(crate) most_entries: u64,
-    pub(crate) handles: PlainU64,
-    /// The last handle was dropped.
-    pub(crate) ended: PlainBool,
+    pub(crate) handles: Handles,
     pub(crate) flights: Flights,
     pub(crate) threads: Threads,
     pub(crate) process: Process,
@@ -104,8 +103,7 @@ where
 {
     /// A counted handle.
     pub(crate) fn from_core(core: Arc<Core<K, V, S>>) -> Self {
-        // Relaxed: whoever clones holds a handle; only the last drop orders anything.
-        core.extra.handles.fetch_add(1, Ordering::Relaxed);
+        core.extra.handles.come();
         Self { core }
     }
 
@@ -461,10 +459,7 @@ where
 {
     /// The last handle shuts the cache down. Never panics: listeners that do are counted.
     fn drop(&mut self) {
-        // AcqRel: whatever other handles did comes before the end.
-        let last = self.core.extra.handles.fetch_sub(1, Ordering::AcqRel) == 1;
-        // Once: a listener that is told of the end may make handles of its own, and drop them.
-        if last && !self.core.extra.ended.swap(true, Ordering::Relaxed) {
+        if self.core.extra.handles.go() {
             if self.core.extra.process.is_elsewhere() {
                 self.core.ask_to_stop();
                 return;

@@ -1,6 +1,7 @@
 //! Parts of the engine by themselves, as models see them. Model builds only.
 
 use super::{Held, Model};
+use crate::cache::handles::Handles as HandleCount;
 use crate::clock::{ManualClock, Time};
 use crate::entry::depot::{self, Block, Depot};
 use crate::entry::slab::Slab;
@@ -8,7 +9,7 @@ use crate::removal::RemovalCause;
 use crate::stats::{Blocks as CounterBlocks, Counter, OwnedBlock};
 use crate::sync::exploring_words;
 use crate::table::away::WayAt;
-use crate::table::retired::Lists;
+use crate::table::retired::{Lists, Ready};
 use crate::table::ring::Ring;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -83,6 +84,51 @@ impl Retired {
     /// Takes all that are there, unless somebody else does so just now.
     pub fn take(&self) -> Vec<u32> {
         self.0.take().into_iter().flatten().map(WayAt::set).collect()
+    }
+}
+
+/// Ways whose grace period passes, of which none is usual; the gauge of them is explored.
+#[derive(Clone, Debug)]
+pub struct Grace(Arc<Ready>);
+
+impl Default for Grace {
+    fn default() -> Self {
+        Self(Arc::new(exploring_words(|| Ready::where_usual(0))))
+    }
+}
+
+impl Grace {
+    /// Hands some ways to the collector: what it does when their grace period is over.
+    pub fn hand_over(&self, ways: &[u32]) -> impl FnOnce() + use<> {
+        self.0.after_grace(ways.iter().map(|way| WayAt::new(*way, 0)).collect())
+    }
+
+    /// Whether the collector has any.
+    pub fn is_behind(&self) -> bool {
+        self.0.is_behind()
+    }
+}
+
+/// The count of a cache's handles, which is explored.
+#[derive(Clone, Debug)]
+pub struct Handles(Arc<HandleCount>);
+
+impl Handles {
+    /// So many handles.
+    pub fn of(count: usize) -> Self {
+        let handles = exploring_words(HandleCount::new);
+        (0..count).for_each(|_| handles.come());
+        Self(Arc::new(handles))
+    }
+
+    /// One is cloned.
+    pub fn come(&self) {
+        self.0.come();
+    }
+
+    /// One is dropped; whether the cache ends.
+    pub fn go(&self) -> bool {
+        self.0.go()
     }
 }
 

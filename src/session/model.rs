@@ -6,7 +6,7 @@
 
 use super::breaker::Breaker as Inner;
 use super::modes::Modes;
-use super::outcome::Seat;
+use super::outcome::{Seat, block_on};
 use super::outside::{Begun, Question};
 use super::{
     Answer, Compat, Namespace, Newly, Purpose, Resumed, Session, SessionCache, SessionHandle,
@@ -393,6 +393,13 @@ impl Breaker {
     pub fn failed(&self, now: u64) -> bool {
         self.0.failed(now)
     }
+}
+
+/// Polls until it is ready, on this thread, as those do who wait for an answer; the flag that they
+/// are woken by is explored.
+pub fn wait_for<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+    let answer = exploring_words(|| block_on(Duration::MAX, poll));
+    answer.unwrap_or_else(|_| panic!("584 million years are over"))
 }
 
 /// See [`Sessions::ask_later`].

@@ -28,7 +28,7 @@ use super::flights::Departed;
 use super::record::Session;
 use crate::clock::Stopwatch;
 use crate::panics::discard;
-use crate::sync::{Lock, Ordering, PlainBool, Thread, current_thread, park_timeout};
+use crate::sync::{Flag, Lock, Ordering, Thread, current_thread, park_timeout};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -272,15 +272,23 @@ impl Drop for Seat {
 }
 
 /// Wakes a thread. That it is woken is noted, too: whatever it does while it polls may park it, and
-/// use up what `unpark` leaves.
+/// use up what `unpark` leaves. (Model: `woken_sees`.)
 struct Unpark {
     thread: Thread,
-    woken: PlainBool,
+    woken: Flag,
+}
+
+impl Unpark {
+    /// Whether it was woken since this was asked last.
+    fn was_woken(&self) -> bool {
+        // Relaxed: what is found is written anew. Acquire: pairs with the Release in `wake`.
+        self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
+    }
 }
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        // Release: pairs with the Acquire in `block_on`.
+        // Release: pairs with the Acquire in `was_woken`.
         self.woken.store(true, Ordering::Release);
         self.thread.unpark();
     }
@@ -291,7 +299,7 @@ pub(super) fn block_on<T>(
     timeout: Duration,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, TimedOut> {
-    let unpark = Arc::new(Unpark { thread: current_thread(), woken: PlainBool::new(false) });
+    let unpark = Arc::new(Unpark { thread: current_thread(), woken: Flag::new(false) });
     let waker = Waker::from(unpark.clone());
     let begin = Stopwatch::start();
     let mut is_over = false;
@@ -306,8 +314,7 @@ pub(super) fn block_on<T>(
         loop {
             let left = timeout.saturating_sub(begin.elapsed());
             is_over = left.is_zero();
-            // Acquire: pairs with the Release in `wake`.
-            if unpark.woken.swap(false, Ordering::Acquire) {
+            if unpark.was_woken() {
                 break;
             }
             if is_over {

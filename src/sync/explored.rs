@@ -4,12 +4,20 @@
 //! accesses, every model would have many times its executions. So these words are plain, but for
 //! those that are made within [`exploring_words`].
 
-use super::{AtomicU64, Ordering, PlainU64, model_thread};
+use super::{AtomicU64, Ordering, PlainU64, current_model_thread};
 use std::cell::RefCell;
 
 thread_local! {
     /// Those of loom's threads whose words are explored now: they run on one thread of the system.
     static EXPLORING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Tells the model's threads apart: they run on one thread of the system, and share its locals.
+pub(crate) fn model_thread() -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    current_model_thread().id().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Words that this thread makes within `make` are explored.
@@ -69,6 +77,13 @@ impl Word {
         }
     }
 
+    pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
+        match self {
+            Self::Plain(word) => word.fetch_sub(value, order),
+            Self::Explored(word) => word.fetch_sub(value, order),
+        }
+    }
+
     pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
         match self {
             Self::Plain(word) => word.fetch_max(value, order),
@@ -112,6 +127,10 @@ impl Flag {
 
     pub(crate) fn store(&self, value: bool, order: Ordering) {
         self.0.store(value.into(), order);
+    }
+
+    pub(crate) fn swap(&self, value: bool, order: Ordering) -> bool {
+        self.0.swap(value.into(), order) != 0
     }
 
     pub(crate) fn compare_exchange(

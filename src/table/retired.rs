@@ -20,11 +20,11 @@
 //!
 //! The swap acquires and releases: the numbers, and everything before the unlink.
 //!
-//! Loom: `idle_retirer`, `reuse_*`, `handed_before_the_end`.
+//! Loom: `idle_retirer`, `reuse_*`, `handed_before_the_end`, `grace_is_counted`.
 
 use super::away::{Graced, WayAt};
 use super::ring::Ring;
-use crate::sync::{Ordering, PlainU64, Slot, Swap, Word, is_explored};
+use crate::sync::{Ordering, Slot, Swap, Word, is_explored};
 use crossbeam_utils::CachePadded;
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -134,19 +134,23 @@ impl Batch {
 pub(crate) struct Ready {
     batches: Swap<Batch>,
     /// Ways that the collector has and that are not here yet.
-    held_back: PlainU64,
+    held_back: Word,
     /// How many of them there are as a rule, at most.
     usual: u64,
     /// Batches that ever came.
-    came: PlainU64,
+    came: Word,
 }
 
 impl Ready {
     /// For a table of so many sets.
     pub(crate) fn new(sets: u64) -> Self {
         // Batches of many threads in a small table; else a few of a thousand entries.
-        let usual = (sets / 64).max(512);
-        let (held_back, came) = (PlainU64::new(0), PlainU64::new(0));
+        Self::where_usual((sets / 64).max(512))
+    }
+
+    /// Where so many ways are usual.
+    pub(crate) fn where_usual(usual: u64) -> Self {
+        let (held_back, came) = (Word::new(0), Word::new(0));
         Self { batches: Swap::new(None), held_back, usual, came }
     }
 

@@ -47,8 +47,6 @@ const TELL_NOTHING: [&str; 5] = ["assertion", "failed", "left == right", "panick
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// Why no model explores it, or nothing.
-    pub(crate) reason: String,
     line: usize,
 }
 
@@ -193,10 +191,8 @@ impl Inventory {
             }
         }
         for row in &self.rows {
-            let has_mutants = self.of_row(&row.name).next().is_some();
-            if has_mutants != row.reason.is_empty() {
-                let what = if has_mutants { "mutants, and a reason for none" } else { "neither" };
-                let line = format!("{}: {what}; models, or why there are none", row.name);
+            if self.of_row(&row.name).next().is_none() {
+                let line = format!("{}: no mutant breaks it, so no model shows it", row.name);
                 found.push(at(ARCHITECTURE, row.line, &line));
             }
         }
@@ -225,7 +221,7 @@ impl Inventory {
     /// What ARCHITECTURE.md says of mutants.
     pub(crate) fn table_of_mutants(&self) -> String {
         let mut out = "\n| row | models fail when |\n| --- | --- |\n".to_owned();
-        for row in self.rows.iter().filter(|row| row.reason.is_empty()) {
+        for row in &self.rows {
             line(&mut out, [&row.name, &names(self.of_row(&row.name).collect())]);
         }
         out.push('\n');
@@ -239,11 +235,7 @@ impl Inventory {
             let mutants: Vec<_> = self.of_row(&row.name).collect();
             let models: BTreeSet<_> =
                 mutants.iter().flat_map(|mutant| mutant.models.iter().cloned()).collect();
-            let models = if row.reason.is_empty() {
-                models.into_iter().collect::<Vec<_>>().join(", ")
-            } else {
-                format!("none: {}", row.reason)
-            };
+            let models = models.into_iter().collect::<Vec<_>>().join(", ");
             line(out, [&row.name, &models, &names(mutants)]);
         }
     }
@@ -311,7 +303,7 @@ fn rows_of(architecture: &str) -> Vec<Row> {
     for line in section(INVARIANTS) {
         if let Some((number, _)) = lines[line].split_once(". **") {
             let name = format!("invariant {number}");
-            rows.push(Row { name, reason: String::new(), line: line + 1 });
+            rows.push(Row { name, line: line + 1 });
         }
     }
     let cells = |line: usize| -> Vec<String> {
@@ -329,7 +321,7 @@ fn rows_of(architecture: &str) -> Vec<Row> {
         let is_one_of_some = cells[0].is_empty() || goes_on;
         let writer = cells[1].split([' ', ',']).next().unwrap_or_default();
         let name = if is_one_of_some { format!("{field}: {writer}") } else { field.clone() };
-        rows.push(Row { name, reason: cells.last().cloned().unwrap_or_default(), line: line + 1 });
+        rows.push(Row { name, line: line + 1 });
     }
     rows
 }
@@ -408,14 +400,13 @@ mod tests {
     use super::*;
 
     const ROWS: &str = "## Invariants\n\n1. **One.** It is.\n\n## Fields, writers, orderings\n\n\
-        | field | written by | no model, because |\n| --- | --- | --- |\n\
-        | `A::b` | `publish` (CAS) | |\n| | `unlink`, `clear` | |\n\
-        | `C` (one) | x | it is plain |\n";
+        | field | written by |\n| --- | --- |\n\
+        | `A::b` | `publish` (CAS) |\n| | `unlink`, `clear` |\n| `C` (one) | x |\n";
     const MODEL: &str = "//! Some.\n//!\n//! Property: p.\n//! Threads: t.\n//! Not covered: n.\n\n\
         /// It holds.\n///\n/// Threads: two. Not covered: three.\nfn holds(race: &Race) {\n}\n\
         model!(holds, real, least 20);\n";
     const MUTANT: &str = "Nothing is kept.\nmodels: some::holds\nrow: A::b: publish; A::b: unlink; \
-        invariant 1\nexpect: x\n\n--- a/src/a.rs\n";
+        invariant 1; C\nexpect: x\n\n--- a/src/a.rs\n";
 
     fn findings(rows: &str, model: &str, mutant: &str) -> Vec<String> {
         let file = |path: &str, text: &str| File { path: path.to_owned(), text: text.to_owned() };
@@ -432,7 +423,6 @@ mod tests {
     fn rows_are_told_apart_by_field_and_by_writer() {
         let names: Vec<_> = rows_of(ROWS).into_iter().map(|row| row.name).collect();
         assert_eq!(names, ["invariant 1", "A::b: publish", "A::b: unlink", "C"]);
-        assert_eq!(rows_of(ROWS)[3].reason, "it is plain");
     }
 
     #[test]
@@ -449,12 +439,11 @@ mod tests {
         wrong(ROWS, MODEL, &MUTANT.replace("some::holds", "some::other"), "no model some::other");
         wrong(ROWS, MODEL, &MUTANT.replace("some::holds", "some::other"), "no mutant shows");
         wrong(ROWS, MODEL, &MUTANT.replace("A::b: unlink", "A::c"), "has no row A::c");
-        wrong(ROWS, MODEL, &MUTANT.replace("; invariant 1", ""), "invariant 1: neither");
-        wrong(ROWS, MODEL, &MUTANT.replace("invariant 1", "invariant 1; C"), "a reason for none");
+        wrong(ROWS, MODEL, &MUTANT.replace("; invariant 1", ""), "invariant 1: no mutant");
         wrong(ROWS, MODEL, &MUTANT.replace("row: ", "raw: "), "say `models:` and `row:`");
         wrong(ROWS, &MODEL.replace("/// Threads:", "/// Two:"), MUTANT, "say the property");
         wrong(ROWS, &MODEL.replace("//! Threads:", "//! Two:"), MUTANT, "`Not covered:` first");
-        wrong(&ROWS.replace("it is plain", ""), MODEL, MUTANT, "C: neither");
+        wrong(ROWS, MODEL, &MUTANT.replace("; C", ""), "C: no mutant");
         wrong(ROWS, MODEL, &MUTANT.replace("src/a.rs", STAND_INS[0]), "say `stand-in:`");
         wrong(ROWS, MODEL, &MUTANT.replace("expect: x", "expect: x|unwrap"), "say which");
         wrong(ROWS, MODEL, &MUTANT.replace("row:", "stand-in: y\nrow:"), "say `stand-in:`");
@@ -471,19 +460,16 @@ mod tests {
         let inventory = Inventory::read(&files);
         let page = inventory.document();
         let table = inventory.table_of_mutants();
-        assert!(
-            table.ends_with("| A::b: unlink | keeps |\n\n") && !table.contains("| C |"),
-            "{table}"
-        );
+        assert!(table.ends_with("| A::b: unlink | keeps |\n| C | keeps |\n\n"), "{table}");
         for line in [
             "| A::b: unlink | some::holds | keeps |",
-            "| C | none: it is plain |  |",
+            "| C | some::holds | keeps |",
             "| keeps | Nothing is kept. | `src/a.rs` |",
             "1 models, 1 of them on the real crossbeam-epoch; 1 mutants; 4 rows.",
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }
-        let rows = "A::b: publish; A::b: unlink; invariant 1";
+        let rows = "A::b: publish; A::b: unlink; C; invariant 1";
         let model = format!("| holds | It holds. | two. | three. | {rows} | keeps |");
         assert!(page.contains(&model), "{page}");
     }

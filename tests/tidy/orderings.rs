@@ -1,5 +1,4 @@
-//! Orderings above relaxed: each has a mutant that weakens it by one step, or a reason here why
-//! nothing but an argument holds it.
+//! Orderings above relaxed: each has a mutant that weakens it, for each way to do so by one step.
 
 use crate::File;
 use crate::models::STAND_INS;
@@ -7,34 +6,6 @@ use crate::source::{Finding, Source};
 use std::fmt::Write;
 
 const MUTANTS: &str = "loom-tests/mutants/";
-
-/// What no mutant weakens.
-struct Unproved {
-    path: &'static str,
-    /// The line, without what surrounds it.
-    line: &'static str,
-    reason: &'static str,
-}
-
-const UNPROVED: &[Unproved] = &[
-    Unproved {
-        path: "src/cache/mod.rs",
-        line: "let last = self.core.extra.handles.fetch_sub(1, Ordering::AcqRel) == 1;",
-        reason: "the count of an `Arc`, used as one; `tests/races.rs` reads at the end what \
-                 another handle's owner wrote",
-    },
-    Unproved {
-        path: "src/session/outcome.rs",
-        line: "self.woken.store(true, Ordering::Release);",
-        reason: "it parks a thread of the system, which loom has not; `tests/races.rs` reads when \
-                 it is polled what was written before it was woken",
-    },
-    Unproved {
-        path: "src/session/outcome.rs",
-        line: "if unpark.woken.swap(false, Ordering::Acquire) {",
-        reason: "the other side of the same",
-    },
-];
 
 /// One ordering of one line.
 struct Site {
@@ -45,7 +16,6 @@ struct Site {
     order: &'static str,
     /// The mutants that weaken it, for each way to do so.
     mutants: Vec<(&'static str, Vec<String>)>,
-    reason: &'static str,
 }
 
 /// What each ordering becomes when it is weakened by one step. For loom the strongest one is the
@@ -58,35 +28,20 @@ fn weaker(order: &str) -> &'static [&'static str] {
     }
 }
 
-/// Every ordering above relaxed that has neither mutants nor a reason; reasons that are stale.
+/// Every ordering above relaxed that lacks a mutant.
 pub(crate) fn findings(files: &[File]) -> Vec<Finding> {
-    findings_with(files, UNPROVED)
-}
-
-fn findings_with(files: &[File], unproved: &[Unproved]) -> Vec<Finding> {
-    let sites = sites(files, unproved);
     let mut found = Vec::new();
-    for site in &sites {
+    for site in sites(files) {
         let mut wrong = |what: String| {
             found.push(Finding { path: site.path.clone(), line: site.line + 1, message: what });
         };
-        if !site.reason.is_empty() {
-            continue;
-        }
         if site.mutants.is_empty() {
             wrong(format!("{}: models can't tell it from AcqRel: weaken it", site.order));
         }
         for (to, mutants) in &site.mutants {
             if mutants.is_empty() {
-                wrong(format!("{}: no mutant makes it {to}, and no reason why", site.order));
+                wrong(format!("{}: no mutant makes it {to}", site.order));
             }
-        }
-    }
-    for Unproved { path, line, .. } in unproved {
-        let is_used = |site: &Site| site.path == *path && site.code == *line;
-        if !sites.iter().any(|site| !site.reason.is_empty() && is_used(site)) {
-            let message = format!("{line:?} has a reason in tests/tidy/orderings.rs for nothing");
-            found.push(Finding { path: (*path).to_owned(), line: 1, message });
         }
     }
     found
@@ -94,22 +49,21 @@ fn findings_with(files: &[File], unproved: &[Unproved]) -> Vec<Finding> {
 
 /// The part of docs/MODELS.md.
 pub(crate) fn section(files: &[File]) -> String {
-    let sites = sites(files, UNPROVED);
     let mut out = "\n## Orderings\n\nEvery one above relaxed, but for those of stand-ins: the \
-        mutants that weaken it by one step, or what it rests on.\n\n| in | code | mutants |\n\
+        mutants that weaken it by one step.\n\n| in | code | mutants |\n\
         | --- | --- | --- |\n"
         .to_owned();
-    for Site { path, code, mutants, reason, .. } in &sites {
+    for Site { path, code, mutants, .. } in sites(files) {
         let names: Vec<&str> =
             mutants.iter().flat_map(|(_, names)| names).map(String::as_str).collect();
-        let proof = if reason.is_empty() { names.join(", ") } else { format!("none: {reason}") };
+        let names = names.join(", ");
         let code = code.replace('|', "\\|");
-        let _infallible = writeln!(out, "| `{path}` | `{code}` | {proof} |");
+        let _infallible = writeln!(out, "| `{path}` | `{code}` | {names} |");
     }
     out
 }
 
-fn sites(files: &[File], unproved: &[Unproved]) -> Vec<Site> {
+fn sites(files: &[File]) -> Vec<Site> {
     let patches: Vec<&File> = files.iter().filter(|file| file.path.starts_with(MUTANTS)).collect();
     let is_ours = |file: &&File| {
         let is_source = file.path.starts_with("src/") && file.path.ends_with(".rs");
@@ -130,13 +84,6 @@ fn sites(files: &[File], unproved: &[Unproved]) -> Vec<Site> {
                     site.weakened_by(name, &added);
                 }
             }
-        }
-    }
-    for site in &mut found {
-        let is_proved = !site.mutants.is_empty() && site.mutants.iter().all(|m| !m.1.is_empty());
-        let reason = unproved.iter().find(|u| u.path == site.path && u.line == site.code);
-        if let (Some(Unproved { reason, .. }), false) = (reason, is_proved) {
-            site.reason = reason;
         }
     }
     found
@@ -177,7 +124,6 @@ fn sites_of(source: &Source) -> Vec<Site> {
                     code: code.to_owned(),
                     order,
                     mutants: weaker(order).iter().map(|to| (*to, Vec::new())).collect(),
-                    reason: "",
                 });
             }
         }
@@ -252,14 +198,13 @@ mod tests {
         ]
     }
 
-    fn wrong(files: &[File], unproved: &[Unproved]) -> Vec<(usize, String)> {
-        let found = findings_with(files, unproved);
-        found.into_iter().map(|finding| (finding.line, finding.message)).collect()
+    fn wrong(files: &[File]) -> Vec<(usize, String)> {
+        findings(files).into_iter().map(|finding| (finding.line, finding.message)).collect()
     }
 
     #[test]
     fn orderings_that_have_all_their_mutants_are_fine() {
-        assert_eq!(wrong(&all(), &[]), []);
+        assert_eq!(wrong(&all()), []);
     }
 
     #[test]
@@ -267,27 +212,15 @@ mod tests {
         for (without, line, says) in [(1, 3, "Relaxed"), (2, 7, "Relaxed"), (3, 8, "Release")] {
             let mut files = all();
             files.remove(without);
-            let found = wrong(&files, &[]);
+            let found = wrong(&files);
             assert!(found.len() == 1 && found[0].0 == line, "{found:?}");
             assert!(found[0].1.contains(&format!("makes it {says}")), "{found:?}");
         }
         let mut files = all();
         files[0].text = TEXT.replace("AcqRel", "SeqCst");
-        let found = wrong(&files, &[]);
+        let found = wrong(&files);
         assert!(found.iter().any(|found| found.1.contains("can't tell it")), "{found:?}");
         files[0].text = format!("#[cfg(test)]\nmod tests {{\n{TEXT}}}\n");
-        assert_eq!(wrong(&files, &[]), [], "not in tests");
-    }
-
-    #[test]
-    fn reason_stands_for_a_mutant_and_must_be_needed() {
-        let line = "x.store(1, Ordering::Release);";
-        let unproved = || [Unproved { path: "src/a.rs", line, reason: "so" }];
-        let mut files = all();
-        assert_eq!(wrong(&files, &unproved()).len(), 1, "it has a mutant");
-        files.remove(1);
-        assert_eq!(wrong(&files, &unproved()), []);
-        assert_eq!(sites(&files, &unproved())[0].reason, "so");
-        assert_eq!(sites(&files, &unproved())[1].reason, "", "the same line elsewhere");
+        assert_eq!(wrong(&files), [], "not in tests");
     }
 }

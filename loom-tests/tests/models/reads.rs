@@ -1,12 +1,13 @@
 //! Look-ups against whatever changes what they look at.
 //!
 //! Property: a look-up finds an entry whole or not at all, never one that has expired, and may read
-//! it to the end of its guard; an observer sees no more entries than the limit.
+//! it to the end of its guard; an observer sees no more entries than the limit; a hit is
+//! remembered, whatever others note of the set meanwhile.
 //!
 //! Threads: one that looks up, against one that inserts, replaces, takes, removes or evicts.
 //!
-//! Not covered: reader handles, which pin for longer (`real.rs` has `repin`); hits' hints, on which
-//! nothing depends.
+//! Not covered: reader handles, which pin for longer (`real.rs` has `repin`); hits at the same
+//! time, of which one may be forgotten.
 
 use crate::{K, O, X, Y, cache_of, has_event, insert, live};
 use halfshake::RemovalCause::{Evicted, Replaced, Taken};
@@ -150,3 +151,22 @@ fn limit_observed(race: &Race) {
     assert_eq!(live(&cache), [2], "not the last one alone");
 }
 model!(limit_observed, least 2300, sees ["taken", "evicted"]);
+
+/// An entry that was hit is not evicted in place of one that never was, though others note their
+/// own hits and claims in the same word meanwhile.
+///
+/// Threads: one hits another entry of the set, one replaces that. Not covered: two hits at the same
+/// time, of which one may be forgotten.
+fn hit_is_remembered(race: &Race) {
+    let cache = cache_of(4, &[(K, 1), (X, 2)]);
+    assert_eq!(cache.get(&cache.member(), K), Some(1));
+    let hit = role(|cache: &Model, me: &_| cache.get(me, X).expect("never absent"));
+    let [hit, _] = race.check(&cache, [hit, insert(X, 3)]);
+    race.saw(if hit == 2 { "old" } else { "new" });
+    // There is no room for a third one in the set.
+    assert_eq!(cache.insert(&cache.member(), Y, 4), Inserted::Stored);
+    let forgotten = has_event(&cache, 1, Evicted);
+    assert!(!forgotten || hit == 3, "what was hit made room, and not what never was");
+    race.saw(if forgotten { "both hit" } else { "one hit" });
+}
+model!(hit_is_remembered, least 372, sees ["old", "new", "both hit", "one hit"]);

@@ -1,5 +1,5 @@
 //! Words that tell others something, and that most models leave alone: counters, the flags of a
-//! cache, gauges, the time, the breaker.
+//! cache, gauges, the time, the breaker, the count of handles, who is woken.
 //!
 //! Property: whoever finds in a word what another thread has written there sees, too, what it says
 //! of that thread; no count is lost, and what one of several has to do, one of them does.
@@ -12,11 +12,13 @@
 use crate::{K, O, has_event};
 use halfshake::Delivery;
 use halfshake::RemovalCause::Taken;
-use halfshake::model::{Counters, Counting, Handed, Inserted, Model, Ticks};
-use halfshake::session::model::Breaker;
+use halfshake::model::{Counters, Counting, Grace, Handed, Handles, Inserted, Model, Ticks};
+use halfshake::session::model::{Breaker, wait_for};
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom_tests::{LoneRole, Race, model, role};
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 /// A role that needs no membership.
 fn alone<T>(f: impl FnOnce() -> T + 'static) -> LoneRole<T> {
@@ -294,3 +296,84 @@ fn breaker_is_opened_by_one(race: &Race) {
     opened_by_two(race, 1);
 }
 model!(breaker_is_opened_by_one, least 19, sees ["the first", "the second"]);
+
+/// Who is woken sees what was done before that.
+///
+/// Threads: one waits, and is polled; one does what that one waits for, and wakes it.
+fn woken_sees(race: &Race) {
+    let done = Arc::new(AtomicU64::new(0));
+    let sleeper = Arc::new(Mutex::new(None::<Waker>));
+    let (doing, sleeping) = (done.clone(), sleeper.clone());
+    let waits = alone(move || {
+        let mut polls = 0;
+        wait_for(|cx| {
+            polls += 1;
+            if polls == 1 {
+                *sleeping.lock().expect("nobody panics") = Some(cx.waker().clone());
+            }
+            if done.load(Relaxed) == 1 {
+                return Poll::Ready(polls);
+            }
+            assert_eq!(polls, 1, "woken, and what it is woken for is not seen");
+            Poll::Pending
+        })
+    });
+    let wakes = alone(move || {
+        doing.store(1, Relaxed);
+        let woken = sleeper.lock().expect("nobody panics").take();
+        woken.inspect(Waker::wake_by_ref).map_or(0, |_| 1)
+    });
+    let [polls, _] = race.run_alone([waits, wakes]);
+    race.saw(if polls == 1 { "at once" } else { "woken" });
+}
+model!(woken_sees, least 22, sees ["at once", "woken"]);
+
+/// The last handle that goes ends the cache, and sees what was done by way of all others.
+///
+/// Threads: one drops a handle, one clones another and drops both.
+fn last_handle_sees(race: &Race) {
+    let handles = Handles::of(2);
+    let done = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+    let uses = |mine: usize, clones: bool| {
+        let (handles, done) = (handles.clone(), done.clone());
+        alone(move || {
+            done[mine].store(1, Relaxed);
+            if clones {
+                handles.come();
+                assert!(!handles.go(), "it has another one");
+            }
+            let ends = handles.go();
+            let sees = done[1 - mine].load(Relaxed) == 1;
+            assert!(!ends || sees, "the end does not see what another handle did");
+            ends
+        })
+    };
+    let ends = race.run_alone([uses(0, false), uses(1, true)]);
+    race.saw(if ends[0] { "the first" } else { "the second" });
+    assert_ne!(ends[0], ends[1], "one of them ends the cache");
+}
+model!(last_handle_sees, least 46, sees ["the first", "the second"]);
+
+/// What the collector has is counted, whoever hands it over, and whoever has it back.
+///
+/// Threads: one hands over, and a grace period ends on it; another grace period ends on the other.
+fn grace_is_counted(race: &Race) {
+    let grace = Grace::default();
+    let over = grace.hand_over(&[1]);
+    let collector = grace.clone();
+    let hands_over = alone(move || {
+        collector.hand_over(&[2, 3])();
+        collector.is_behind()
+    });
+    let asks = grace.clone();
+    let collects = alone(move || {
+        let behind = asks.is_behind();
+        over();
+        behind
+    });
+    let [behind, first] = race.run_alone([hands_over, collects]);
+    assert!(first, "what was handed over before is counted");
+    race.saw(if behind { "behind" } else { "not behind" });
+    assert!(!grace.is_behind(), "a way was counted, and not back");
+}
+model!(grace_is_counted, least 138, sees ["behind", "not behind"]);
