@@ -2,7 +2,7 @@
 
 use crate::sessions;
 use crate::sessions::{BEGIN, Rig, TLS12, id, namespace, rig_with};
-use halfshake::RemovalCause::{RefusedByNew, Removed, Replaced};
+use halfshake::RemovalCause::{Expired, RefusedByNew, Removed, Replaced};
 use halfshake::session::{Answer, Modes, Newly, NotStored, Purpose, Side, Times, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -82,6 +82,16 @@ fn exactly_removed_session_that_a_look_up_brings_back_goes_again() {
     assert!(rig.cache.remove_exact(&handle));
     assert!(!rig.holds(1), "removed, and back");
     assert_eq!(rig.removals(1), [Removed, Removed]);
+}
+
+#[test]
+fn removal_that_finds_what_has_expired_says_if_a_look_up_has_brought_it_back() {
+    let rig = late(&[1; 100], false);
+    rig.cache.add(&rig.session_from_to(1, 0, 5)).unwrap();
+    rig.advance(6);
+    assert!(rig.cache.remove(&namespace(), &[1; 32]), "what was brought back lived");
+    assert!(!rig.holds(1), "removed, and back");
+    assert_eq!(rig.removals(1), [Expired, Removed]);
 }
 
 #[test]
