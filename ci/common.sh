@@ -40,7 +40,7 @@ not_checked() {
 need() {
     local tool
     for tool in "$@"; do
-        command -v "$tool" >/dev/null || fail "$tool is missing; ci/install installs it"
+        command -v "$tool" >/dev/null || fail "$tool is missing: ci/install (or --by-hand)"
     done
 }
 

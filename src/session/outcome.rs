@@ -279,9 +279,9 @@ struct Unpark {
 }
 
 impl Unpark {
-    /// Whether it was woken since this was asked last.
+    /// Whether it was woken since the last time. (For loom a swap alone may miss it for ever.)
     fn was_woken(&self) -> bool {
-        // Relaxed: what is found is written anew. Acquire: pairs with the Release in `wake`.
+        // Relaxed: `unpark` ends the next park, after the store. Acquire: the Release in `wake`.
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
     }
 }

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "limits of a process")]
 
 /// Not under the address sanitizer, which takes address space of its own, and ends where it finds
-/// none.
+/// none. (`ci/asan` sets the cfg.)
 pub(crate) const ENDS: bool = !cfg!(crossbeam_sanitize);
 
 /// Lets this process have so much more address space than it has; `None`: as much as it may.

@@ -2,7 +2,7 @@
 
 use super::Cache;
 use super::found::Found;
-use super::model::{Arrival, Doing, Frame, Is, Key, MOST_PAYLOAD, stores_answers};
+use super::model::{Arrival, Doing, Frame, Is, Key, MOST_PAYLOAD, looks_inside, stores_answers};
 use super::script::{Does, Op, Reply};
 use super::world::{CONNECTION, Injected, World, key};
 use halfshake::Refusal;
@@ -185,7 +185,7 @@ fn set(world: &Arc<World>, cache: &Cache, op: &Op) {
             let mut model = world.model();
             assert_eq!((old, cache.modes()), (model.modes, *modes));
             model.modes = *modes;
-            if !stores_answers(*modes) {
+            if !stores_answers(*modes) || !looks_inside(*modes) {
                 model.mark(Is::Yes, |_| true);
             }
         }

@@ -299,7 +299,8 @@ model!(breaker_is_opened_by_one, least 19, sees ["the first", "the second"]);
 
 /// Who is woken sees what was done before that.
 ///
-/// Threads: one waits, and is polled; one does what that one waits for, and wakes it.
+/// Threads: one waits, and is polled; one does what that one waits for, and wakes it. Not covered:
+/// sleep, for here a thread that waits looks again and again; the time-out.
 fn woken_sees(race: &Race) {
     let done = Arc::new(AtomicU64::new(0));
     let sleeper = Arc::new(Mutex::new(None::<Waker>));
@@ -326,7 +327,7 @@ fn woken_sees(race: &Race) {
     let [polls, _] = race.run_alone([waits, wakes]);
     race.saw(if polls == 1 { "at once" } else { "woken" });
 }
-model!(woken_sees, least 22, sees ["at once", "woken"]);
+model!(woken_sees, least 11, sees ["at once", "woken"]);
 
 /// The last handle that goes ends the cache, and sees what was done by way of all others.
 ///
@@ -352,7 +353,7 @@ fn last_handle_sees(race: &Race) {
     race.saw(if ends[0] { "the first" } else { "the second" });
     assert_ne!(ends[0], ends[1], "one of them ends the cache");
 }
-model!(last_handle_sees, least 46, sees ["the first", "the second"]);
+model!(last_handle_sees, least 23, sees ["the first", "the second"]);
 
 /// What the collector has is counted, whoever hands it over, and whoever has it back.
 ///
@@ -376,4 +377,4 @@ fn grace_is_counted(race: &Race) {
     race.saw(if behind { "behind" } else { "not behind" });
     assert!(!grace.is_behind(), "a way was counted, and not back");
 }
-model!(grace_is_counted, least 138, sees ["behind", "not behind"]);
+model!(grace_is_counted, least 69, sees ["behind", "not behind"]);
